@@ -1,0 +1,234 @@
+//! What the world tells a torrent, and what the torrent asks of the world.
+
+use bytes::Bytes;
+use causeway_core::{Block, PeerId, PieceIndex, Sha1Hash, Time};
+use std::sync::Arc;
+
+/// The driver's name of a link, never used twice for one torrent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// Which side opened a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// We did.
+    Outgoing,
+    /// The other peer did.
+    Incoming,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A link to a peer is open: a reliable, ordered stream of bytes, on which nothing has been sent yet.
+    LinkOpened {
+        /// A new name.
+        link: LinkId,
+        /// Who opened it.
+        direction: Direction,
+        /// The peer id that the introduction promised, where there was one; another one is refused.
+        expected: Option<PeerId>,
+    },
+    /// Bytes arrived; where the stream was cut has no meaning.
+    Received {
+        /// On this link.
+        link: LinkId,
+        /// The next bytes of the stream.
+        bytes: Bytes,
+    },
+    /// The link takes `budget` more bytes from now on, whatever was said before. Zero until this is said first.
+    Writable {
+        /// This link.
+        link: LinkId,
+        /// Bytes; blocks are sent only within it, the small messages always.
+        budget: usize,
+    },
+    /// The link is gone. Nothing of it may follow.
+    LinkClosed {
+        /// This link.
+        link: LinkId,
+    },
+    /// Answer to [`Output::Read`].
+    BlockRead {
+        /// The block that was asked for.
+        block: Block,
+        /// Its bytes, exactly as many as the block is long.
+        result: Result<Bytes, StorageError>,
+    },
+    /// Answer to [`Output::Write`].
+    BlockWritten {
+        /// The block that was given.
+        block: Block,
+        /// Whether a later read of it will succeed.
+        result: Result<(), StorageError>,
+    },
+    /// Answer to [`Output::Hash`].
+    PieceHashed {
+        /// The piece that was asked for.
+        piece: PieceIndex,
+        /// SHA-1 of the piece as it is stored; [`StorageError::Missing`] where it isn't there at all.
+        result: Result<Sha1Hash, StorageError>,
+    },
+    /// The deadline of the last [`Output::Timeout`] has passed.
+    TimedOut,
+    /// The user wants something.
+    Command(Command),
+}
+
+/// What a user may ask of a running torrent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Close every link and ask for nothing more.
+    Pause,
+    /// Go on after a pause or a storage error.
+    Resume,
+    /// Fetch the files with `true` only; an entry a file of the torrent. Entries that are missing count as true.
+    SelectFiles(Vec<bool>),
+    /// Replace the limits.
+    SetLimits(Limits),
+}
+
+/// Bounds that a user may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most links at once; further ones are closed as they open.
+    pub peers: usize,
+    /// The most peers that are served at once, the optimistic one included.
+    pub upload_slots: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { peers: 55, upload_slots: 8 }
+    }
+}
+
+/// Why storage could not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StorageError {
+    /// Nothing is stored there.
+    #[error("nothing is stored there")]
+    Missing,
+    /// The disk or the quota is full.
+    #[error("there is no space left")]
+    Full,
+    /// Anything else, in words.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What to do next. Matched without a wildcard, so that a new effect does not compile until every driver
+/// performs it.
+#[derive(Debug)]
+pub enum Output {
+    /// Send these bytes on this link after what was sent before; boundaries have no meaning, so the driver may
+    /// join as many as its transport likes.
+    Send {
+        /// The link.
+        link: LinkId,
+        /// The next bytes of the stream.
+        bytes: Bytes,
+    },
+    /// Close this link; no [`Input::LinkClosed`] need follow.
+    CloseLink {
+        /// The link.
+        link: LinkId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// Read this block; answer with [`Input::BlockRead`]. The same block is not asked for again before that.
+    Read {
+        /// The block.
+        block: Block,
+    },
+    /// Store this block; answer with [`Input::BlockWritten`].
+    Write {
+        /// The block.
+        block: Block,
+        /// Its bytes.
+        bytes: causeway_wire::Chunks,
+    },
+    /// Hash this piece, all blocks of which were written; answer with [`Input::PieceHashed`].
+    Hash {
+        /// The piece.
+        piece: PieceIndex,
+    },
+    /// Tell the trackers of this now, out of their schedule.
+    Announce(AnnounceEvent),
+    /// Tell the user.
+    Event(Event),
+    /// Nothing is left to do until an input comes, or this moment: then say [`Input::TimedOut`].
+    Timeout(Option<Time>),
+}
+
+/// What trackers are told out of schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnnounceEvent {
+    /// The torrent runs, from now or again.
+    Started,
+    /// The last wanted piece has been verified, and the torrent is complete.
+    Completed,
+    /// The torrent is paused.
+    Stopped,
+}
+
+/// What a user would want to know.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The metadata came from peers and matches the info-hash: storage may be prepared.
+    MetadataReceived(Arc<causeway_core::Info>),
+    /// The state is another one now.
+    StateChanged(State),
+    /// This piece is stored and verified.
+    PieceVerified(PieceIndex),
+    /// This piece was fetched, did not match its hash, and will be fetched again.
+    PieceFailed(PieceIndex),
+    /// Every piece of this file (an index into the torrent's files) is verified.
+    FileCompleted(usize),
+}
+
+/// What a torrent is about at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// What is stored is being verified.
+    Checking,
+    /// The metadata is not there yet.
+    FetchingMetadata,
+    /// Something that is wanted is missing.
+    Downloading,
+    /// All that is wanted is there.
+    Seeding,
+    /// The user paused it.
+    Paused,
+    /// Storage failed: everything is closed until [`Command::Resume`].
+    Failed(StorageError),
+}
+
+/// Why a link is closed by us.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CloseReason {
+    /// The peer broke the protocol; in words what it did.
+    #[error("the peer broke the protocol: {0}")]
+    Misbehaved(String),
+    /// It is us.
+    #[error("the peer is this one itself")]
+    Ourselves,
+    /// There is a link to this peer already.
+    #[error("there is another link to the same peer")]
+    Duplicate,
+    /// As many links as the limit allows.
+    #[error("there are enough peers")]
+    Enough,
+    /// Both sides have everything that they want.
+    #[error("neither side needs anything of the other")]
+    Useless,
+    /// No sign of life for too long.
+    #[error("the peer has been silent for too long")]
+    Silent,
+    /// It sent pieces that did not verify.
+    #[error("the peer sent wrong data")]
+    WrongData,
+    /// The torrent is paused or failed.
+    #[error("the torrent was stopped here")]
+    Stopped,
+}
