@@ -1,0 +1,73 @@
+//! The payloads of extension messages (BEP 10), each read with `from_bytes` and written with `to_bytes`.
+//!
+//! They are bencoded by strangers, so nothing nests deeply and nothing is long: see `bencode`. Unknown keys are
+//! ignored, and a value of the wrong type counts as one that is not there.
+
+use bytes::Bytes;
+
+mod bencode;
+mod handshake;
+mod metadata;
+mod pex;
+
+pub use bencode::BencodeError;
+pub use handshake::ExtendedHandshake;
+pub use metadata::{METADATA_PIECE_LENGTH, MetadataMessage};
+pub use pex::{PeerExchange, PexFlags, PexPeer};
+
+/// The name of the metadata exchange in the handshake's `m` (BEP 9).
+pub const UT_METADATA: &str = "ut_metadata";
+/// The name of the peer exchange in the handshake's `m` (BEP 11).
+pub const UT_PEX: &str = "ut_pex";
+/// The name of [`DontHave`] in the handshake's `m` (BEP 54).
+pub const LT_DONTHAVE: &str = "lt_donthave";
+
+/// Why the payload of an extension message can't be read. It is the sender's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExtensionError {
+    /// It is not a bencoded dictionary.
+    #[error("the peer sent a broken `{extension}` message: {error}")]
+    Bencode {
+        /// The name of the extension.
+        extension: &'static str,
+        /// What is wrong with it.
+        error: BencodeError,
+    },
+    /// Something that the extension asks for is not there, or not a number of its range.
+    #[error("the peer sent a `{extension}` message without a valid `{key}`")]
+    Missing {
+        /// The name of the extension.
+        extension: &'static str,
+        /// What is missing.
+        key: &'static str,
+    },
+    /// A part of the metadata is longer than [`METADATA_PIECE_LENGTH`].
+    #[error("the peer sent {0} bytes of metadata in one message, more than {METADATA_PIECE_LENGTH}")]
+    MetadataTooLong(usize),
+    /// The payload is not four bytes.
+    #[error("the peer sent a `{LT_DONTHAVE}` message of {0} bytes in place of 4")]
+    DontHaveLength(usize),
+}
+
+/// The sender no longer has this piece, whose number is unchecked (BEP 54, `lt_donthave`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DontHave(pub u32);
+
+impl DontHave {
+    /// Reads the payload of an `lt_donthave` message.
+    ///
+    /// # Errors
+    /// [`ExtensionError::DontHaveLength`].
+    pub fn from_bytes(payload: &[u8]) -> Result<Self, ExtensionError> {
+        let number = payload
+            .try_into()
+            .map_err(|_| ExtensionError::DontHaveLength(payload.len()))?;
+        Ok(Self(u32::from_be_bytes(number)))
+    }
+
+    /// Writes the payload.
+    #[must_use]
+    pub fn to_bytes(self) -> Bytes {
+        Bytes::copy_from_slice(&self.0.to_be_bytes())
+    }
+}
