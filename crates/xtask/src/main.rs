@@ -1,2 +1,90 @@
-//! (being written)
-fn main() {}
+//! The developer's commands, run as `cargo xtask COMMAND`.
+//!
+//! What they do is told on standard error, a line before each program that is started; standard output belongs to those programs.
+
+mod bench;
+mod dist;
+mod page;
+mod process;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+mod toolchain;
+mod workspace;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask", about = "Sets up, builds, runs and tests Causeway")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install what building and testing need beyond Rust; quick where it is all there
+    Setup {
+        /// Only what building and running need, nothing for the tests
+        #[arg(long)]
+        build_only: bool,
+    },
+    /// Build everything and serve the page, by default on port 8080
+    Run {
+        /// Arguments for `causeway serve`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Check everything that a change has to pass
+    Test {
+        /// Run only this step (may be repeated)
+        #[arg(long, value_name = "STEP", value_parser = test::names())]
+        only: Vec<String>,
+        /// Leave this step out (may be repeated)
+        #[arg(long, value_name = "STEP", value_parser = test::names())]
+        skip: Vec<String>,
+    },
+    /// Check the rules that no other tool knows: directions of dependencies, lengths of files, the architecture page
+    Tidy,
+    /// Build the page as static files that any web server can host
+    Dist {
+        /// Where to; by default a folder `site` in the build folder
+        folder: Option<PathBuf>,
+    },
+    /// Measure
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// The browser peer against npm `webtorrent` and a bare data channel
+    Browser {
+        /// Arguments for the benchmark; `--help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Setup { build_only: true } => setup::build(),
+        Command::Setup { build_only: false } => setup::all(),
+        Command::Run { arguments } => run::run(&arguments),
+        Command::Test { only, skip } => test::run(&only, &skip),
+        Command::Tidy => tidy::run(),
+        Command::Dist { folder } => dist::run(folder),
+        Command::Bench(Bench::Browser { arguments }) => bench::browser(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

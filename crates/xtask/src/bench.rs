@@ -1,0 +1,30 @@
+//! `cargo xtask bench`: measurements in real browsers, as ratios to what others reach in the same run.
+
+use anyhow::Result;
+
+use crate::{page, process, setup};
+
+/// Measures the browser peer against npm `webtorrent` and a bare data channel, with the arguments of `bench-browser`.
+///
+/// # Errors
+/// A build or the measurement failed.
+pub(crate) fn browser(arguments: &[String]) -> Result<()> {
+    setup::all()?;
+    page::build(None)?;
+    process::run(&mut process::cargo([
+        "build",
+        "--release",
+        "--package",
+        "causeway",
+    ]))?;
+    let command = [
+        "run",
+        "--release",
+        "--package",
+        "causeway-tests",
+        "--bin",
+        "bench-browser",
+        "--",
+    ];
+    process::run(process::cargo(command).args(arguments))
+}

@@ -1,0 +1,76 @@
+//! `cargo xtask setup`: what building and testing need beyond Rust itself.
+//!
+//! Every step looks first whether its work is done already, so that a second run takes a moment and needs no network.
+//! What can't be installed from here is an error with the sentence that says what to do by hand.
+
+mod debian;
+mod node;
+mod tools;
+mod wasm;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process;
+
+/// What building and running needs: the page is WebAssembly.
+///
+/// # Errors
+/// A step failed.
+pub(crate) fn build() -> Result<()> {
+    wasm::standard_library()?;
+    tools::wasm_bindgen()?;
+    tools::trunk()
+}
+
+/// What the tests need on top of that.
+///
+/// # Errors
+/// A step failed.
+pub(crate) fn all() -> Result<()> {
+    build()?;
+    tools::for_tests()?;
+    browser()?;
+    node::packages()
+}
+
+/// The browser that the tests run in, and the program that drives it.
+fn browser() -> Result<()> {
+    const BROWSERS: [&str; 4] = [
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+        "google-chrome-stable",
+    ];
+    let missing = || process::find(&BROWSERS).is_none() || process::find(&["chromedriver"]).is_none();
+    if missing() && debian::is_ours() {
+        doing("Chromium and its driver from Debian's packages", "about a minute");
+        debian::install(&["chromium", "chromium-driver"])?;
+    }
+    if missing() {
+        bail!(
+            "the tests need Chromium (or Chrome) and `chromedriver` of the same version on the PATH: install both \
+             (on Debian `apt-get install chromium chromium-driver`)"
+        );
+    }
+    done("Chromium and its driver");
+    Ok(())
+}
+
+fn done(what: &str) {
+    eprintln!("  there: {what}");
+}
+
+fn doing(what: &str, how_long: &str) {
+    eprintln!("  {what} ({how_long})");
+}
+
+/// Installs Debian packages when a program is missing.
+fn program_from_debian(name: &str, packages: &[&str], by_hand: &str) -> Result<()> {
+    if process::find(&[name]).is_none() && debian::is_ours() {
+        doing(&format!("{name} from Debian's packages"), "about a minute");
+        debian::install(packages)?;
+    }
+    process::find(&[name])
+        .map(|_| ())
+        .with_context(|| by_hand.to_owned())
+}
