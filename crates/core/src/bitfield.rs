@@ -18,7 +18,11 @@ impl Bitfield {
     /// `length` bits, none set.
     #[must_use]
     pub fn none(length: u32) -> Self {
-        Self { bytes: vec![0; length.div_ceil(8) as usize], length, ones: 0 }
+        Self {
+            bytes: vec![0; length.div_ceil(8) as usize],
+            length,
+            ones: 0,
+        }
     }
 
     /// `length` bits, all set.
@@ -28,7 +32,11 @@ impl Bitfield {
         if let Some(last) = bytes.last_mut() {
             *last &= last_byte_mask(length);
         }
-        Self { bytes, length, ones: length }
+        Self {
+            bytes,
+            length,
+            ones: length,
+        }
     }
 
     /// Reads the payload of a `bitfield` message.
@@ -37,12 +45,18 @@ impl Bitfield {
     /// drop such a peer).
     #[must_use]
     pub fn from_wire(bytes: &[u8], length: u32) -> Option<Self> {
-        let spare = bytes.last().is_some_and(|last| last & !last_byte_mask(length) != 0);
+        let spare = bytes
+            .last()
+            .is_some_and(|last| last & !last_byte_mask(length) != 0);
         if bytes.len() != length.div_ceil(8) as usize || spare {
             return None;
         }
         let ones = bytes.iter().map(|byte| byte.count_ones()).sum();
-        Some(Self { bytes: bytes.to_vec(), length, ones })
+        Some(Self {
+            bytes: bytes.to_vec(),
+            length,
+            ones,
+        })
     }
 
     /// The payload of a `bitfield` message.
@@ -100,7 +114,9 @@ impl Bitfield {
     /// Whether the bit with this number is set (a set of blocks has no piece indices); false past the end.
     #[must_use]
     pub fn bit(&self, index: u32) -> bool {
-        self.bytes.get(index as usize / 8).is_some_and(|byte| byte & mask(index) != 0)
+        self.bytes
+            .get(index as usize / 8)
+            .is_some_and(|byte| byte & mask(index) != 0)
     }
 
     /// Sets or clears the bit with this number; says whether that changed it. Nothing happens past the end.
@@ -117,9 +133,15 @@ impl Bitfield {
 
     /// The numbers of the bits that are set, in order.
     pub fn iter_ones(&self) -> impl Iterator<Item = u32> {
-        self.bytes.iter().zip(0u32..).filter(|(byte, _)| **byte != 0).flat_map(|(byte, at)| {
-            (0..8).filter(move |bit| byte & mask(*bit) != 0).map(move |bit| at * 8 + bit)
-        })
+        self.bytes
+            .iter()
+            .zip(0u32..)
+            .filter(|(byte, _)| **byte != 0)
+            .flat_map(|(byte, at)| {
+                (0..8)
+                    .filter(move |bit| byte & mask(*bit) != 0)
+                    .map(move |bit| at * 8 + bit)
+            })
     }
 }
 

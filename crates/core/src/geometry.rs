@@ -108,7 +108,11 @@ impl Geometry {
             .ok()
             .filter(|pieces| *pieces <= Self::MAX_PIECES)
             .ok_or(GeometryError::TooManyPieces(pieces))?;
-        Ok(Self { total_length, piece_length, pieces })
+        Ok(Self {
+            total_length,
+            piece_length,
+            pieces,
+        })
     }
 
     /// The bytes of the torrent.
@@ -143,7 +147,7 @@ impl Geometry {
     /// The bytes of this piece.
     #[must_use]
     pub fn length_of(self, piece: PieceIndex) -> u32 {
-        let rest = self.total_length - self.start_of(piece);
+        let rest = self.total_length.saturating_sub(self.start_of(piece));
         u32::try_from(rest).unwrap_or(u32::MAX).min(self.piece_length)
     }
 
@@ -154,7 +158,10 @@ impl Geometry {
     }
 
     /// The pieces that hold any of these bytes of the torrent; empty for an empty or a foreign range.
-    pub fn pieces_of(self, bytes: Range<u64>) -> impl DoubleEndedIterator<Item = PieceIndex> + ExactSizeIterator {
+    pub fn pieces_of(
+        self,
+        bytes: Range<u64>,
+    ) -> impl DoubleEndedIterator<Item = PieceIndex> + ExactSizeIterator {
         let end = bytes.end.min(self.total_length);
         let range = if bytes.start >= end {
             0..0
@@ -171,7 +178,21 @@ impl Geometry {
     pub fn block(self, piece: u32, offset: u32, length: u32) -> Option<Block> {
         let piece = self.piece(piece)?;
         let end = offset.checked_add(length)?;
-        (length > 0 && end <= self.length_of(piece)).then_some(Block { piece, offset, length })
+        (length > 0 && end <= self.length_of(piece)).then_some(Block {
+            piece,
+            offset,
+            length,
+        })
+    }
+
+    /// The whole piece as one block.
+    #[must_use]
+    pub fn whole(self, piece: PieceIndex) -> Block {
+        Block {
+            piece,
+            offset: 0,
+            length: self.length_of(piece),
+        }
     }
 
     /// The number of blocks of [`BLOCK_LENGTH`] in this piece.
@@ -181,11 +202,16 @@ impl Geometry {
     }
 
     /// The blocks of [`BLOCK_LENGTH`] of this piece (the last may be shorter), in order.
+    #[must_use]
     pub fn blocks_of(self, piece: PieceIndex) -> impl DoubleEndedIterator<Item = Block> + ExactSizeIterator {
         let piece_length = self.length_of(piece);
         (0..self.blocks_in(piece)).map(move |index| {
             let offset = index * BLOCK_LENGTH;
-            Block { piece, offset, length: BLOCK_LENGTH.min(piece_length - offset) }
+            Block {
+                piece,
+                offset,
+                length: BLOCK_LENGTH.min(piece_length - offset),
+            }
         })
     }
 }
@@ -200,19 +226,34 @@ mod tests {
         assert_eq!(geometry.pieces(), 4);
         let last = geometry.piece(3).expect("in range");
         assert_eq!(geometry.length_of(last), 1_696);
-        assert_eq!(geometry.blocks_of(last).map(Block::length).collect::<Vec<_>>(), [1_696]);
+        assert_eq!(
+            geometry.blocks_of(last).map(Block::length).collect::<Vec<_>>(),
+            [1_696]
+        );
         let first = geometry.piece(0).expect("in range");
-        assert_eq!(geometry.blocks_of(first).map(Block::offset).collect::<Vec<_>>(), [0, 16_384]);
+        assert_eq!(
+            geometry.blocks_of(first).map(Block::offset).collect::<Vec<_>>(),
+            [0, 16_384]
+        );
     }
 
     #[test]
     fn what_a_peer_names_is_in_range_or_does_not_exist() {
         let geometry = Geometry::new(100_000, 32_768).expect("valid");
         assert_eq!(geometry.piece(4), None);
-        for (piece, offset, length) in
-            [(4, 0, 1), (0, 0, 0), (0, 0, 32_769), (0, 32_768, 1), (3, 1_696, 1), (0, u32::MAX, 2)]
-        {
-            assert_eq!(geometry.block(piece, offset, length), None, "{piece} {offset} {length}");
+        for (piece, offset, length) in [
+            (4, 0, 1),
+            (0, 0, 0),
+            (0, 0, 32_769),
+            (0, 32_768, 1),
+            (3, 1_696, 1),
+            (0, u32::MAX, 2),
+        ] {
+            assert_eq!(
+                geometry.block(piece, offset, length),
+                None,
+                "{piece} {offset} {length}"
+            );
         }
         assert!(geometry.block(3, 1_695, 1).is_some());
     }
@@ -232,7 +273,13 @@ mod tests {
     fn absurd_lengths_are_refused() {
         assert_eq!(Geometry::new(0, 1), Err(GeometryError::Empty));
         assert_eq!(Geometry::new(1, 0), Err(GeometryError::PieceLength(0)));
-        assert_eq!(Geometry::new(1, 1 << 29), Err(GeometryError::PieceLength(1 << 29)));
-        assert_eq!(Geometry::new(u64::MAX, 1 << 14), Err(GeometryError::TooManyPieces(1 << 50)));
+        assert_eq!(
+            Geometry::new(1, 1 << 29),
+            Err(GeometryError::PieceLength(1 << 29))
+        );
+        assert_eq!(
+            Geometry::new(u64::MAX, 1 << 14),
+            Err(GeometryError::TooManyPieces(1 << 50))
+        );
     }
 }

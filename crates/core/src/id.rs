@@ -87,7 +87,9 @@ impl FromStr for InfoHash {
         let mut bytes = [0; Self::LENGTH];
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
             *byte = pair.iter().try_fold(0, |value, digit| {
-                let digit = char::from(*digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+                let digit = char::from(*digit)
+                    .to_digit(16)
+                    .and_then(|digit| u8::try_from(digit).ok());
                 digit.map(|digit| value << 4 | digit).ok_or(ParseInfoHashError)
             })?;
         }

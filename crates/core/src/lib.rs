@@ -6,12 +6,27 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bencode;
 mod bitfield;
+mod bounded;
+mod create;
+mod files;
 mod geometry;
+mod hash;
 mod id;
+mod info;
+mod magnet;
+mod metainfo;
+mod names;
 mod time;
 
 pub use bitfield::Bitfield;
+pub use create::{CreateError, CreateOptions, Creator, Draft, DraftFile, piece_length_for};
+pub use files::{FileEntry, FileSlice};
 pub use geometry::{BLOCK_LENGTH, Block, Geometry, GeometryError, PieceIndex};
-pub use id::{InfoHash, PeerId, Sha1Hash};
+pub use hash::{Sha1, sha1};
+pub use id::{InfoHash, ParseInfoHashError, PeerId, Sha1Hash};
+pub use info::{Info, MetainfoError};
+pub use magnet::{Magnet, MagnetError};
+pub use metainfo::Metainfo;
 pub use time::Time;

@@ -37,7 +37,9 @@ impl Add<Duration> for Time {
 
     fn add(self, duration: Duration) -> Self {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        Self { micros: self.micros.saturating_add(micros) }
+        Self {
+            micros: self.micros.saturating_add(micros),
+        }
     }
 }
 

@@ -1,0 +1,261 @@
+//! Where the values of a bencoded text lie (BEP 3).
+//!
+//! `serde_bencode` turns values into types, but an info-hash is taken over the bytes of `info` as they came, and
+//! a stranger's bytes may nest a million lists. So every text passes the scanner of this module first: it checks
+//! the whole structure with a bounded depth, allocates nothing, and says which bytes belong to which key.
+//!
+//! What it tolerates, since torrents in the wild have it and nobody reads them differently for it: keys that are
+//! not sorted, keys that are not UTF-8, leading zeros. What it refuses: a key of a [`Dictionary`] that stands twice
+//! (readers disagree about which one counts), an integer beyond 64 bits, nesting deeper than [`MAX_DEPTH`].
+
+#![warn(clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use serde::de::DeserializeOwned;
+
+/// How deep lists and dictionaries may nest. A hybrid torrent nests one level for each folder of a path.
+pub const MAX_DEPTH: u32 = 100;
+
+/// The most keys of a [`Dictionary`]; real torrents have about a dozen.
+pub const MAX_KEYS: usize = 1_000;
+
+/// Why bytes are not bencoded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BencodeError {
+    /// The bytes end inside of a value.
+    #[error("it ends in the middle, at byte {0}")]
+    Truncated(usize),
+    /// A byte that starts no value.
+    #[error("byte {at} ({byte:#04x}) does not start a value")]
+    Unexpected {
+        /// The byte.
+        byte: u8,
+        /// Where it stands.
+        at: usize,
+    },
+    /// No number, or one that does not fit 64 bits, at this byte.
+    #[error("the number at byte {0} can't be read")]
+    Number(usize),
+    /// A key of a dictionary that is not a string, at this byte.
+    #[error("the key at byte {0} is not a string")]
+    Key(usize),
+    /// Deeper than [`MAX_DEPTH`], at this byte.
+    #[error("it nests deeper than {MAX_DEPTH} levels at byte {0}")]
+    TooDeep(usize),
+    /// The value is not a dictionary.
+    #[error("it is not a dictionary")]
+    NotADictionary,
+    /// A dictionary has more keys than [`MAX_KEYS`].
+    #[error("the dictionary has more than {MAX_KEYS} keys")]
+    TooManyKeys,
+    /// A key stands twice.
+    #[error("the key `{0}` stands twice")]
+    DuplicateKey(String),
+}
+
+/// A dictionary whose values are still the bytes they came as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dictionary<'a> {
+    values: BTreeMap<&'a [u8], &'a [u8]>,
+}
+
+impl<'a> Dictionary<'a> {
+    /// Reads the dictionary at the start of `bytes`; gives what comes after it, too.
+    ///
+    /// # Errors
+    /// Where the bytes do not start with a well-formed dictionary, see [`BencodeError`].
+    pub fn from_prefix(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), BencodeError> {
+        let mut scanner = Scanner::new(bytes);
+        if scanner.peek()? != b'd' {
+            return Err(BencodeError::NotADictionary);
+        }
+        scanner.at += 1;
+        let mut values = BTreeMap::new();
+        while scanner.peek()? != b'e' {
+            let key = scanner.key()?;
+            let value = scanner.spanned(|scanner| scanner.value(1))?;
+            if values.len() == MAX_KEYS {
+                return Err(BencodeError::TooManyKeys);
+            }
+            match values.entry(key) {
+                Entry::Vacant(entry) => entry.insert(value),
+                Entry::Occupied(_) => {
+                    return Err(BencodeError::DuplicateKey(
+                        String::from_utf8_lossy(key).into_owned(),
+                    ));
+                }
+            };
+        }
+        let rest = bytes.get(scanner.at + 1..).unwrap_or_default();
+        Ok((Self { values }, rest))
+    }
+
+    /// The bencoded value of this key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&'a [u8]> {
+        self.values.get(key.as_bytes()).copied()
+    }
+
+    /// The bytes of this key's value, where it is a string.
+    #[must_use]
+    pub fn string(&self, key: &str) -> Option<&'a [u8]> {
+        Scanner::new(self.get(key)?).string().ok()
+    }
+
+    /// The value of this key as a `T`; `None` where there is no such key.
+    ///
+    /// # Errors
+    /// What `serde_bencode` says of a value that is no `T`.
+    pub fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, serde_bencode::Error> {
+        self.get(key).map(serde_bencode::from_bytes).transpose()
+    }
+
+    /// Every key with its bencoded value, sorted as BEP 3 wants them to be.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.values.iter().map(|(key, value)| (*key, *value))
+    }
+}
+
+/// The length in bytes of the one value at the start of `bytes`.
+///
+/// # Errors
+/// Where the bytes do not start with a well-formed value, see [`BencodeError`].
+pub fn value_length(bytes: &[u8]) -> Result<usize, BencodeError> {
+    let mut scanner = Scanner::new(bytes);
+    scanner.value(0)?;
+    Ok(scanner.at)
+}
+
+/// The items of the list at the start of `bytes`, still bencoded; none where there is no list. It ends where an item is
+/// not well-formed.
+pub fn items(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes.strip_prefix(b"l").unwrap_or_default();
+    core::iter::from_fn(move || {
+        let (item, after) = rest.split_at_checked(value_length(rest).ok()?)?;
+        rest = after;
+        Some(item)
+    })
+}
+
+/// Appends a string (a key, or a value) to a bencoded text.
+pub(crate) fn push_string(out: &mut Vec<u8>, string: &[u8]) {
+    out.extend_from_slice(string.len().to_string().as_bytes());
+    out.push(b':');
+    out.extend_from_slice(string);
+}
+
+/// Invariant: `at` is at most the length of `bytes`.
+struct Scanner<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    fn peek(&self) -> Result<u8, BencodeError> {
+        self.bytes
+            .get(self.at)
+            .copied()
+            .ok_or(BencodeError::Truncated(self.at))
+    }
+
+    /// The bytes that `scan` passes over.
+    fn spanned(
+        &mut self,
+        scan: impl FnOnce(&mut Self) -> Result<(), BencodeError>,
+    ) -> Result<&'a [u8], BencodeError> {
+        let start = self.at;
+        scan(self)?;
+        self.bytes
+            .get(start..self.at)
+            .ok_or(BencodeError::Truncated(start))
+    }
+
+    /// Passes over one value inside of `depth` lists and dictionaries.
+    fn value(&mut self, depth: u32) -> Result<(), BencodeError> {
+        let start = self.at;
+        match self.peek()? {
+            b'0'..=b'9' => self.string().map(drop),
+            b'i' => self.integer(),
+            b'l' | b'd' if depth == MAX_DEPTH => Err(BencodeError::TooDeep(start)),
+            b'l' => {
+                self.at += 1;
+                while self.peek()? != b'e' {
+                    self.value(depth + 1)?;
+                }
+                self.at += 1;
+                Ok(())
+            }
+            b'd' => {
+                self.at += 1;
+                while self.peek()? != b'e' {
+                    self.key()?;
+                    self.value(depth + 1)?;
+                }
+                self.at += 1;
+                Ok(())
+            }
+            byte => Err(BencodeError::Unexpected { byte, at: start }),
+        }
+    }
+
+    fn key(&mut self) -> Result<&'a [u8], BencodeError> {
+        if self.peek()?.is_ascii_digit() {
+            self.string()
+        } else {
+            Err(BencodeError::Key(self.at))
+        }
+    }
+
+    fn integer(&mut self) -> Result<(), BencodeError> {
+        let start = self.at;
+        self.at += 1;
+        let negative = self.peek()? == b'-';
+        if negative {
+            self.at += 1;
+        }
+        let magnitude = self.digits(b'e')?;
+        // The most negative number is one further from zero than the most positive one.
+        let limit = i64::MAX.unsigned_abs() + u64::from(negative);
+        if magnitude > limit {
+            Err(BencodeError::Number(start))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn string(&mut self) -> Result<&'a [u8], BencodeError> {
+        let length = self.digits(b':')?;
+        let end = usize::try_from(length)
+            .ok()
+            .and_then(|length| self.at.checked_add(length));
+        let string = end.and_then(|end| self.bytes.get(self.at..end));
+        let string = string.ok_or(BencodeError::Truncated(self.bytes.len()))?;
+        self.at += string.len();
+        Ok(string)
+    }
+
+    /// Reads at least one digit and the byte after the last one, which is `end`.
+    fn digits(&mut self, end: u8) -> Result<u64, BencodeError> {
+        let start = self.at;
+        let mut number = 0u64;
+        loop {
+            let byte = self.peek()?;
+            if byte == end && self.at > start {
+                self.at += 1;
+                return Ok(number);
+            }
+            let digit = char::from(byte).to_digit(10).ok_or(BencodeError::Number(start))?;
+            number = number
+                .checked_mul(10)
+                .and_then(|number| number.checked_add(digit.into()))
+                .ok_or(BencodeError::Number(start))?;
+            self.at += 1;
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Torrent files (BEP 3, 12, 19).
+
+#![warn(clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_bytes::ByteBuf;
+
+use crate::bencode::{self, Dictionary, push_string};
+use crate::bounded::Texts;
+use crate::{Info, Magnet, MetainfoError};
+
+/// A whole torrent file: the `info` dictionary and what stands around it.
+///
+/// All of it is kept as it came, keys that mean nothing here too (a hybrid torrent's `piece layers` are of use to
+/// the next reader), so [`Metainfo::to_bytes`] gives back the file that was read where its keys were sorted.
+#[derive(Clone, Debug)]
+pub struct Metainfo {
+    info: Arc<Info>,
+    /// The bencoded values of all keys but `info`.
+    others: BTreeMap<Vec<u8>, Vec<u8>>,
+    trackers: Vec<Vec<String>>,
+    web_seeds: Vec<String>,
+}
+
+impl Metainfo {
+    /// The longest torrent file that is read: 64 MiB.
+    pub const MAX_BYTES: usize = 64 << 20;
+    /// The most trackers that are taken from a torrent; later ones are passed over. Web seeds likewise.
+    pub const MAX_URLS: usize = 100;
+
+    /// Reads a torrent file. Bytes after its end are ignored: downloads and editors leave some.
+    ///
+    /// # Errors
+    /// See [`MetainfoError`]. Trackers and web seeds that can't be read are passed over.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, MetainfoError> {
+        if bytes.len() > Self::MAX_BYTES {
+            return Err(MetainfoError::TooLong(bytes.len()));
+        }
+        let (outer, _) = Dictionary::from_prefix(bytes)?;
+        let raw = outer.get("info").ok_or(MetainfoError::Missing("info"))?;
+        let info = Info::from_bytes(Bytes::copy_from_slice(raw))?;
+        let others = outer.iter().filter(|(key, _)| *key != b"info");
+        let others = others
+            .map(|(key, value)| (key.to_vec(), value.to_vec()))
+            .collect();
+        Ok(Self::new(Arc::new(info), others))
+    }
+
+    /// The torrent file of an `info` dictionary that a peer sent, say.
+    #[must_use]
+    pub fn with_info(info: Arc<Info>, trackers: Vec<Vec<String>>, web_seeds: Vec<String>) -> Self {
+        let mut others = BTreeMap::new();
+        let trackers: Vec<_> = trackers.into_iter().filter(|tier| !tier.is_empty()).collect();
+        if let Some(first) = trackers.iter().flatten().next() {
+            insert(&mut others, "announce", first);
+        }
+        if trackers.iter().flatten().count() > 1 {
+            insert(&mut others, "announce-list", trackers);
+        }
+        if !web_seeds.is_empty() {
+            insert(&mut others, "url-list", web_seeds);
+        }
+        Self::new(info, others)
+    }
+
+    fn new(info: Arc<Info>, others: BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
+        let value = |key: &str| others.get(key.as_bytes()).map(Vec::as_slice);
+        let texts = |value| {
+            serde_bencode::from_bytes::<Texts<{ Self::MAX_URLS }>>(value)
+                .unwrap_or_default()
+                .0
+        };
+        let mut room = Self::MAX_URLS;
+        let mut trackers = Vec::new();
+        for tier in value("announce-list").into_iter().flat_map(bencode::items) {
+            let mut tier = texts(tier);
+            tier.truncate(room);
+            room -= tier.len();
+            if !tier.is_empty() {
+                trackers.push(tier);
+            }
+        }
+        // BEP 12: where there is a list, `announce` is for readers that don't know lists.
+        if trackers.is_empty() {
+            trackers.extend(value("announce").map(texts).filter(|tier| !tier.is_empty()));
+        }
+        let web_seeds = value("url-list").map(texts).unwrap_or_default();
+        Self {
+            info,
+            others,
+            trackers,
+            web_seeds,
+        }
+    }
+
+    /// The bytes of the torrent file, its keys sorted; `info` as it came.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = vec![b'd'];
+        let mut entries: BTreeMap<&[u8], &[u8]> = self
+            .others
+            .iter()
+            .map(|(key, value)| (key.as_slice(), value.as_slice()))
+            .collect();
+        entries.insert(b"info", self.info.raw());
+        for (key, value) in entries {
+            push_string(&mut out, key);
+            out.extend_from_slice(value);
+        }
+        out.push(b'e');
+        out
+    }
+
+    /// The `info` dictionary.
+    #[must_use]
+    pub const fn info(&self) -> &Arc<Info> {
+        &self.info
+    }
+
+    /// The URLs of the trackers in tiers (BEP 12), at most [`Metainfo::MAX_URLS`] and none of them empty;
+    /// `announce` alone is one tier.
+    #[must_use]
+    pub fn trackers(&self) -> &[Vec<String>] {
+        &self.trackers
+    }
+
+    /// The URLs that serve the files over HTTP (BEP 19), at most [`Metainfo::MAX_URLS`].
+    #[must_use]
+    pub fn web_seeds(&self) -> &[String] {
+        &self.web_seeds
+    }
+
+    /// What the maker says about the torrent.
+    #[must_use]
+    pub fn comment(&self) -> Option<String> {
+        self.text("comment")
+    }
+
+    /// The program that made the torrent.
+    #[must_use]
+    pub fn created_by(&self) -> Option<String> {
+        self.text("created by")
+    }
+
+    /// When the torrent was made, in seconds since 1970.
+    #[must_use]
+    pub fn creation_date(&self) -> Option<u64> {
+        let value = self.others.get(b"creation date".as_slice())?;
+        serde_bencode::from_bytes(value).ok()
+    }
+
+    /// The link to this torrent, with its trackers and web seeds.
+    #[must_use]
+    pub fn magnet(&self) -> Magnet {
+        Magnet {
+            info_hash: self.info.info_hash(),
+            name: Some(self.info.name().to_owned()),
+            trackers: self.trackers.iter().flatten().cloned().collect(),
+            web_seeds: self.web_seeds.clone(),
+            selected: None,
+            peers: Vec::new(),
+        }
+    }
+
+    /// The torrent file with this key set, where there is a value.
+    #[must_use]
+    pub(crate) fn with(mut self, key: &str, value: Option<impl Serialize>) -> Self {
+        if let Some(value) = value {
+            insert(&mut self.others, key, value);
+        }
+        self
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        let text: ByteBuf = serde_bencode::from_bytes(self.others.get(key.as_bytes())?).ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+fn insert(others: &mut BTreeMap<Vec<u8>, Vec<u8>>, key: &str, value: impl Serialize) {
+    let value = serde_bencode::to_bytes(&value).expect("strings, integers and lists have a bencoding");
+    others.insert(key.into(), value);
+}
