@@ -208,11 +208,10 @@ impl Decoder {
             .get_mut(self.filled..length)
             .filter(|missing| !missing.is_empty())
         {
-            let Some(part) = self.input.take(missing.len()) else {
-                return false;
-            };
-            missing.iter_mut().zip(&part).for_each(|(to, from)| *to = *from);
-            self.filled += part.len();
+            match self.input.copy_to(missing) {
+                0 => return false,
+                copied => self.filled += copied,
+            }
         }
         true
     }
@@ -243,6 +242,18 @@ impl Input {
         } else {
             self.0.pop_front()
         }
+    }
+
+    /// Moves bytes of the first part to the beginning of `target`; says how many, 0 only where there are none.
+    fn copy_to(&mut self, target: &mut [u8]) -> usize {
+        let Some(front) = self.0.front_mut() else { return 0 };
+        let copied = target.len().min(front.len());
+        target.iter_mut().zip(&*front).for_each(|(to, from)| *to = *from);
+        front.advance(copied);
+        if front.is_empty() {
+            self.0.pop_front();
+        }
+        copied
     }
 }
 

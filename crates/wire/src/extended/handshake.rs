@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde_bytes::ByteBuf;
 
-use super::ExtensionError;
 use super::bencode::Dictionary;
+use super::{ExtensionError, bencode};
 
 /// What a peer says about itself in the extension message with the number 0.
 ///
@@ -69,22 +70,20 @@ impl ExtendedHandshake {
             reqq: Option<u32>,
             upload_only: Option<bool>,
             v: Option<&'a str>,
-            #[serde(with = "serde_bytes")]
-            yourip: Option<&'a [u8]>,
+            yourip: Option<ByteBuf>,
         }
 
-        let your_ip = self.your_ip.map(|ip| match ip {
-            IpAddr::V4(ip) => ip.octets().to_vec(),
-            IpAddr::V6(ip) => ip.octets().to_vec(),
-        });
-        super::bencode::write(&Written {
+        bencode::write(&Written {
             m: &self.ids,
             metadata_size: self.metadata_size,
             p: self.port,
             reqq: self.reqq,
             upload_only: self.upload_only,
             v: self.client.as_deref(),
-            yourip: your_ip.as_deref(),
+            yourip: self.your_ip.map(|ip| match ip {
+                IpAddr::V4(ip) => ByteBuf::from(ip.octets()),
+                IpAddr::V6(ip) => ByteBuf::from(ip.octets()),
+            }),
         })
     }
 }

@@ -13,15 +13,15 @@ use super::{ExtensionError, UT_PEX, bencode};
 pub struct PexFlags(pub u8);
 
 impl PexFlags {
-    /// Prefers encryption.
+    /// It prefers encryption.
     pub const ENCRYPTION: Self = Self(0x01);
-    /// Only uploads: a seed or a partial seed.
+    /// It uploads only: a seed or a partial seed.
     pub const UPLOAD_ONLY: Self = Self(0x02);
-    /// Speaks uTP.
+    /// It speaks uTP.
     pub const UTP: Self = Self(0x04);
-    /// Speaks `ut_holepunch` (BEP 55).
+    /// It speaks `ut_holepunch` (BEP 55).
     pub const HOLEPUNCH: Self = Self(0x08);
-    /// The sender connected to it, so that it is known to be reachable.
+    /// The sender opened the connection to it, so it can be reached.
     pub const REACHABLE: Self = Self(0x10);
 
     /// Whether every flag of `other` is set.
@@ -50,8 +50,8 @@ pub struct PeerExchange {
 }
 
 impl PeerExchange {
-    /// How many addresses of each list and each address family are read or written; the rest is left out. BEP 11
-    /// allows 50, and more in the first message.
+    /// How many addresses of each list and each address family are read; the rest is left out. BEP 11 allows 50
+    /// in all, but for the first message of a link.
     pub const MAX_PEERS: usize = 200;
 
     /// Reads the payload of a `ut_pex` message.
@@ -82,7 +82,7 @@ impl PeerExchange {
         })
     }
 
-    /// Writes the payload.
+    /// Writes the payload, everything in it: who sends keeps to 50 added and 50 dropped.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         #[derive(Default, Serialize)]
