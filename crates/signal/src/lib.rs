@@ -1,1 +1,16 @@
-//! (being written)
+//! The WebTorrent tracker protocol: how browsers find each other.
+//!
+//! A browser reaches another one only through WebRTC, and WebRTC needs an introduction: an offer and an answer
+//! (SDP, RFC 8829) that somebody carries between the two. That somebody is a tracker, spoken to in JSON over a
+//! WebSocket. There is no BEP for it; what stands here is what the deployed clients and trackers do.
+//!
+//! - [`message`]: the messages of both directions, for the client below and for a tracker.
+
+#![forbid(unsafe_code)]
+
+pub mod message;
+
+pub use message::{
+    Action, Announce, ClientMessage, Event, Fault, Left, MAX_MESSAGE_BYTES, MessageError, OfferId, OfferItem,
+    SwarmCounts, TrackerMessage,
+};
