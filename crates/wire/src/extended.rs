@@ -71,3 +71,38 @@ impl DontHave {
         Bytes::copy_from_slice(&self.0.to_be_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dont_have_is_four_bytes() {
+        assert_eq!(
+            DontHave::from_bytes(b"\x01\x02\x03\x04"),
+            Ok(DontHave(0x0102_0304))
+        );
+        assert_eq!(DontHave(0x0102_0304).to_bytes(), &b"\x01\x02\x03\x04"[..]);
+        for payload in [&b""[..], b"\0\0\0", b"\0\0\0\0\0"] {
+            assert_eq!(
+                DontHave::from_bytes(payload),
+                Err(ExtensionError::DontHaveLength(payload.len()))
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_extension_and_what_is_wrong() {
+        let error = PeerExchange::from_bytes(b"le").expect_err("a list");
+        assert_eq!(
+            error.to_string(),
+            "the peer sent a broken `ut_pex` message: it does not begin with a complete bencoded dictionary"
+        );
+        let error =
+            MetadataMessage::from_bytes(&Bytes::from_static(b"d8:msg_typei0ee")).expect_err("no piece");
+        assert_eq!(
+            error.to_string(),
+            "the peer sent a `ut_metadata` message without a valid `piece`"
+        );
+    }
+}

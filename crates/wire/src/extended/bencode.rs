@@ -9,8 +9,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_bytes::ByteBuf;
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// What is wrong with bencoded bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -113,8 +112,11 @@ impl<'de> Deserialize<'de> for Value {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
                 let mut dictionary = Dictionary::default();
-                while let Some((key, value)) = map.next_entry::<ByteBuf, _>()? {
-                    dictionary.0.insert(key.into_vec(), value);
+                while let Some((key, value)) = map.next_entry()? {
+                    let Value::Bytes(key) = key else {
+                        return Err(Error::custom("a key is not a byte string"));
+                    };
+                    dictionary.0.insert(key, value);
                 }
                 Ok(Value::Dictionary(dictionary))
             }
@@ -174,4 +176,120 @@ fn measure(bytes: &[u8]) -> Result<usize, BencodeError> {
         }
     }
     Err(BencodeError::TooManyValues)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<usize, BencodeError> {
+        Dictionary::read(bytes).map(|(_, length)| length)
+    }
+
+    #[test]
+    fn a_dictionary_ends_where_it_ends_whatever_follows() {
+        for (bytes, length) in [
+            (&b"de"[..], 2),
+            (b"deleted", 2),
+            (b"d1:ai1ee", 8),
+            (b"d1:ai1ee8:ignored!", 8),
+            (b"d1:ad1:bl2:eeee1:c0:e", 21),
+            (b"d1:ai-5e1:bi0ee", 15),
+        ] {
+            assert_eq!(read(bytes), Ok(length), "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn broken_dictionaries_are_refused() {
+        for bytes in [
+            &b""[..],
+            b"d",
+            b"e",
+            b"i5e",
+            b"3:abc",
+            b"le",
+            b"d1:a",
+            b"d1:ae",
+            b"d1:ai1e",
+            b"di1ei1ee",
+            b"dlei1ee",
+            b"d1:ai1",
+            b"d1:aiee",
+            b"d1:ai1x2ee",
+            b"d1:ai99999999999999999999ee",
+            b"d5:abc",
+            b"d-1:abce",
+            b"d1:a99999999999999999999:e",
+            b"d1:a18446744073709551615:e",
+            b"d1:a4294967295:e",
+            b"d1x:ai1ee",
+            b"d1:axe",
+            b"d1:a\xff\xff:e",
+        ] {
+            assert_eq!(
+                read(bytes),
+                Err(BencodeError::Malformed),
+                "{}",
+                bytes.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn nesting_that_would_overflow_the_stack_is_refused() {
+        let nested = |depth: usize| {
+            let lists = depth - 1;
+            [
+                b"d1:a".to_vec(),
+                vec![b'l'; lists],
+                vec![b'e'; lists],
+                b"e".to_vec(),
+            ]
+            .concat()
+        };
+        assert_eq!(read(&nested(MAX_DEPTH)), Ok(4 + 2 * (MAX_DEPTH - 1) + 1));
+        assert_eq!(read(&nested(MAX_DEPTH + 1)), Err(BencodeError::TooDeep));
+        assert_eq!(read(&nested(1_000_000)), Err(BencodeError::TooDeep));
+        assert_eq!(read(&b"d1:a".repeat(1_000_000)), Err(BencodeError::TooDeep));
+    }
+
+    #[test]
+    fn more_values_than_any_message_has_are_refused() {
+        let list = |values: usize| [b"d1:al".to_vec(), b"0:".repeat(values), b"ee".to_vec()].concat();
+        // The dictionary, its key, the list and the two ends count too.
+        assert!(read(&list(MAX_VALUES - 5)).is_ok());
+        assert_eq!(read(&list(MAX_VALUES - 4)), Err(BencodeError::TooManyValues));
+        assert_eq!(read(&list(1_000_000)), Err(BencodeError::TooManyValues));
+    }
+
+    #[test]
+    fn a_value_of_another_type_or_range_is_not_there() {
+        let (dictionary, _) = Dictionary::read(b"d1:ai256e1:b1:x1:cle1:di-1eee").expect("a dictionary");
+        assert_eq!(dictionary.number::<u16>("a"), Some(256));
+        assert_eq!(dictionary.number::<u8>("a"), None);
+        assert_eq!(dictionary.number::<u8>("b"), None);
+        assert_eq!(dictionary.bytes("b"), Some(&b"x"[..]));
+        assert_eq!(dictionary.bytes("c"), None);
+        assert_eq!(dictionary.number::<u32>("d"), None);
+        assert_eq!(dictionary.bytes("e"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn strangers_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(length) = read(&bytes) {
+                prop_assert!(length <= bytes.len());
+            }
+        }
+
+        #[test]
+        fn nearly_bencoded_bytes_never_panic(text in "d[dlei0-9:-]{0,60}e{0,10}") {
+            if let Ok(length) = read(text.as_bytes()) {
+                prop_assert!(length <= text.len());
+            }
+        }
+    }
 }

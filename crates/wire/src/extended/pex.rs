@@ -150,3 +150,120 @@ fn push_address(list: &mut Vec<u8>, addr: SocketAddr) {
     }
     list.extend(addr.port().to_be_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn addr(addr: &str) -> SocketAddr {
+        addr.parse().expect("an address")
+    }
+
+    #[test]
+    fn all_lists_of_bep_11_are_read_and_written() {
+        let exchange = PeerExchange {
+            added: vec![
+                PexPeer {
+                    addr: addr("1.2.3.4:6881"),
+                    flags: PexFlags(0x12),
+                },
+                PexPeer {
+                    addr: addr("5.6.7.8:80"),
+                    flags: PexFlags(0),
+                },
+                PexPeer {
+                    addr: addr("[2001:db8::1]:443"),
+                    flags: PexFlags::UTP,
+                },
+            ],
+            dropped: vec![addr("9.9.9.9:1"), addr("[::1]:2")],
+        };
+        let payload = b"d5:added12:\x01\x02\x03\x04\x1a\xe1\x05\x06\x07\x08\x00\x507:added.f2:\x12\x00\
+            6:added618:\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x01\xbb8:added6.f1:\x04\
+            7:dropped6:\x09\x09\x09\x09\x00\x018:dropped618:\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x00\x02e";
+        assert_eq!(exchange.to_bytes(), &payload[..]);
+        assert_eq!(PeerExchange::from_bytes(payload), Ok(exchange));
+    }
+
+    #[test]
+    fn lists_that_are_missing_or_cut_off_cost_no_more_than_themselves() {
+        for (payload, added) in [
+            (&b"de"[..], &[][..]),
+            (b"d5:addedi5ee", &[]),
+            (b"d5:added5:\x01\x02\x03\x04\x1ae", &[]),
+            (b"d5:added6:\x01\x02\x03\x04\x1a\xe1e", &[("1.2.3.4:6881", 0)]),
+            (
+                b"d5:added8:\x01\x02\x03\x04\x1a\xe1\x01\x027:added.f3:\x01\x02\x03e",
+                &[("1.2.3.4:6881", 1)],
+            ),
+            (b"d7:added.f2:\x01\x02e", &[]),
+        ] {
+            let expected = added.iter().map(|(text, flags)| PexPeer {
+                addr: addr(text),
+                flags: PexFlags(*flags),
+            });
+            let read = PeerExchange::from_bytes(payload).expect("a dictionary");
+            assert_eq!(
+                read.added,
+                expected.collect::<Vec<_>>(),
+                "{}",
+                payload.escape_ascii()
+            );
+            assert_eq!(read.dropped, []);
+        }
+    }
+
+    #[test]
+    fn no_more_peers_are_read_than_the_bound() {
+        let v4 = PexPeer {
+            addr: addr("1.2.3.4:6881"),
+            flags: PexFlags(1),
+        };
+        let v6 = PexPeer {
+            addr: addr("[::1]:6881"),
+            flags: PexFlags(2),
+        };
+        let flood = PeerExchange {
+            added: [vec![v4; 1000], vec![v6; 1000]].concat(),
+            dropped: vec![v4.addr; 1000],
+        };
+        let read = PeerExchange::from_bytes(&flood.to_bytes()).expect("a dictionary");
+        assert_eq!(read.added, [vec![v4; 200], vec![v6; 200]].concat());
+        assert_eq!(read.dropped, vec![v4.addr; 200]);
+    }
+
+    #[test]
+    fn flags_are_told_apart() {
+        let flags = PexFlags(0x12);
+        assert!(flags.contains(PexFlags::UPLOAD_ONLY) && flags.contains(PexFlags::REACHABLE));
+        assert!(!flags.contains(PexFlags::UTP));
+        assert!(!flags.contains(PexFlags(0x03)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(
+            mut added in vec(any::<(SocketAddr, u8)>(), 0..50),
+            mut dropped in vec(any::<SocketAddr>().prop_map(plain), 0..50),
+        ) {
+            added.sort_by_key(|(addr, _)| addr.is_ipv6());
+            dropped.sort_by_key(SocketAddr::is_ipv6);
+            let added = added.into_iter().map(|(addr, flags)| PexPeer { addr: plain(addr), flags: PexFlags(flags) });
+            let exchange = PeerExchange { added: added.collect(), dropped };
+            prop_assert_eq!(PeerExchange::from_bytes(&exchange.to_bytes()), Ok(exchange));
+        }
+
+        #[test]
+        fn strangers_bytes_never_panic(bytes in vec(any::<u8>(), 0..200)) {
+            drop(PeerExchange::from_bytes(&[b"d5:added", &bytes[..], b"e"].concat()));
+        }
+    }
+
+    /// Without the scope and the flow that an IPv6 address may have on this machine, but not on the wire.
+    fn plain(addr: SocketAddr) -> SocketAddr {
+        SocketAddr::new(addr.ip(), addr.port())
+    }
+}
