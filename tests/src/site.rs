@@ -1,0 +1,66 @@
+//! The pages of the tests' own: the real WebTorrent client, a bare data channel, a peer that misbehaves.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::http::header;
+use axum::response::{Html, IntoResponse};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// A web server on a free port of this machine. Dropping it ends it.
+#[derive(Debug)]
+pub struct Site {
+    origin: String,
+    server: JoinHandle<()>,
+}
+
+impl Site {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the packages of `package.json` aren't installed, or no port is to be had.
+    pub async fn start() -> Result<Self> {
+        let webtorrent = std::fs::read(node_modules().join("webtorrent/dist/webtorrent.min.js"))
+            .context("npm's webtorrent is not installed: run `cargo xtask setup`")?;
+        let script = move || async move { ([(header::CONTENT_TYPE, "text/javascript")], webtorrent) };
+        let routes = Router::new()
+            .route("/webtorrent.html", page(include_str!("../www/webtorrent.html")))
+            .route("/channel.html", page(include_str!("../www/channel.html")))
+            .route("/stranger.html", page(include_str!("../www/stranger.html")))
+            .route(
+                "/webtorrent.min.js",
+                get(|| async { script().await.into_response() }),
+            );
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let origin = format!("http://{}", listener.local_addr()?);
+        let server = tokio::spawn(async move {
+            // It has no other end than being dropped.
+            axum::serve(listener, routes).await.ok();
+        });
+        Ok(Self { origin, server })
+    }
+
+    /// Where it answers, without a slash at the end.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn page(html: &'static str) -> axum::routing::MethodRouter {
+    get(move || async move { Html(html) })
+}
+
+/// Where npm installs the packages of `package.json`.
+pub(crate) fn node_modules() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules")
+}

@@ -1,0 +1,121 @@
+//! The real WebTorrent client in a page.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use crate::page::Shared;
+use crate::site::Site;
+use crate::tab::Tab;
+
+/// A tab with npm's `webtorrent` in it, and one torrent in that.
+#[derive(Debug)]
+pub struct WebTorrentPage {
+    tab: Tab,
+}
+
+impl WebTorrentPage {
+    /// Opens the page, chooses these files and announces them to `tracker`.
+    ///
+    /// # Errors
+    /// When the page does not come up or the client fails.
+    pub async fn share(tab: Tab, site: &Site, tracker: &str, files: &[&Path]) -> Result<(Self, Shared)> {
+        tab.goto(&format!("{}/webtorrent.html#tracker={tracker}", site.origin()))
+            .await?;
+        let page = Self { tab };
+        page.wait(
+            "WebTorrent to be there",
+            Duration::from_secs(30),
+            "d.state === 'idle'",
+        )
+        .await?;
+        page.tab.choose("#files", files).await?;
+        page.wait(
+            "WebTorrent to hash the files",
+            Duration::from_mins(2),
+            "d.state === 'shared'",
+        )
+        .await?;
+        let shared = page
+            .tab
+            .run("return { ...document.querySelector('#torrent').dataset }", vec![])
+            .await?;
+        let field = |name: &str| {
+            shared[name]
+                .as_str()
+                .map(str::to_owned)
+                .with_context(|| format!("no {name}"))
+        };
+        let magnet = field("magnet")?;
+        Ok((
+            page,
+            Shared {
+                info_hash: field("infoHash")?,
+                link: magnet.clone(),
+                magnet,
+            },
+        ))
+    }
+
+    /// Opens the page with a magnet link to download.
+    ///
+    /// # Errors
+    /// When the page does not come up.
+    pub async fn open(tab: Tab, site: &Site, magnet: &str) -> Result<Self> {
+        tab.goto(&format!(
+            "{}/webtorrent.html#magnet={}",
+            site.origin(),
+            escape(magnet)
+        ))
+        .await?;
+        Ok(Self { tab })
+    }
+
+    /// Waits until everything is there and verified.
+    ///
+    /// # Errors
+    /// When that takes longer.
+    pub async fn complete(&self, within: Duration) -> Result<()> {
+        self.wait("WebTorrent to have everything", within, "d.state === 'complete'")
+            .await
+    }
+
+    /// Waits until a condition on the page's figures holds, `d` being the element's `dataset` with `progress`,
+    /// `peers`, `uploaded` and `downloaded`.
+    ///
+    /// # Errors
+    /// When that takes longer.
+    pub async fn wait(&self, what: &str, within: Duration, condition: &str) -> Result<()> {
+        let look = format!(
+            "const d = document.querySelector('#torrent').dataset;
+             return [{condition} || d.state === 'error', {{ ...d }}];"
+        );
+        let seen = self.tab.wait(what, within, &look, vec![]).await?;
+        anyhow::ensure!(seen["state"] != "error", "WebTorrent failed: {}", seen["error"]);
+        Ok(())
+    }
+
+    /// Saves a file, named by its path in the torrent with the torrent's name before it, and returns where.
+    ///
+    /// # Errors
+    /// When there is no such file or the download fails.
+    pub async fn save(&self, path: &str) -> Result<PathBuf> {
+        self.tab
+            .run_async("await window.save(arguments[0])", vec![json!(path)])
+            .await?;
+        Ok(self.tab.browser().watch().download().await?.1)
+    }
+
+    /// The tab.
+    #[must_use]
+    pub fn tab(&self) -> &Tab {
+        &self.tab
+    }
+}
+
+/// A magnet link as the value of a field in the fragment of an address.
+fn escape(magnet: &str) -> String {
+    magnet.replace('%', "%25").replace('&', "%26")
+}
