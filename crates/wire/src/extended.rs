@@ -1,16 +1,17 @@
 //! The payloads of extension messages (BEP 10), each read with `from_bytes` and written with `to_bytes`.
 //!
-//! They are bencoded by strangers, so nothing nests deeply and nothing is long: see `bencode`. Unknown keys are
-//! ignored, and a value of the wrong type counts as one that is not there.
+//! Strangers wrote them: unknown keys are ignored, and where only one value makes no sense, it counts as one that
+//! is not there. [`Dictionary`] bounds how deep they nest and how many keys they have, before anything else looks
+//! at them.
 
 use bytes::Bytes;
+use causeway_core::bencode::{BencodeError, Dictionary};
+use serde::Serialize;
 
-mod bencode;
 mod handshake;
 mod metadata;
 mod pex;
 
-pub use bencode::BencodeError;
 pub use handshake::ExtendedHandshake;
 pub use metadata::{METADATA_PIECE_LENGTH, MetadataMessage};
 pub use pex::{PeerExchange, PexFlags, PexPeer};
@@ -23,9 +24,9 @@ pub const UT_PEX: &str = "ut_pex";
 pub const LT_DONTHAVE: &str = "lt_donthave";
 
 /// Why the payload of an extension message can't be read. It is the sender's fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExtensionError {
-    /// It is not a bencoded dictionary.
+    /// It does not begin with a bencoded dictionary.
     #[error("the peer sent a broken `{extension}` message: {error}")]
     Bencode {
         /// The name of the extension.
@@ -72,6 +73,20 @@ impl DontHave {
     }
 }
 
+/// The dictionary at the beginning of a payload, and what follows it.
+fn read<'a>(
+    extension: &'static str,
+    payload: &'a [u8],
+) -> Result<(Dictionary<'a>, &'a [u8]), ExtensionError> {
+    Dictionary::from_prefix(payload).map_err(|error| ExtensionError::Bencode { extension, error })
+}
+
+/// Bencodes a structure of numbers, byte strings and maps of them; what is `None` is left out.
+fn write(value: &impl Serialize) -> Bytes {
+    let bytes = serde_bencode::to_bytes(value).expect("numbers, byte strings and maps have a bencoding");
+    bytes.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,7 +111,7 @@ mod tests {
         let error = PeerExchange::from_bytes(b"le").expect_err("a list");
         assert_eq!(
             error.to_string(),
-            "the peer sent a broken `ut_pex` message: it does not begin with a complete bencoded dictionary"
+            "the peer sent a broken `ut_pex` message: it is not a dictionary"
         );
         let error =
             MetadataMessage::from_bytes(&Bytes::from_static(b"d8:msg_typei0ee")).expect_err("no piece");
@@ -104,5 +119,23 @@ mod tests {
             error.to_string(),
             "the peer sent a `ut_metadata` message without a valid `piece`"
         );
+    }
+
+    #[test]
+    fn payloads_that_would_exhaust_stack_or_memory_are_refused() {
+        let deep_list = [b"d1:a".to_vec(), vec![b'l'; 1_000_000]].concat();
+        let deep_dictionary = b"d1:a".repeat(1_000_000);
+        let long_string = b"d1:a99999999999:e".to_vec();
+        let many_keys = (0..100_000).flat_map(|key| format!("5:{key:05}0:").into_bytes());
+        let many_keys = b"d".iter().copied().chain(many_keys).chain(*b"e").collect();
+        for payload in [deep_list, deep_dictionary, long_string, many_keys] {
+            let payload = Bytes::from(payload);
+            assert!(ExtendedHandshake::from_bytes(&payload).is_err());
+            assert!(MetadataMessage::from_bytes(&payload).is_err());
+            assert!(PeerExchange::from_bytes(&payload).is_err());
+            // The names of extensions lie in an inner dictionary.
+            let inner = Bytes::from([b"d1:m", &payload[..], b"e"].concat());
+            drop(ExtendedHandshake::from_bytes(&inner));
+        }
     }
 }

@@ -4,11 +4,12 @@ use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use causeway_core::bencode::Dictionary;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
 
-use super::bencode::Dictionary;
-use super::{ExtensionError, bencode};
+use super::ExtensionError;
 
 /// What a peer says about itself in the extension message with the number 0.
 ///
@@ -41,21 +42,15 @@ impl ExtendedHandshake {
     /// # Errors
     /// [`ExtensionError::Bencode`]; single values that make no sense are left out instead.
     pub fn from_bytes(payload: &[u8]) -> Result<Self, ExtensionError> {
-        let (dictionary, _) = Dictionary::read(payload).map_err(|error| ExtensionError::Bencode {
-            extension: "extended handshake",
-            error,
-        })?;
+        let (dictionary, _) = super::read("extended handshake", payload)?;
         Ok(Self {
-            ids: dictionary
-                .numbers("m")
-                .map(|(name, id)| (name.to_owned(), id))
-                .collect(),
-            metadata_size: dictionary.number("metadata_size").filter(|size| *size > 0),
-            reqq: dictionary.number("reqq"),
-            client: dictionary.bytes("v").map(client_name),
-            port: dictionary.number("p").filter(|port| *port > 0),
-            upload_only: dictionary.number::<i64>("upload_only").map(|flag| flag != 0),
-            your_ip: dictionary.bytes("yourip").and_then(ip_address),
+            ids: dictionary.get("m").map(ids).unwrap_or_default(),
+            metadata_size: number(&dictionary, "metadata_size").filter(|size| *size > 0),
+            reqq: number(&dictionary, "reqq"),
+            client: dictionary.string("v").map(client_name),
+            port: number(&dictionary, "p").filter(|port| *port > 0),
+            upload_only: number(&dictionary, "upload_only").map(|flag: i64| flag != 0),
+            your_ip: dictionary.string("yourip").and_then(ip_address),
         })
     }
 
@@ -73,7 +68,7 @@ impl ExtendedHandshake {
             yourip: Option<ByteBuf>,
         }
 
-        bencode::write(&Written {
+        super::write(&Written {
             m: &self.ids,
             metadata_size: self.metadata_size,
             p: self.port,
@@ -86,6 +81,24 @@ impl ExtendedHandshake {
             }),
         })
     }
+}
+
+/// The extensions of `m` whose names are text and whose numbers fit a byte.
+fn ids(m: &[u8]) -> BTreeMap<String, u8> {
+    let Ok((dictionary, _)) = Dictionary::from_prefix(m) else {
+        return BTreeMap::new();
+    };
+    dictionary
+        .iter()
+        .filter_map(|(name, id)| {
+            let name = core::str::from_utf8(name).ok()?;
+            Some((name.to_owned(), serde_bencode::from_bytes(id).ok()?))
+        })
+        .collect()
+}
+
+fn number<T: DeserializeOwned>(dictionary: &Dictionary<'_>, key: &str) -> Option<T> {
+    dictionary.read(key).ok().flatten()
 }
 
 /// Text for people: what is not UTF-8 is replaced, what is too long is cut off.

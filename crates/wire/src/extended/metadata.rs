@@ -3,8 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 
-use super::bencode::Dictionary;
-use super::{ExtensionError, UT_METADATA, bencode};
+use super::{ExtensionError, UT_METADATA};
 
 /// The length in bytes of every part of the metadata but the last.
 pub const METADATA_PIECE_LENGTH: u32 = 16 * 1024;
@@ -41,22 +40,20 @@ impl MetadataMessage {
     /// # Errors
     /// See [`ExtensionError`].
     pub fn from_bytes(payload: &Bytes) -> Result<Self, ExtensionError> {
-        let (dictionary, length) = Dictionary::read(payload).map_err(|error| ExtensionError::Bencode {
-            extension: UT_METADATA,
-            error,
-        })?;
+        let (dictionary, rest) = super::read(UT_METADATA, payload)?;
         let number = |key| {
-            dictionary.number(key).ok_or(ExtensionError::Missing {
+            let missing = ExtensionError::Missing {
                 extension: UT_METADATA,
                 key,
-            })
+            };
+            dictionary.read::<u32>(key).ok().flatten().ok_or(missing)
         };
         Ok(match number("msg_type")? {
             REQUEST => Self::Request {
                 piece: number("piece")?,
             },
             DATA => {
-                let data = payload.slice(length..);
+                let data = payload.slice_ref(rest);
                 if data.len() > METADATA_PIECE_LENGTH as usize {
                     return Err(ExtensionError::MetadataTooLong(data.len()));
                 }
@@ -84,7 +81,7 @@ impl MetadataMessage {
         }
 
         let written = |msg_type, piece, total_size| {
-            bencode::write(&Written {
+            super::write(&Written {
                 msg_type,
                 piece,
                 total_size,
@@ -117,7 +114,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::extended::BencodeError;
+    use causeway_core::bencode::BencodeError;
 
     fn read(payload: &'static [u8]) -> Result<MetadataMessage, ExtensionError> {
         MetadataMessage::from_bytes(&Bytes::from_static(payload))
@@ -159,7 +156,7 @@ mod tests {
         assert_eq!(read(b"d8:msg_typei0ee"), missing("piece"));
         assert_eq!(read(b"d8:msg_typei0e5:piecei-1ee"), missing("piece"));
         assert_eq!(read(b"d8:msg_typei1e5:piecei0eex"), missing("total_size"));
-        let error = BencodeError::Malformed;
+        let error = BencodeError::NotADictionary;
         assert_eq!(
             read(b"x"),
             Err(ExtensionError::Bencode {

@@ -5,8 +5,7 @@ use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::bencode::Dictionary;
-use super::{ExtensionError, UT_PEX, bencode};
+use super::{ExtensionError, UT_PEX};
 
 /// What a peer knows of a third one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,11 +58,8 @@ impl PeerExchange {
     /// # Errors
     /// [`ExtensionError::Bencode`]; an address that is cut off is left out instead.
     pub fn from_bytes(payload: &[u8]) -> Result<Self, ExtensionError> {
-        let (dictionary, _) = Dictionary::read(payload).map_err(|error| ExtensionError::Bencode {
-            extension: UT_PEX,
-            error,
-        })?;
-        let bytes = |key| dictionary.bytes(key).unwrap_or_default();
+        let (dictionary, _) = super::read(UT_PEX, payload)?;
+        let bytes = |key| dictionary.string(key).unwrap_or_default();
         let flags = |key| {
             bytes(key)
                 .iter()
@@ -119,7 +115,7 @@ impl PeerExchange {
             };
             push_address(list, *addr);
         }
-        bencode::write(&written)
+        super::write(&written)
     }
 }
 
