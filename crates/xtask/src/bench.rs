@@ -2,29 +2,25 @@
 
 use anyhow::Result;
 
+use crate::browser::Browser;
 use crate::{page, process, setup};
 
-/// Measures the browser peer against npm `webtorrent` and a bare data channel, with the arguments of `bench-browser`.
+/// Measures the browser peer against npm `webtorrent` and a bare data channel, with the arguments of
+/// `bench-browser`.
 ///
 /// # Errors
 /// A build or the measurement failed.
 pub(crate) fn browser(arguments: &[String]) -> Result<()> {
     setup::all()?;
     page::build(None)?;
-    process::run(&mut process::cargo([
-        "build",
-        "--release",
-        "--package",
-        "causeway",
-    ]))?;
-    let command = [
+    process::run(&mut process::cargo(["build", "--release", "--package=causeway"]))?;
+    let mut command = process::cargo([
         "run",
         "--release",
-        "--package",
-        "causeway-tests",
-        "--bin",
-        "bench-browser",
+        "--package=causeway-tests",
+        "--bin=bench-browser",
         "--",
-    ];
-    process::run(process::cargo(command).args(arguments))
+    ]);
+    Browser::require()?.prepare(&mut command);
+    process::run(command.args(arguments))
 }

@@ -3,6 +3,7 @@
 //! What they do is told on standard error, a line before each program that is started; standard output belongs to those programs.
 
 mod bench;
+mod browser;
 mod dist;
 mod page;
 mod process;

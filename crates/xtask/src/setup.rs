@@ -8,8 +8,9 @@ mod node;
 mod tools;
 mod wasm;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
+use crate::browser::Browser;
 use crate::process;
 
 /// What building and running needs: the page is WebAssembly.
@@ -33,25 +34,13 @@ pub(crate) fn all() -> Result<()> {
     node::packages()
 }
 
-/// The browser that the tests run in, and the program that drives it.
+/// The browser that the tests run in.
 fn browser() -> Result<()> {
-    const BROWSERS: [&str; 4] = [
-        "chromium",
-        "chromium-browser",
-        "google-chrome",
-        "google-chrome-stable",
-    ];
-    let missing = || process::find(&BROWSERS).is_none() || process::find(&["chromedriver"]).is_none();
-    if missing() && debian::is_ours() {
+    if Browser::find().is_none() && debian::is_ours() {
         doing("Chromium and its driver from Debian's packages", "about a minute");
         debian::install(&["chromium", "chromium-driver"])?;
     }
-    if missing() {
-        bail!(
-            "the tests need Chromium (or Chrome) and `chromedriver` of the same version on the PATH: install both \
-             (on Debian `apt-get install chromium chromium-driver`)"
-        );
-    }
+    Browser::require()?;
     done("Chromium and its driver");
     Ok(())
 }

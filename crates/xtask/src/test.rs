@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use crate::browser::Browser;
 use crate::toolchain::{TARGET, WasmToolchain};
 use crate::{page, process, setup, tidy, workspace};
 
@@ -146,20 +147,19 @@ fn unused() -> Result<()> {
 }
 
 fn deny() -> Result<()> {
-    process::run(&mut process::cargo([
-        "deny", "check", "bans", "licenses", "sources",
-    ]))?;
+    // Warnings, of a crate in two versions for example, are for `cargo deny check` by hand.
+    let deny = |arguments: &[&str]| {
+        let mut command = process::cargo(["deny", "--log-level", "error"]);
+        command.args(arguments);
+        command
+    };
+    process::run(&mut deny(&["check", "bans", "licenses", "sources"]))?;
     // The list of known faults lies on a server of its own, which not every machine can reach.
-    if process::answer(&mut process::cargo(["deny", "fetch", "db"])).is_none() {
+    if process::answer(&mut deny(&["fetch", "db"])).is_none() {
         eprintln!("  skipped: the list of known faults (advisories) can't be fetched from here");
         return Ok(());
     }
-    process::run(&mut process::cargo([
-        "deny",
-        "check",
-        "--disable-fetch",
-        "advisories",
-    ]))
+    process::run(&mut deny(&["check", "--disable-fetch", "advisories"]))
 }
 
 fn release_page() -> Result<()> {
@@ -218,20 +218,15 @@ fn wasm() -> Result<()> {
         )
         .env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "60")
         .env("WASM_BINDGEN_TEST_TIMEOUT", "300");
-    if let Some(driver) = process::find(&["chromedriver"]) {
-        command.env("CHROMEDRIVER", driver);
-    }
+    Browser::require()?.prepare(&mut command);
     process::run(&mut command)
 }
 
 fn end_to_end() -> Result<()> {
-    process::run(&mut process::cargo([
-        "nextest",
-        "run",
-        "--workspace",
-        "--filterset",
-        END_TO_END,
-    ]))
+    process::run(&mut process::cargo(["build", "--workspace", "--bin", "causeway"]))?;
+    let mut command = process::cargo(["nextest", "run", "--workspace", "--filterset", END_TO_END]);
+    Browser::require()?.prepare(&mut command);
+    process::run(&mut command)
 }
 
 fn packages(names: &[&'static str]) -> impl Iterator<Item = &'static str> {
