@@ -1,10 +1,13 @@
+use bytes::BytesMut;
+use causeway_core::{InfoHash, PeerId};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::input::Sliced;
 use super::*;
-use crate::{Reserved, piece_header};
-use causeway_core::{InfoHash, PeerId};
+use crate::message::id;
+use crate::{BlockRequest, Chunks, Reserved, piece_header};
 
 const HELLO: Handshake = Handshake {
     reserved: Reserved::ours(),
@@ -94,13 +97,11 @@ fn after_handshake(limits: Limits) -> Decoder {
 
 /// The bytes that a decoder has allocated or keeps alive, heads aside.
 fn held(decoder: &Decoder) -> usize {
-    let input: usize = decoder.input.0.iter().map(Bytes::len).sum();
     let payload = match &decoder.state {
-        State::Payload(Payload::Bitfield(data) | Payload::Extended { data, .. }) => data.data.capacity(),
-        State::Payload(Payload::Block { data, .. }) => data.slices.len() + data.rest.capacity(),
-        State::Payload(Payload::Unknown { .. }) | State::Handshake | State::Head | State::Failed(_) => 0,
+        State::Payload(payload) => payload.held(),
+        State::Handshake | State::Head | State::Failed(_) => 0,
     };
-    input + payload
+    decoder.input.len() + payload
 }
 
 fn bound() -> usize {
