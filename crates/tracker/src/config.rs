@@ -1,0 +1,65 @@
+//! What an operator can set, with defaults that work on a laptop and on a small server.
+
+use core::time::Duration;
+
+/// The limits and times of a [`Tracker`](crate::Tracker).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// After how long a client is asked to announce again. Clients obey it as it is; in whole seconds.
+    pub interval: Duration,
+    /// A member of a swarm that has not announced for so long is forgotten, although its socket lives. Several intervals.
+    pub member_timeout: Duration,
+    /// For how long an answer to a relayed offer is awaited. Clients give an offer up after 50 s.
+    pub offer_timeout: Duration,
+    /// The most offers that one announce has relayed; the rest are dropped.
+    pub max_offers: usize,
+    /// The most swarms that one socket may be in.
+    pub max_torrents_per_socket: usize,
+    /// The most members of all swarms together. Each takes about 300 bytes.
+    pub max_members: usize,
+    /// The most torrents that one scrape is answered about.
+    pub max_scrape: usize,
+
+    /// The most WebSockets at once; further ones are refused with status 503.
+    pub max_sockets: usize,
+    /// The longest message that is read, in bytes. The offers of ten peers without trickle ICE pass 16 KiB by far.
+    pub max_message: usize,
+    /// What may wait to be sent on one socket, in bytes. A socket that reads too slowly to stay below is closed.
+    pub max_outgoing: usize,
+    /// How many messages a second a socket may send for long; each started 16 KiB counts as one. What comes faster is
+    /// read later, so that the sender feels the network's own back pressure.
+    pub messages_per_second: u32,
+    /// How many messages a socket may send at once: a client that comes back announces all its torrents.
+    pub message_burst: u32,
+    /// A socket that was silent for so long is pinged: browsers can't ping.
+    pub ping_after: Duration,
+    /// How long a pinged socket may take to show life before it is closed.
+    pub pong_within: Duration,
+    /// The same for a socket whose `peer_id` another socket claims (see [`registry`](crate::registry)).
+    pub proof_within: Duration,
+    /// How long one batch of messages may take to be sent before the socket counts as a slow reader.
+    pub send_within: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(120),
+            member_timeout: Duration::from_secs(480),
+            offer_timeout: Duration::from_secs(60),
+            max_offers: 20,
+            max_torrents_per_socket: 2_000,
+            max_members: 1_000_000,
+            max_scrape: 100,
+            max_sockets: 50_000,
+            max_message: 256 * 1024,
+            max_outgoing: 512 * 1024,
+            messages_per_second: 200,
+            message_burst: 2_000,
+            ping_after: Duration::from_secs(30),
+            pong_within: Duration::from_secs(30),
+            proof_within: Duration::from_secs(10),
+            send_within: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! Who is in which swarm, and who may be introduced to whom.
+//!
+//! The registry names no socket, no clock and no async runtime. Each connection of the outside world is a [`Link`], of
+//! which it keeps clones, and has a [`Session`], which says what the link has joined:
+//!
+//! 1. [`Registry::announce`] puts the link's peer into a swarm (or takes it out), and says who gets which offer;
+//! 2. [`Registry::answer`] says who gets an answer, if anybody;
+//! 3. [`Registry::leave`] ends the session: the link is out of all its swarms at once (libtorrent never says `stopped`).
+//!
+//! [`Registry::expire`], called now and then, forgets who fell silent. Swarms are kept in shards by info-hash, each behind
+//! a lock of its own that is held for one operation only. With the same seed, times and calls, everything repeats.
+//!
+//! # Whom an offer goes to
+//! The i-th offer of an announce goes to the i-th chosen peer, and the surplus is dropped. To a leecher seeders are chosen
+//! first and then leechers, at random within each; to a seeder leechers alone, since a seeder gains nothing from a
+//! seeder. Nobody gets an offer that bears its own `peer_id`. IPv4 and IPv6 peers share a swarm: WebRTC finds the path.
+//!
+//! # Whose answer is passed on
+//! An answer is passed on only over the link that got the offer, under the `peer_id` to which the offer was addressed,
+//! and once. The memory of what was relayed is kept with the peer that *offered* and is bounded there: whoever floods
+//! the tracker with offers pushes out its own and nobody else's.
+//!
+//! # One `peer_id` on two links
+//! It may be a client that reconnected while its old socket still looks alive. It may be a stranger who read the
+//! `peer_id` in an offer. They can't be told apart, so both are served:
+//!
+//! * The first link *holds* the name: it alone is counted, and offers to the name go to it. The newcomer is a *rival*. It
+//!   gets its replies, its own offers are relayed and the answers to them come back to it, and it gets the offers of
+//!   others that would otherwise be surplus.
+//! * The holder is asked for a sign of life ([`Announced::doubted`]). Until it gives one ([`Link::is_in_doubt`]), offers
+//!   to the name go to the rival. A dead holder's link is closed by its owner soon after, and the rival takes its place.
+//! * What a link says changes that link's own membership only. So a stranger can neither remove a live peer, nor change
+//!   what it is, nor take its offers, nor answer for it; the stranger counts for less than under a name of its own.
+
+mod swarm;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use causeway_core::{InfoHash, PeerId, Time};
+use causeway_signal::{Event, OfferId, SwarmCounts};
+
+use self::swarm::{Member, Swarm};
+use crate::Config;
+
+/// A way to reach one connection. Clones reach the same connection and are equal; others are not.
+pub trait Link: Clone + Eq {
+    /// Whether the connection was asked for a sign of life and has not given one yet.
+    fn is_in_doubt(&self) -> bool;
+}
+
+/// What one link has joined. Hand it back to [`Registry::leave`] when the link is closed.
+#[derive(Debug)]
+pub struct Session<L> {
+    link: L,
+    ipv4: bool,
+    joined: BTreeMap<InfoHash, PeerId>,
+}
+
+impl<L> Session<L> {
+    /// The session of a connection from `address` that has joined nothing yet.
+    pub fn new(link: L, address: IpAddr) -> Self {
+        Self {
+            link,
+            ipv4: address.to_canonical().is_ipv4(),
+            joined: BTreeMap::new(),
+        }
+    }
+}
+
+/// What a peer says of itself in an announce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// The swarm.
+    pub info_hash: InfoHash,
+    /// Who announces.
+    pub peer_id: PeerId,
+    /// What happened.
+    pub event: Event,
+    /// Whether it has everything: `left` is 0.
+    pub complete: bool,
+    /// What it says that it has downloaded, in bytes.
+    pub downloaded: u64,
+}
+
+/// The outcome of an announce.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced<L> {
+    /// The swarm as it is now.
+    pub counts: SwarmCounts,
+    /// Who gets the first offer, the second and so on. Never more than there are offers.
+    pub receivers: Vec<L>,
+    /// The holder of a name that is claimed by this link, too: ask it for a sign of life, and close it without one.
+    pub doubted: Option<L>,
+}
+
+/// Why an announce was refused, as a sentence for the peer's user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The link is in as many swarms as one may be.
+    #[error(
+        "this connection announces {0} torrents already, which is all that this tracker allows: stop some first"
+    )]
+    TooManyTorrents(usize),
+    /// The tracker has as many members as it may have.
+    #[error("this tracker is full: try again later, or use another one")]
+    Full,
+}
+
+/// One member of one swarm, for statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberView {
+    /// The swarm.
+    pub info_hash: InfoHash,
+    /// The member.
+    pub peer_id: PeerId,
+    /// Whether it has everything.
+    pub complete: bool,
+    /// Whether it connected over IPv4.
+    pub ipv4: bool,
+}
+
+/// All swarms. See the [module](self).
+#[derive(Debug)]
+pub struct Registry<L> {
+    config: Config,
+    shards: Vec<Mutex<Shard<L>>>,
+}
+
+impl<L: Link> Registry<L> {
+    /// A registry without members. `seed` decides which peers are chosen.
+    #[must_use]
+    pub fn new(config: Config, seed: u64) -> Self {
+        let mut seeds = fastrand::Rng::with_seed(seed);
+        let shard = || {
+            Mutex::new(Shard {
+                swarms: BTreeMap::new(),
+                members: 0,
+                rng: seeds.fork(),
+            })
+        };
+        Self {
+            config,
+            shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
+        }
+    }
+
+    /// Takes note of what a peer says of itself, and chooses who gets its `offers`.
+    ///
+    /// A link has one name in a swarm: announced under another, it leaves under the first. `stopped` takes the peer out
+    /// and relays nothing, even with offers (libtorrent sends some).
+    ///
+    /// # Errors
+    /// See [`Refusal`]; then nothing was changed.
+    pub fn announce(
+        &self,
+        now: Time,
+        session: &mut Session<L>,
+        presence: &Presence,
+        offers: &[OfferId],
+    ) -> Result<Announced<L>, Refusal> {
+        let mut shard = self.shard(presence.info_hash);
+        let known = session.joined.get(&presence.info_hash).copied();
+        if let Some(name) = known
+            && (name != presence.peer_id || presence.event == Event::Stopped)
+        {
+            shard.remove(presence.info_hash, name, &session.link);
+            session.joined.remove(&presence.info_hash);
+        }
+        if presence.event == Event::Stopped {
+            let counts = shard.counts(presence.info_hash);
+            return Ok(Announced {
+                counts,
+                receivers: Vec::new(),
+                doubted: None,
+            });
+        }
+        if known.is_none() && session.joined.len() >= self.config.max_torrents_per_socket {
+            return Err(Refusal::TooManyTorrents(session.joined.len()));
+        }
+        let announced = shard.announce(&self.config, now, session, presence, offers)?;
+        session.joined.insert(presence.info_hash, presence.peer_id);
+        Ok(announced)
+    }
+
+    /// The link to which `session` may pass an answer from `from` to the offer `offer_id` of `to`; `None` where no such
+    /// offer went out over this link, or too long ago, or it was answered already.
+    pub fn answer(
+        &self,
+        now: Time,
+        session: &Session<L>,
+        info_hash: InfoHash,
+        (from, to): (PeerId, PeerId),
+        offer_id: OfferId,
+    ) -> Option<L> {
+        let from = Member {
+            id: from,
+            link: &session.link,
+        };
+        self.shard(info_hash)
+            .swarms
+            .get_mut(&info_hash)?
+            .answer(now, from, to, offer_id)
+    }
+
+    /// Takes the link out of every swarm.
+    pub fn leave(&self, session: &mut Session<L>) {
+        while let Some((info_hash, name)) = session.joined.pop_first() {
+            self.shard(info_hash).remove(info_hash, name, &session.link);
+        }
+    }
+
+    /// Forgets members that have not announced for [`Config::member_timeout`], and offers that nobody answered in time.
+    pub fn expire(&self, now: Time) {
+        for shard in &self.shards {
+            lock(shard).expire(now, &self.config);
+        }
+    }
+
+    /// The size of one swarm; zeros where nobody is in it.
+    #[must_use]
+    pub fn counts(&self, info_hash: InfoHash) -> SwarmCounts {
+        self.shard(info_hash).counts(info_hash)
+    }
+
+    /// The sizes of some swarms, at most `limit`.
+    #[must_use]
+    pub fn some_counts(&self, limit: usize) -> Vec<(InfoHash, SwarmCounts)> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let room = limit - all.len();
+            all.extend(
+                shard
+                    .swarms
+                    .iter()
+                    .take(room)
+                    .map(|(info_hash, swarm)| (*info_hash, swarm.counts())),
+            );
+        }
+        all
+    }
+
+    /// Shows every member of every swarm to `visit`, a shard at a time. Rivals are left out.
+    pub fn visit_members(&self, mut visit: impl FnMut(MemberView)) {
+        for shard in &self.shards {
+            for (info_hash, swarm) in &lock(shard).swarms {
+                swarm.visit(*info_hash, &mut visit);
+            }
+        }
+    }
+
+    fn shard(&self, info_hash: InfoHash) -> MutexGuard<'_, Shard<L>> {
+        let [.., last] = *info_hash.as_bytes();
+        lock(&self.shards[usize::from(last) % SHARDS])
+    }
+}
+
+/// The swarms whose info-hashes end alike.
+#[derive(Debug)]
+struct Shard<L> {
+    swarms: BTreeMap<InfoHash, Swarm<L>>,
+    /// Of all the swarms, rivals included.
+    members: usize,
+    rng: fastrand::Rng,
+}
+
+impl<L: Link> Shard<L> {
+    fn announce(
+        &mut self,
+        config: &Config,
+        now: Time,
+        session: &Session<L>,
+        presence: &Presence,
+        offers: &[OfferId],
+    ) -> Result<Announced<L>, Refusal> {
+        let who = Member {
+            id: presence.peer_id,
+            link: &session.link,
+        };
+        let is_known = self
+            .swarms
+            .get(&presence.info_hash)
+            .is_some_and(|swarm| swarm.contains(who));
+        if !is_known && self.members >= config.max_members.div_ceil(SHARDS) {
+            return Err(Refusal::Full);
+        }
+        let swarm = self.swarms.entry(presence.info_hash).or_default();
+        let before = swarm.members();
+        let doubted = swarm.join(now, who, session.ipv4, presence);
+        self.members = self.members + swarm.members() - before;
+        let receivers = swarm.relay(now + config.offer_timeout, &mut self.rng, who, offers);
+        Ok(Announced {
+            counts: swarm.counts(),
+            receivers,
+            doubted,
+        })
+    }
+
+    fn remove(&mut self, info_hash: InfoHash, id: PeerId, link: &L) {
+        let Some(swarm) = self.swarms.get_mut(&info_hash) else {
+            return;
+        };
+        let before = swarm.members();
+        swarm.remove(Member { id, link });
+        self.members = self.members + swarm.members() - before;
+        if swarm.members() == 0 {
+            self.swarms.remove(&info_hash);
+        }
+    }
+
+    fn expire(&mut self, now: Time, config: &Config) {
+        self.members = 0;
+        self.swarms.retain(|_, swarm| {
+            swarm.expire(now, config.member_timeout);
+            self.members += swarm.members();
+            swarm.members() > 0
+        });
+    }
+
+    fn counts(&self, info_hash: InfoHash) -> SwarmCounts {
+        self.swarms.get(&info_hash).map(Swarm::counts).unwrap_or_default()
+    }
+}
+
+/// A panic of another thread leaves no shard half changed that a later operation could not live with.
+fn lock<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many operations can go on at once, at best. A sweep holds up one part in so many.
+const SHARDS: usize = 64;

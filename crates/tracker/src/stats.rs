@@ -1,0 +1,209 @@
+//! Statistics over HTTP, with the names that the reference tracker gives them.
+
+use core::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use causeway_core::{InfoHash, PeerId, Time};
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::registry::{Link, MemberView, Registry};
+use crate::websocket::Shared;
+
+/// `GET /stats.json`
+pub(crate) async fn json(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.statistics.current().await {
+        Some(stats) => (NO_STORE, axum::Json(&*stats)).into_response(),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// `GET /stats`
+pub(crate) async fn page(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.statistics.current().await {
+        Some(stats) => (NO_STORE, Html(stats.to_html())).into_response(),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// Whom to ask for statistics.
+#[derive(Clone, Debug)]
+pub(crate) struct Desk {
+    requests: mpsc::Sender<oneshot::Sender<Arc<Stats>>>,
+}
+
+impl Desk {
+    /// The desk, and the requests that [`serve`] is to answer.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<oneshot::Sender<Arc<Stats>>>) {
+        let (requests, queue) = mpsc::channel(1);
+        (Self { requests }, queue)
+    }
+
+    async fn current(&self) -> Option<Arc<Stats>> {
+        let (request, answer) = oneshot::channel();
+        self.requests.send(request).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// Answers requests for statistics, one after the other, until the tracker is gone.
+///
+/// What is given out is at most as old as twenty times what it took to collect it: however many ask, and however many
+/// members there are, that costs a twentieth of a core.
+pub(crate) async fn serve(shared: Weak<Shared>, mut requests: mpsc::Receiver<oneshot::Sender<Arc<Stats>>>) {
+    let mut latest = Arc::default();
+    let mut stale_at = Time::ZERO;
+    while let (Some(request), Some(shared)) = (requests.recv().await, shared.upgrade()) {
+        let begin = shared.now();
+        if begin >= stale_at {
+            let tracker = Arc::clone(&shared);
+            let collected = tokio::task::spawn_blocking(move || Stats::collect(&tracker.registry)).await;
+            latest = collected.map_or(latest, Arc::new);
+            let end = shared.now();
+            stale_at = end + 20 * end.since(begin);
+        }
+        if request.send(Arc::clone(&latest)).is_err() {
+            tracing::trace!("whoever asked for statistics is gone");
+        }
+    }
+}
+
+/// What is known about all swarms together. A peer is a `peer_id`, in however many swarms it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Stats {
+    torrents: usize,
+    active_torrents: usize,
+    peers_all: usize,
+    peers_seeder_only: usize,
+    peers_leecher_only: usize,
+    peers_seeder_and_leecher: usize,
+    #[serde(rename = "peersIPv4")]
+    peers_ipv4: usize,
+    #[serde(rename = "peersIPv6")]
+    peers_ipv6: usize,
+    /// How many peers by client and version.
+    clients: BTreeMap<String, BTreeMap<String, usize>>,
+}
+
+impl Stats {
+    fn collect(registry: &Registry<impl Link>) -> Self {
+        let mut stats = Self::default();
+        let mut peers: BTreeMap<PeerId, Roles> = BTreeMap::new();
+        let mut latest: Option<InfoHash> = None;
+        registry.visit_members(|member| {
+            // A swarm's members come together, and a swarm without members does not exist.
+            stats.torrents += usize::from(latest.replace(member.info_hash) != Some(member.info_hash));
+            peers.entry(member.peer_id).or_default().add(member);
+        });
+        stats.active_torrents = stats.torrents;
+        for (peer_id, roles) in peers {
+            stats.add(peer_id, roles);
+        }
+        stats
+    }
+
+    fn add(&mut self, peer_id: PeerId, roles: Roles) {
+        self.peers_all += 1;
+        let role = match (roles.seeds, roles.leeches) {
+            (true, true) => &mut self.peers_seeder_and_leecher,
+            (true, false) => &mut self.peers_seeder_only,
+            (false, _) => &mut self.peers_leecher_only,
+        };
+        *role += 1;
+        self.peers_ipv4 += usize::from(roles.ipv4);
+        self.peers_ipv6 += usize::from(roles.ipv6);
+
+        let (mut client, mut version) = client_and_version(peer_id);
+        if !self.clients.contains_key(&client) && self.clients.len() >= MAX_CLIENTS {
+            client = OTHER.into();
+        }
+        let versions = self.clients.entry(client).or_default();
+        if !versions.contains_key(&version) && versions.len() >= MAX_CLIENTS {
+            version = OTHER.into();
+        }
+        *versions.entry(version).or_default() += 1;
+    }
+
+    fn to_html(&self) -> String {
+        let mut rows = String::new();
+        let mut row = |name: &str, value: usize| {
+            // Both are ours or alphanumeric, so there is nothing to escape.
+            writeln!(rows, "<tr><th scope=row>{name}<td>{value}")
+                .expect("a string takes all that is written");
+        };
+        row("Torrents", self.torrents);
+        row("Peers", self.peers_all);
+        row("Seeders only", self.peers_seeder_only);
+        row("Leechers only", self.peers_leecher_only);
+        row("Seeders and leechers", self.peers_seeder_and_leecher);
+        row("Over IPv4", self.peers_ipv4);
+        row("Over IPv6", self.peers_ipv6);
+        for (client, versions) in &self.clients {
+            for (version, peers) in versions {
+                row(&format!("{client} {version}"), *peers);
+            }
+        }
+        format!(
+            "<!doctype html>\n<html lang=en><meta charset=utf-8><title>Tracker statistics</title>\n<table>\n{rows}</table>\n"
+        )
+    }
+}
+
+/// What one peer does in all its swarms.
+#[derive(Clone, Copy, Debug, Default)]
+struct Roles {
+    seeds: bool,
+    leeches: bool,
+    ipv4: bool,
+    ipv6: bool,
+}
+
+impl Roles {
+    fn add(&mut self, member: MemberView) {
+        self.seeds |= member.complete;
+        self.leeches |= !member.complete;
+        self.ipv4 |= member.ipv4;
+        self.ipv6 |= !member.ipv4;
+    }
+}
+
+/// What a `peer_id` like `-WW0208-...` says of the program that made it (BEP 20): two letters, then four characters of
+/// version.
+fn client_and_version(peer_id: PeerId) -> (String, String) {
+    let [b'-', code @ .., b'-', _, _, _, _, _, _, _, _, _, _, _, _] = peer_id.as_bytes() else {
+        return (OTHER.into(), String::new());
+    };
+    let text: String = code.iter().copied().map(char::from).collect();
+    if !text.chars().all(|char| char.is_ascii_alphanumeric()) {
+        return (OTHER.into(), String::new());
+    }
+    let (code, version) = text.split_at(2);
+    let known = CLIENTS.iter().find(|(known, _)| *known == code);
+    (known.map_or(code, |(_, name)| name).into(), version.into())
+}
+
+/// Programs by the letters in their peer ids, as far as they are likely to come to a tracker of browsers.
+const CLIENTS: [(&str, &str); 8] = [
+    ("CW", "Causeway"),
+    ("LT", "libtorrent"),
+    ("WD", "WebTorrent Desktop"),
+    ("WW", "WebTorrent"),
+    ("lt", "rTorrent"),
+    ("qB", "qBittorrent"),
+    ("BI", "BiglyBT"),
+    ("TR", "Transmission"),
+];
+
+/// What names no program that can be told.
+const OTHER: &str = "other";
+
+/// So many programs, and versions of one, are told apart: a `peer_id` may claim anything.
+const MAX_CLIENTS: usize = 50;
+
+/// Statistics are of now.
+const NO_STORE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];

@@ -1,0 +1,326 @@
+//! One client's WebSocket, from its first message to its last.
+
+use core::pin::pin;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+use axum::body::Bytes;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
+use causeway_core::{InfoHash, Time};
+use causeway_signal::{Action, Announce, ClientMessage, Left, OfferId, TrackerMessage};
+use futures_util::{SinkExt, StreamExt};
+use tokio::time::{sleep_until, timeout};
+
+use super::outbox::{Delivery, Outbox};
+use super::pace::{Due, Liveness, Pace};
+use super::{Place, Shared};
+use crate::registry::{Announced, Presence, Session};
+
+/// A connected client.
+///
+/// One task reads and writes. Where the client reads slowly, nothing is read from it either, while its outbox fills up to
+/// its bound; then it is closed.
+#[derive(Debug)]
+pub(super) struct Connection {
+    place: Place,
+    socket: WebSocket,
+    outbox: Outbox,
+    session: Session<Outbox>,
+    pace: Pace,
+    liveness: Liveness,
+}
+
+/// What a connection's task waits for.
+enum Occurrence {
+    Read(Option<Result<Message, axum::Error>>),
+    Delivery(Delivery),
+    Alarm,
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+enum End {
+    /// The client closed it, or the network did.
+    Gone,
+    /// It gave no sign of life.
+    Silent,
+    /// It did not read what it was sent.
+    SlowReader,
+    /// What it sent was no WebSocket message or a too long one, or the network failed.
+    Broken(axum::Error),
+    /// The tracker ends.
+    Closing,
+}
+
+impl Connection {
+    pub(super) fn new(place: Place, socket: WebSocket, address: IpAddr) -> Self {
+        let outbox = Outbox::new();
+        let config = &place.shared.config;
+        Self {
+            session: Session::new(outbox.clone(), address),
+            pace: Pace::new(config.messages_per_second, config.message_burst),
+            liveness: Liveness::new(place.shared.now(), config.ping_after, config.pong_within),
+            place,
+            socket,
+            outbox,
+        }
+    }
+
+    /// Serves the client until one of the two has had enough.
+    pub(super) async fn run(mut self) {
+        let end = self.serve().await;
+        self.leave();
+        tracing::debug!(?end, "a client of the tracker is gone");
+        let (code, reason): (_, String) = match end {
+            End::Gone | End::SlowReader => return,
+            End::Silent => (close_code::POLICY, "no sign of life".into()),
+            End::Broken(error) => (
+                close_code::PROTOCOL,
+                error.to_string().chars().take(MAX_REASON).collect(),
+            ),
+            End::Closing => (close_code::AWAY, "the tracker is being stopped".into()),
+        };
+        let farewell = CloseFrame {
+            code,
+            reason: reason.into(),
+        };
+        let is_sent = timeout(FAREWELL_WITHIN, self.socket.send(Message::Close(Some(farewell)))).await;
+        tracing::trace!(?is_sent, "said farewell");
+    }
+
+    async fn serve(&mut self) -> End {
+        // The timer is moved ahead only when it has run out: most deadlines are put off before that.
+        let mut alarm = pin!(sleep_until(self.place.shared.instant(self.liveness.next())));
+        loop {
+            let now = self.place.shared.now();
+            let waits_until = self.pace.waits_until(now);
+            let deadline = self.liveness.next();
+            let deadline = self
+                .place
+                .shared
+                .instant(waits_until.map_or(deadline, |time| time.min(deadline)));
+            if deadline < alarm.deadline() || alarm.is_elapsed() {
+                alarm.as_mut().reset(deadline);
+            }
+            let occurrence = tokio::select! {
+                message = self.socket.next(), if waits_until.is_none() => Occurrence::Read(message),
+                delivery = self.outbox.next() => Occurrence::Delivery(delivery),
+                () = &mut alarm => Occurrence::Alarm,
+                _ = self.place.closing.changed() => return End::Closing,
+            };
+            let step = match occurrence {
+                Occurrence::Read(message) => self.read(message),
+                Occurrence::Delivery(delivery) => self.deliver(delivery).await,
+                Occurrence::Alarm => self.check_life().await,
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    fn read(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+        let now = self.place.shared.now();
+        let message = match message {
+            None => return Err(End::Gone),
+            Some(Err(error)) => return Err(End::Broken(error)),
+            Some(Ok(message)) => message,
+        };
+        self.liveness.heard(now);
+        self.outbox.trust();
+        match message {
+            Message::Text(text) => self.handle_text(now, &text),
+            Message::Binary(bytes) => self.handle_binary(now, &bytes),
+            // A ping is answered, and a close confirmed, by the WebSocket itself.
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => self.pace.charge(now, 0),
+        }
+        Ok(())
+    }
+
+    /// Some clients send their JSON in binary frames.
+    fn handle_binary(&mut self, now: Time, bytes: &[u8]) {
+        self.handle_text(now, &String::from_utf8_lossy(bytes));
+    }
+
+    fn handle_text(&mut self, now: Time, text: &str) {
+        self.pace.charge(now, text.len());
+        match ClientMessage::parse(text) {
+            Ok(ClientMessage::Announce(announce)) => self.announce(now, &announce),
+            Ok(ClientMessage::Answer {
+                info_hash,
+                peer_id,
+                to_peer_id,
+                offer_id,
+                answer,
+            }) => {
+                let between = (peer_id, to_peer_id);
+                let registry = &self.place.shared.registry;
+                if let Some(to) = registry.answer(now, &self.session, info_hash, between, offer_id) {
+                    self.queue(
+                        &to,
+                        &TrackerMessage::Answer {
+                            info_hash,
+                            peer_id,
+                            offer_id,
+                            answer,
+                        },
+                    );
+                }
+            }
+            Ok(ClientMessage::Scrape { info_hashes }) => self.scrape(&info_hashes),
+            Err(error) => {
+                tracing::debug!(%error, "a message was refused");
+                self.reply(&error.to_reply());
+            }
+        }
+    }
+
+    /// Replies first, and relays the offers then.
+    fn announce(&mut self, now: Time, announce: &Announce<'_>) {
+        let Shared { registry, config, .. } = &*self.place.shared;
+        let info_hash = announce.info_hash;
+        let presence = Presence {
+            info_hash,
+            peer_id: announce.peer_id,
+            event: announce.event,
+            complete: announce.left == Left::Complete,
+            downloaded: announce.downloaded,
+        };
+        let wanted = announce
+            .numwant
+            .map_or(usize::MAX, |wanted| wanted as usize)
+            .min(config.max_offers);
+        let offers = &announce.offers[..announce.offers.len().min(wanted)];
+        let offer_ids: Vec<OfferId> = offers.iter().map(|offer| offer.offer_id).collect();
+
+        let Announced {
+            counts,
+            receivers,
+            doubted,
+        } = match registry.announce(now, &mut self.session, &presence, &offer_ids) {
+            Ok(announced) => announced,
+            Err(refusal) => {
+                let reason = refusal.to_string().into();
+                let (action, info_hash) = (Some(Action::Announce), Some(info_hash));
+                return self.reply(&TrackerMessage::Failure {
+                    action,
+                    info_hash,
+                    reason,
+                });
+            }
+        };
+        self.reply(&TrackerMessage::Announced {
+            info_hash,
+            complete: Some(counts.complete),
+            incomplete: Some(counts.incomplete),
+            interval: Some(u32::try_from(config.interval.as_secs()).unwrap_or(u32::MAX)),
+            tracker_id: None,
+            warning: None,
+        });
+        for (receiver, offer) in receivers.iter().zip(offers) {
+            let (peer_id, offer_id, offer) = (announce.peer_id, offer.offer_id, offer.offer);
+            self.queue(
+                receiver,
+                &TrackerMessage::Offer {
+                    info_hash,
+                    peer_id,
+                    offer_id,
+                    offer,
+                },
+            );
+        }
+        if let Some(holder) = doubted {
+            holder.doubt();
+        }
+    }
+
+    fn scrape(&self, info_hashes: &[InfoHash]) {
+        let Shared { registry, config, .. } = &*self.place.shared;
+        let files: BTreeMap<_, _> = if info_hashes.is_empty() {
+            registry.some_counts(config.max_scrape).into_iter().collect()
+        } else {
+            let asked = info_hashes.iter().take(config.max_scrape);
+            asked
+                .map(|info_hash| (*info_hash, registry.counts(*info_hash)))
+                .collect()
+        };
+        self.reply(&TrackerMessage::Scraped {
+            files,
+            min_request_interval: Some(MIN_SCRAPE_INTERVAL),
+        });
+    }
+
+    fn leave(&mut self) {
+        self.place.shared.registry.leave(&mut self.session);
+    }
+
+    fn reply(&self, message: &TrackerMessage<'_>) {
+        self.queue(&self.outbox, message);
+    }
+
+    fn queue(&self, to: &Outbox, message: &TrackerMessage<'_>) {
+        to.push(message.to_json(), self.place.shared.config.max_outgoing);
+    }
+
+    async fn deliver(&mut self, delivery: Delivery) -> Result<(), End> {
+        match delivery {
+            Delivery::Messages(messages) => self.send(messages).await,
+            Delivery::ProofOfLife => {
+                let (now, patience) = (self.place.shared.now(), self.place.shared.config.proof_within);
+                self.liveness.asked(now, patience);
+                self.ping().await
+            }
+            Delivery::Overflow => Err(End::SlowReader),
+        }
+    }
+
+    async fn check_life(&mut self) -> Result<(), End> {
+        match self.liveness.poll(self.place.shared.now()) {
+            Some(Due::Ping) => self.ping().await,
+            Some(Due::GiveUp) => Err(End::Silent),
+            None => Ok(()),
+        }
+    }
+
+    async fn ping(&mut self) -> Result<(), End> {
+        self.within(async |socket| socket.send(Message::Ping(Bytes::new())).await)
+            .await
+    }
+
+    async fn send(&mut self, messages: VecDeque<Utf8Bytes>) -> Result<(), End> {
+        self.within(async |socket| {
+            for message in messages {
+                socket.feed(Message::Text(message)).await?;
+            }
+            socket.flush().await
+        })
+        .await
+    }
+
+    /// Does what takes as long as the client takes to read.
+    async fn within(
+        &mut self,
+        work: impl AsyncFnOnce(&mut WebSocket) -> Result<(), axum::Error>,
+    ) -> Result<(), End> {
+        match timeout(self.place.shared.config.send_within, work(&mut self.socket)).await {
+            Ok(result) => result.map_err(End::Broken),
+            Err(_) => Err(End::SlowReader),
+        }
+    }
+}
+
+impl Drop for Connection {
+    /// Also where the task is given up in the middle.
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// How long the message that closes a connection may take to be sent.
+const FAREWELL_WITHIN: core::time::Duration = core::time::Duration::from_secs(1);
+
+/// How long clients should wait between two scrapes, in seconds.
+const MIN_SCRAPE_INTERVAL: u32 = 600;
+
+/// A WebSocket's close frame has room for 123 bytes of reason.
+const MAX_REASON: usize = 100;

@@ -1,0 +1,131 @@
+//! What waits to be sent on one connection.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::extract::ws::Utf8Bytes;
+use tokio::sync::Notify;
+
+use crate::registry::Link;
+
+/// The queue of messages for one connection, bounded in bytes. Clones are the same queue; anybody fills it, the
+/// connection's own task alone empties it.
+#[derive(Clone, Debug)]
+pub(crate) struct Outbox(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    queue: Mutex<Queue>,
+    bell: Notify,
+    in_doubt: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    messages: VecDeque<Utf8Bytes>,
+    /// What the messages cost together.
+    cost: usize,
+    is_asked: bool,
+    has_overflowed: bool,
+}
+
+/// What a connection's task finds in its outbox.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// All messages so far.
+    Messages(VecDeque<Utf8Bytes>),
+    /// The other side is to show that it is alive.
+    ProofOfLife,
+    /// More was to be sent than the other side cared to read. Nothing can be sent any more.
+    Overflow,
+}
+
+impl Outbox {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Inner {
+            queue: Mutex::default(),
+            bell: Notify::new(),
+            in_doubt: AtomicBool::new(false),
+        }))
+    }
+
+    /// Queues a message, unless more than `bound` bytes would wait: that ends the connection.
+    pub(super) fn push(&self, message: String, bound: usize) {
+        let mut queue = self.queue();
+        if queue.has_overflowed {
+            return;
+        }
+        queue.cost += message.len() + MESSAGE_OVERHEAD;
+        if queue.cost > bound {
+            *queue = Queue {
+                has_overflowed: true,
+                ..Queue::default()
+            };
+        } else {
+            queue.messages.push_back(message.into());
+        }
+        drop(queue);
+        self.0.bell.notify_one();
+    }
+
+    /// Has the other side show that it is alive. Until it has, the link is in doubt.
+    pub(super) fn doubt(&self) {
+        if !self.0.in_doubt.swap(true, Ordering::Relaxed) {
+            self.queue().is_asked = true;
+            self.0.bell.notify_one();
+        }
+    }
+
+    /// The other side has shown that it is alive.
+    pub(super) fn trust(&self) {
+        if self.0.in_doubt.load(Ordering::Relaxed) {
+            self.0.in_doubt.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits for something to do. Nothing is lost when it is dropped before it is ready.
+    pub(super) async fn next(&self) -> Delivery {
+        loop {
+            if let Some(delivery) = self.take() {
+                return delivery;
+            }
+            self.0.bell.notified().await;
+        }
+    }
+
+    fn take(&self) -> Option<Delivery> {
+        let mut queue = self.queue();
+        if queue.has_overflowed {
+            Some(Delivery::Overflow)
+        } else if core::mem::take(&mut queue.is_asked) {
+            Some(Delivery::ProofOfLife)
+        } else if queue.messages.is_empty() {
+            None
+        } else {
+            queue.cost = 0;
+            Some(Delivery::Messages(core::mem::take(&mut queue.messages)))
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Link for Outbox {
+    fn is_in_doubt(&self) -> bool {
+        self.0.in_doubt.load(Ordering::Relaxed)
+    }
+}
+
+impl PartialEq for Outbox {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Outbox {}
+
+/// What a queued message takes beside its text, in bytes, about.
+const MESSAGE_OVERHEAD: usize = 64;
