@@ -1,0 +1,566 @@
+//! One peer's side of the signaling, for all its torrents at all their trackers.
+//!
+//! [`Client`] decides when to connect to which tracker, what to announce when, how many offers to make for which
+//! torrent, and whose offers to answer. It has no socket, clock or WebRTC: the driver opens sockets, makes
+//! peer connections and tells what happened.
+//!
+//! ```ignore
+//! let mut client = Client::new(Config::new(peer_id), seed, now());
+//! client.add_torrent(now(), info_hash, &trackers);
+//! loop {
+//!     let deadline = loop {
+//!         match client.poll_output() {
+//!             Output::Timeout(deadline) => break deadline,
+//!             effect => perform(effect),
+//!         }
+//!     };
+//!     match wait_for_something_until(deadline) {
+//!         Something::Passed => client.handle_timeout(now()),
+//!         Something::Message(tracker, text) => client.handle_message(now(), tracker, &text),
+//!         // ... and so on: each `handle_*` is one thing that happens
+//!     }
+//! }
+//! ```
+//!
+//! # How it goes about it
+//! - One socket a tracker carries all torrents. Opening it and making the first offers begin in the same moment,
+//!   and the first announce leaves with the first offer that is ready: somebody waits for the first piece. The
+//!   other offers follow once the reply tells that there are more peers.
+//! - An offer costs a peer connection, so it is used well. A tracker stores no offers: those for which it had
+//!   nobody are sent to another one or closed. One that may still be answered is sent again with the
+//!   next announce and to every tracker; the first answer takes it.
+//! - Torrents take turns at the budget. One that gets no offer announces without, and offers later.
+//! - Who has everything makes offers only when a tracker tells of somebody who may need them.
+//! - Two peers may offer to each other at the same time. Both connections are then dialed, because not every
+//!   client keeps the same one; once both are open the one that the smaller peer id offered stays.
+
+mod connection;
+mod io;
+mod membership;
+mod schedule;
+mod torrent;
+mod tracker;
+
+#[cfg(test)]
+mod tests;
+
+pub use io::{Config, ConnectionId, Output, Progress, TrackerId, TrackerState, TrackerStatus};
+
+use crate::message::{ClientMessage, DescriptionKind, Event, MAX_MESSAGE_BYTES, OfferId, TrackerMessage};
+use causeway_core::{InfoHash, PeerId, Time};
+use connection::{Connection, DESCRIBE_TIMEOUT, DIAL_TIMEOUT, Offer};
+use membership::Membership;
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use torrent::Torrent;
+use tracker::{Tracker, excerpt, websocket_url};
+
+/// Longer tracker addresses are not used.
+const MAX_URL_BYTES: usize = 2048;
+
+/// A description of our own that is longer could not be sent.
+const MAX_SDP_BYTES: usize = MAX_MESSAGE_BYTES / 2;
+
+/// All torrents of one peer at all their trackers.
+///
+/// Call `handle_*` as things happen and plain verbs as the user wants; then [`poll_output`](Self::poll_output)
+/// until it gives [`Output::Timeout`], and no later than that moment [`handle_timeout`](Self::handle_timeout).
+/// Every call may come at any time and in any order: what no longer applies is ignored. Time never goes back; a
+/// moment before an earlier one counts as that one.
+#[derive(Debug)]
+pub struct Client {
+    config: Config,
+    rng: fastrand::Rng,
+    now: Time,
+    /// The driver has told the time since it last waited.
+    awake: bool,
+    /// Something has changed since the last step.
+    changed: bool,
+    torrents: BTreeMap<InfoHash, Torrent>,
+    trackers: BTreeMap<TrackerId, Tracker>,
+    /// Whose connection it is.
+    owners: BTreeMap<ConnectionId, InfoHash>,
+    next_tracker: u32,
+    next_connection: u32,
+    /// The torrent that was last given an offer; the next one has its turn.
+    last_served: Option<InfoHash>,
+    /// No offers are made until then, because making one failed.
+    offers_pause: Time,
+    outputs: VecDeque<Output>,
+}
+
+impl Client {
+    /// A client without torrents. `seed` decides everything that is random; labels and names of offers are
+    /// drawn from it, so no two clients may have the same.
+    #[must_use]
+    pub fn new(config: Config, seed: u64, now: Time) -> Self {
+        Self {
+            config,
+            rng: fastrand::Rng::with_seed(seed),
+            now,
+            awake: true,
+            changed: false,
+            torrents: BTreeMap::new(),
+            trackers: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            next_tracker: 0,
+            next_connection: 0,
+            last_served: None,
+            offers_pause: now,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Announce a torrent from now on. Addresses that are not `ws://` or `wss://`, and those beyond the
+    /// configured number, are not used. For a torrent that is there already the trackers are added.
+    ///
+    /// Say with [`update`](Self::update) how the torrent stands before the next
+    /// [`poll_output`](Self::poll_output): what is done first depends on it.
+    pub fn add_torrent(&mut self, now: Time, info_hash: InfoHash, trackers: &[String]) {
+        self.wake(now);
+        let torrent = self.torrents.entry(info_hash).or_insert_with(Torrent::new);
+        for url in trackers.iter().filter_map(|url| websocket_url(url)) {
+            if torrent.memberships.len() >= self.config.trackers_per_torrent {
+                break;
+            }
+            let known = self
+                .trackers
+                .iter()
+                .find(|(_, tracker)| tracker.url == url)
+                .map(|(id, _)| *id);
+            let id = known.unwrap_or_else(|| {
+                let id = TrackerId(self.next_tracker);
+                self.next_tracker = self.next_tracker.wrapping_add(1);
+                self.trackers.insert(id, Tracker::new(url));
+                id
+            });
+            torrent
+                .memberships
+                .entry(id)
+                .or_insert_with(|| Membership::new(self.now));
+        }
+    }
+
+    /// Tell how a torrent stands; the next announces will say so. Peers that are wanted again after none were
+    /// make the next announce come early.
+    pub fn update(&mut self, info_hash: InfoHash, progress: Progress) {
+        let Some(torrent) = self.torrents.get_mut(&info_hash) else {
+            return;
+        };
+        if torrent.progress == progress {
+            return;
+        }
+        self.changed = true;
+        if torrent.progress.wanted_peers == 0 && progress.wanted_peers > 0 {
+            for membership in torrent.memberships.values_mut() {
+                membership.eager = membership.started;
+            }
+        }
+        torrent.progress = progress;
+    }
+
+    /// Tell the trackers of this now. [`Event::Stopped`] pauses the torrent: what is not open yet is closed, and
+    /// nothing is announced until [`Event::Started`] resumes it.
+    pub fn announce(&mut self, now: Time, info_hash: InfoHash, event: Event) {
+        self.wake(now);
+        let now = self.now;
+        let Some(torrent) = self.torrents.get_mut(&info_hash) else {
+            return;
+        };
+        match event {
+            Event::Stopped => self.stop(info_hash),
+            Event::Started if !torrent.running => {
+                torrent.running = true;
+                torrent
+                    .memberships
+                    .values_mut()
+                    .for_each(|membership| membership.restart(now));
+            }
+            Event::Update | Event::Completed | Event::Paused if torrent.running => {
+                torrent
+                    .memberships
+                    .values_mut()
+                    .for_each(|membership| membership.tell(now, event));
+            }
+            Event::Started | Event::Update | Event::Completed | Event::Paused => {}
+        }
+    }
+
+    /// Forget a torrent: tell its trackers that it stopped, and close all its connections.
+    pub fn remove_torrent(&mut self, now: Time, info_hash: InfoHash) {
+        self.wake(now);
+        self.stop(info_hash);
+        let Some(torrent) = self.torrents.remove(&info_hash) else {
+            return;
+        };
+        for id in torrent.connections.into_keys() {
+            self.owners.remove(&id);
+            self.outputs.push_back(Output::Close { connection: id });
+        }
+        let torrents = &self.torrents;
+        let used = |id: &TrackerId| {
+            torrents
+                .values()
+                .any(|torrent| torrent.memberships.contains_key(id))
+        };
+        for (id, mut tracker) in self.trackers.extract_if(.., |id, _| !used(id)) {
+            if tracker.rest() {
+                self.outputs.push_back(Output::Disconnect { tracker: id });
+            }
+        }
+    }
+
+    /// The WebSocket is open.
+    pub fn handle_connected(&mut self, now: Time, tracker: TrackerId) {
+        self.wake(now);
+        if self
+            .trackers
+            .get_mut(&tracker)
+            .is_some_and(|it| it.connected(self.now))
+        {
+            for torrent in self.torrents.values_mut().filter(|torrent| torrent.running) {
+                if let Some(membership) = torrent.memberships.get_mut(&tracker) {
+                    membership.restart(self.now);
+                }
+            }
+        }
+    }
+
+    /// A text message came. What can't be understood is ignored.
+    pub fn handle_message(&mut self, now: Time, tracker: TrackerId, text: &str) {
+        self.wake(now);
+        let Some(sender) = self
+            .trackers
+            .get_mut(&tracker)
+            .filter(|sender| sender.is_connected())
+        else {
+            return;
+        };
+        let message = match TrackerMessage::parse(text) {
+            Ok(message) => message,
+            Err(error) => {
+                sender.warning = Some(excerpt(&format!(
+                    "the tracker sent what can't be understood: {error}"
+                )));
+                return;
+            }
+        };
+        sender.heard();
+        match message {
+            TrackerMessage::Announced {
+                info_hash,
+                complete,
+                incomplete,
+                interval,
+                tracker_id,
+                warning,
+            } => {
+                let Some(torrent) = self.torrents.get_mut(&info_hash) else {
+                    return;
+                };
+                let Some(membership) = torrent.memberships.get_mut(&tracker) else {
+                    return;
+                };
+                membership.warning = warning.as_deref().map(excerpt);
+                if let Some(id) = tracker_id {
+                    membership.keep_tracker_id(id);
+                }
+                let dropped = membership.replied(complete, incomplete, interval);
+                torrent.not_relayed(tracker, Some(&dropped));
+            }
+            TrackerMessage::Failure {
+                info_hash, reason, ..
+            } => {
+                let torrent = info_hash.and_then(|info_hash| self.torrents.get_mut(&info_hash));
+                match torrent.and_then(|torrent| torrent.memberships.get_mut(&tracker)) {
+                    Some(membership) => membership.refused(excerpt(&reason)),
+                    None => sender.warning = Some(excerpt(&reason)),
+                }
+            }
+            TrackerMessage::Offer {
+                info_hash,
+                peer_id,
+                offer_id,
+                offer,
+            } => {
+                self.offered(tracker, info_hash, peer_id, offer_id, offer);
+            }
+            TrackerMessage::Answer {
+                info_hash,
+                peer_id,
+                offer_id,
+                answer,
+            } => {
+                self.answered(info_hash, peer_id, offer_id, answer);
+            }
+            TrackerMessage::Scraped { .. } => {}
+        }
+    }
+
+    /// The WebSocket could not be opened, or has closed; `reason` in words for the user.
+    pub fn handle_disconnected(&mut self, now: Time, tracker: TrackerId, reason: &str) {
+        self.wake(now);
+        self.lose(tracker, reason);
+    }
+
+    /// The offer that [`Output::CreateOffer`] asked for, with all its candidates.
+    pub fn handle_offer(&mut self, now: Time, connection: ConnectionId, sdp: impl AsRef<str>) {
+        self.wake(now);
+        let sdp = sdp.as_ref();
+        let (timeout, now) = (self.config.offer_timeout, self.now);
+        let name = OfferId(self.random_bytes());
+        let Some(state @ Connection::Creating { .. }) = self.connection(connection) else {
+            return;
+        };
+        *state = Connection::Offered(Offer {
+            id: name,
+            description: DescriptionKind::Offer.describe(sdp),
+            until: now + timeout,
+            fresh_until: now + timeout * 3 / 4,
+            relayed_by: BTreeSet::new(),
+        });
+        if sdp.len() > MAX_SDP_BYTES {
+            self.close(connection);
+        }
+    }
+
+    /// The answer that [`Output::AcceptOffer`] asked for, with all its candidates.
+    pub fn handle_answer(&mut self, now: Time, connection: ConnectionId, sdp: impl AsRef<str>) {
+        self.wake(now);
+        let sdp = sdp.as_ref();
+        let (now, me) = (self.now, self.config.peer_id);
+        let Some(info_hash) = self.owners.get(&connection).copied() else {
+            return;
+        };
+        let Some(state) = self.connection(connection) else {
+            return;
+        };
+        let Connection::Accepting {
+            peer, tracker, offer, ..
+        } = *state
+        else {
+            return;
+        };
+        *state = Connection::Dialing {
+            peer,
+            ours: false,
+            until: now + DIAL_TIMEOUT,
+        };
+        // Only the tracker that brought the offer is sure to know who made it.
+        let reachable = self.trackers.get(&tracker).is_some_and(Tracker::is_connected);
+        if !reachable || sdp.len() > MAX_SDP_BYTES {
+            self.close(connection);
+            return;
+        }
+        let answer = DescriptionKind::Answer.describe(sdp);
+        let message = ClientMessage::Answer {
+            info_hash,
+            peer_id: me,
+            to_peer_id: peer,
+            offer_id: offer,
+            answer: &answer,
+        };
+        self.outputs.push_back(Output::Send {
+            tracker,
+            text: message.to_json(),
+        });
+    }
+
+    /// The data channel is open: the connection counts against no budget any more.
+    pub fn handle_opened(&mut self, now: Time, connection: ConnectionId) {
+        self.wake(now);
+        let me = self.config.peer_id;
+        let Some(info_hash) = self.owners.get(&connection) else {
+            return;
+        };
+        let Some(torrent) = self.torrents.get_mut(info_hash) else {
+            return;
+        };
+        let Some(state) = torrent.connections.get_mut(&connection) else {
+            return;
+        };
+        let Connection::Dialing { peer, ours, .. } = *state else {
+            return;
+        };
+        *state = Connection::Open { peer };
+        torrent.memberships.values_mut().for_each(Membership::found);
+        let others = torrent.connections_to(peer).filter(|(id, _)| *id != connection);
+        let others: Vec<_> = others
+            .map(|(id, other)| (id, matches!(other, Connection::Open { .. })))
+            .collect();
+        for (other, open) in others {
+            if ours == (me < peer) {
+                self.close(other);
+            } else if open {
+                self.close(connection);
+            }
+        }
+    }
+
+    /// The connection could not be made, or has ended.
+    pub fn handle_failed(&mut self, now: Time, connection: ConnectionId) {
+        self.wake(now);
+        if let Some(Connection::Creating { .. }) = self.forget(connection) {
+            self.pause_offers();
+        }
+    }
+
+    /// The moment of [`Output::Timeout`] has come. Harmless at any other.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.wake(now);
+    }
+
+    /// What to do next; ends with [`Output::Timeout`], which is given again until something happens.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Output {
+        // Acting only here lets everything that happened at one moment be seen together.
+        if self.outputs.is_empty() && self.changed && self.awake {
+            self.changed = false;
+            self.step();
+        }
+        self.outputs.pop_front().unwrap_or_else(|| {
+            self.awake = false;
+            Output::Timeout(if self.changed {
+                Some(self.now)
+            } else {
+                self.deadline()
+            })
+        })
+    }
+
+    /// How a torrent stands with each of its trackers.
+    pub fn trackers(&self, info_hash: InfoHash) -> impl Iterator<Item = TrackerStatus<'_>> {
+        let memberships = self
+            .torrents
+            .get(&info_hash)
+            .into_iter()
+            .flat_map(|torrent| &torrent.memberships);
+        memberships.filter_map(|(id, membership)| {
+            let tracker = self.trackers.get(id)?;
+            Some(TrackerStatus {
+                url: &tracker.url,
+                state: tracker.state(),
+                warning: membership.warning.as_deref().or(tracker.warning.as_deref()),
+                seeders: membership.seeders,
+                leechers: membership.leechers,
+            })
+        })
+    }
+
+    fn wake(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        self.awake = true;
+        self.changed = true;
+    }
+
+    /// Somebody offers a connection.
+    fn offered(
+        &mut self,
+        tracker: TrackerId,
+        info_hash: InfoHash,
+        peer: PeerId,
+        offer: OfferId,
+        raw: &RawValue,
+    ) {
+        let incoming = self.count(Connection::is_incoming);
+        let Some(torrent) = self
+            .torrents
+            .get_mut(&info_hash)
+            .filter(|torrent| torrent.running)
+        else {
+            return;
+        };
+        let full = incoming >= self.config.incoming_budget
+            || torrent.count(Connection::is_incoming) >= self.config.incoming_per_torrent
+            || torrent.connections.len() >= self.config.connections_per_torrent;
+        let known = peer == self.config.peer_id || torrent.connections_to(peer).next().is_some();
+        let (false, false, Some(sdp)) = (full, known, DescriptionKind::Offer.sdp(raw)) else {
+            return;
+        };
+        let id = ConnectionId(self.next_connection);
+        self.next_connection = self.next_connection.wrapping_add(1);
+        let until = self.now + DESCRIBE_TIMEOUT;
+        torrent.connections.insert(
+            id,
+            Connection::Accepting {
+                peer,
+                tracker,
+                offer,
+                until,
+            },
+        );
+        self.owners.insert(id, info_hash);
+        let sdp = sdp.into_owned();
+        self.outputs.push_back(Output::AcceptOffer {
+            connection: id,
+            info_hash,
+            peer_id: peer,
+            sdp,
+        });
+    }
+
+    /// Somebody answers an offer of ours.
+    fn answered(&mut self, info_hash: InfoHash, peer: PeerId, offer: OfferId, raw: &RawValue) {
+        let Some(torrent) = self
+            .torrents
+            .get_mut(&info_hash)
+            .filter(|torrent| torrent.running)
+        else {
+            return;
+        };
+        let Some(id) = torrent.offer_named(offer) else {
+            return;
+        };
+        let Some(sdp) = DescriptionKind::Answer
+            .sdp(raw)
+            .filter(|_| peer != self.config.peer_id)
+        else {
+            return;
+        };
+        let settled = |(_, other): (ConnectionId, &Connection)| !other.is_incoming();
+        if torrent.connections_to(peer).any(settled) {
+            self.close(id);
+            return;
+        }
+        let until = self.now + DIAL_TIMEOUT;
+        torrent.connections.insert(
+            id,
+            Connection::Dialing {
+                peer,
+                ours: true,
+                until,
+            },
+        );
+        self.outputs.push_back(Output::AcceptAnswer {
+            connection: id,
+            peer_id: peer,
+            sdp: sdp.into_owned(),
+        });
+    }
+
+    fn count(&self, which: fn(&Connection) -> bool) -> usize {
+        self.torrents.values().map(|torrent| torrent.count(which)).sum()
+    }
+
+    fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        let info_hash = self.owners.get(&id)?;
+        self.torrents.get_mut(info_hash)?.connections.get_mut(&id)
+    }
+
+    fn forget(&mut self, id: ConnectionId) -> Option<Connection> {
+        let info_hash = self.owners.remove(&id)?;
+        self.torrents.get_mut(&info_hash)?.connections.remove(&id)
+    }
+
+    fn close(&mut self, id: ConnectionId) {
+        if self.forget(id).is_some() {
+            self.outputs.push_back(Output::Close { connection: id });
+        }
+    }
+
+    fn random_bytes(&mut self) -> [u8; 20] {
+        let mut bytes = [0; 20];
+        self.rng.fill(&mut bytes);
+        bytes
+    }
+}
