@@ -51,6 +51,8 @@ pub struct Browser {
     current: Mutex<Option<WindowHandle>>,
     cdp: Cdp,
     watch: Watch,
+    /// Whether `watch` observes the tabs.
+    observed: bool,
     /// The tabs that were opened, by their sessions of the debugging protocol.
     sessions: std::sync::Mutex<Vec<String>>,
     chromium: Program,
@@ -66,6 +68,18 @@ impl Browser {
     /// When Chromium or its driver isn't installed or doesn't start. `CAUSEWAY_CHROMIUM` and
     /// `CAUSEWAY_CHROMEDRIVER` name others than those on the path.
     pub async fn start(name: &str) -> Result<Arc<Self>> {
+        Self::launch(name, true).await
+    }
+
+    /// Starts a browser whose pages run undisturbed, for measuring: its [`Watch`] sees downloads only.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn unobserved(name: &str) -> Result<Arc<Self>> {
+        Self::launch(name, false).await
+    }
+
+    async fn launch(name: &str, observed: bool) -> Result<Arc<Self>> {
         let folder = TempDir::with_prefix("causeway-browser-")?;
         let mut chromium = Command::new(program("CAUSEWAY_CHROMIUM", "chromium"));
         chromium.args(FLAGS).arg(format!(
@@ -90,6 +104,7 @@ impl Browser {
             current: Mutex::default(),
             cdp,
             watch,
+            observed,
             sessions: std::sync::Mutex::default(),
             chromium,
             _driver: driver,
@@ -121,7 +136,7 @@ impl Browser {
         let target = created["targetId"]
             .as_str()
             .context("the browser names no target")?;
-        let session = self.watch.attach(target).await?;
+        let session = self.watch.attach(target, self.observed).await?;
         self.sessions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

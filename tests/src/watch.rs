@@ -62,12 +62,12 @@ impl Watch {
         watch
     }
 
-    /// Observes the page with this target id, and each worker that it starts from its first line on; returns
-    /// the session to talk to it.
+    /// Returns the session to talk to the page with this target id. Where it is to be observed, so is each worker
+    /// that it starts, from the worker's first line on.
     ///
     /// # Errors
     /// When the browser refuses.
-    pub async fn attach(&self, target: &str) -> Result<String> {
+    pub async fn attach(&self, target: &str, observed: bool) -> Result<String> {
         let attached = self
             .cdp
             .call(
@@ -79,7 +79,9 @@ impl Watch {
             .as_str()
             .context("the browser names no session")?
             .to_owned();
-        self.observe(&session).await?;
+        if observed {
+            self.observe(&session).await?;
+        }
         Ok(session)
     }
 

@@ -17,11 +17,11 @@ pub struct WebTorrentPage {
 }
 
 impl WebTorrentPage {
-    /// Opens the page, chooses these files and announces them to `tracker`.
+    /// Opens the page and waits until it can be used; what it shares it will announce to `tracker`.
     ///
     /// # Errors
-    /// When the page does not come up or the client fails.
-    pub async fn share(tab: Tab, site: &Site, tracker: &str, files: &[&Path]) -> Result<(Self, Shared)> {
+    /// When the page does not come up.
+    pub async fn idle(tab: Tab, site: &Site, tracker: &str) -> Result<Self> {
         tab.goto(&format!("{}/webtorrent.html#tracker={tracker}", site.origin()))
             .await?;
         let page = Self { tab };
@@ -31,6 +31,15 @@ impl WebTorrentPage {
             "d.state === 'idle'",
         )
         .await?;
+        Ok(page)
+    }
+
+    /// Opens the page, chooses these files and announces them to `tracker`.
+    ///
+    /// # Errors
+    /// When the page does not come up or the client fails.
+    pub async fn share(tab: Tab, site: &Site, tracker: &str, files: &[&Path]) -> Result<(Self, Shared)> {
+        let page = Self::idle(tab, site, tracker).await?;
         page.tab.choose("#files", files).await?;
         page.wait(
             "WebTorrent to hash the files",
