@@ -54,14 +54,9 @@ pub enum Request {
     OfferCreated(ConnectionId, String),
     /// Answer to [`Notice::AcceptOffer`]: the complete description, all candidates gathered.
     AnswerCreated(ConnectionId, String),
-    /// The data channel is open. Beside it: the `RTCDataChannel`, or, where it can't be transferred, a
-    /// `MessagePort` that speaks for it.
-    ChannelOpened {
-        /// Whose.
-        connection: ConnectionId,
-        /// The largest message that the other side takes, in bytes.
-        max_message_size: u32,
-    },
+    /// The connection's data channel exists, not yet open. Beside it: the `RTCDataChannel` itself, or, where it
+    /// can't be transferred, a `MessagePort` that speaks for it (`link_port.rs`).
+    Channel(ConnectionId),
     /// The connection failed or has ended.
     ConnectionClosed(ConnectionId),
 }

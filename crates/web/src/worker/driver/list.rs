@@ -1,0 +1,436 @@
+//! What a user does to the list of torrents.
+
+use std::sync::Arc;
+
+use causeway_core::{Info, InfoHash, Magnet, Metainfo, Time};
+use causeway_engine::{Command, Config, Input, Limits, Source, Stored, Torrent};
+use js_sys::{Array, Date, Uint8Array};
+use wasm_bindgen::{JsCast as _, JsValue};
+use web_sys::File;
+
+use super::Driver;
+use crate::protocol::{Notice, Request, TorrentId};
+use crate::worker::session::{Phase, Running, Session, source};
+use crate::worker::storage::{Contents, Kept, Record, Restored};
+use crate::worker::tabs::Tabs;
+use crate::worker::{share, view};
+
+impl Driver {
+    pub(super) fn handle_request(&mut self, now: Time, request: Request, beside: JsValue) {
+        match request {
+            Request::Start { trackers } => {
+                self.page_trackers = trackers;
+                self.tabs = Some(Tabs::new(&self.events));
+            }
+            Request::OfferCreated(id, sdp) => self.client.handle_offer(now, signal_id(id), sdp),
+            Request::AnswerCreated(id, sdp) => self.client.handle_answer(now, signal_id(id), sdp),
+            Request::Channel(id) => self.take_channel(signal_id(id), beside),
+            Request::ConnectionClosed(id) => self.drop_connection(now, signal_id(id), true),
+            Request::Open { text } if self.passive => {
+                if let Some(tabs) = &self.tabs {
+                    tabs.hand(&text);
+                }
+            }
+            request if self.passive => {
+                if matches!(request, Request::Share { .. } | Request::OpenTorrentFile { .. }) {
+                    self.page.send(&Notice::Error(IN_OTHER_TAB.to_owned()));
+                }
+            }
+            request if self.library.is_none() => self.waiting.push((request, beside)),
+            Request::Share { name, paths } => self.share(now, name, paths, &beside),
+            Request::Open { text } => self.open(now, &text),
+            Request::OpenTorrentFile { name } => self.open_torrent_file(now, &name, &beside),
+            Request::Pause(id) => self.command(now, id, Command::Pause),
+            Request::Resume(id) => self.command(now, id, Command::Resume),
+            Request::SelectFiles(id, selected) => self.select(now, id, selected),
+            Request::Remove(id) => self.remove(now, id, true),
+            Request::Save(id, file) => self.save(id, file as usize),
+        }
+    }
+
+    /// This tab runs from now on: what was kept goes on, then what was asked for meanwhile is done.
+    pub(super) fn restore(&mut self, now: Time, restored: Restored) {
+        if std::mem::take(&mut self.passive) {
+            self.page.send(&Notice::TakenOver);
+        }
+        self.page.send(&Notice::Ready { storage: restored.library.usable() });
+        self.library = Some(restored.library);
+        for kept in restored.torrents {
+            self.restore_one(now, kept);
+        }
+        self.show_now(now);
+        for (request, beside) in std::mem::take(&mut self.waiting) {
+            self.handle_request(now, request, beside);
+        }
+    }
+
+    fn restore_one(&mut self, now: Time, kept: Kept) {
+        let Kept { info_hash, metainfo, magnet, record } = kept;
+        let id = self.next_id();
+        let added = record.as_ref().map_or(0, |record| record.added);
+        let mut session = Session::new(id, String::new(), added, Phase::Hashing(0.0, Vec::new()));
+        session.record = record.clone().unwrap_or(session.record);
+        let (source, contents) = match (metainfo, magnet) {
+            (Some(metainfo), _) => {
+                session.trackers = metainfo.trackers().concat();
+                session.web_seeds = metainfo.web_seeds().to_vec();
+                if session.record.own == 1 {
+                    session.phase = Phase::Stuck(CHOOSE_AGAIN.to_owned(), Some(metainfo));
+                    self.by_hash.insert(info_hash, id);
+                    self.sessions.insert(id, session);
+                    return;
+                }
+                let info = metainfo.info().clone();
+                (source(&metainfo, record.as_ref()), Some(Contents::Downloads(info)))
+            }
+            (None, Some(magnet)) => {
+                session.adopt(&magnet);
+                (Source::Magnet(info_hash), None)
+            }
+            (None, None) => return,
+        };
+        self.run(now, session, source, contents);
+    }
+
+    /// Makes a torrent of the user's files. Beside the request lies an array of them.
+    fn share(&mut self, now: Time, name: String, paths: Vec<Vec<String>>, beside: &JsValue) {
+        let files: Vec<File> = Array::from(beside).iter().filter_map(|file| file.dyn_into().ok()).collect();
+        let id = self.next_id();
+        let trackers = self.page_trackers.clone();
+        let selection = share::Selection { name: name.clone(), paths, files: files.clone(), trackers };
+        self.sessions.insert(id, Session::new(id, name, added_now(), Phase::Hashing(0.0, files)));
+        share::create(id, selection, self.events.clone());
+        self.show_now(now);
+    }
+
+    /// The user's files are hashed: they are shared from now on.
+    pub(super) fn finish_share(&mut self, now: Time, id: TorrentId, result: Result<Metainfo, String>) {
+        // The user may have removed it meanwhile.
+        let Some(mut session) = self.sessions.remove(&id) else { return };
+        let Phase::Hashing(_, files) = std::mem::replace(&mut session.phase, Phase::Hashing(1.0, Vec::new())) else {
+            return;
+        };
+        self.show_now(now);
+        let metainfo = match result {
+            Ok(metainfo) => metainfo,
+            Err(error) => {
+                self.page.send(&Notice::Error(format!("“{}” can't be shared: {error}", session.name)));
+                return;
+            }
+        };
+        let info = metainfo.info().clone();
+        if let Some(other) = self.by_hash.get(&info.info_hash()).copied() {
+            // The same files again: after a reload, or in place of a download of them.
+            if let Some(other) = self.sessions.get(&other) {
+                session.record = other.record.clone();
+                session.trackers.clone_from(&other.trackers);
+            }
+            self.remove(now, other, false);
+        }
+        session.record.own = 1;
+        session.record.paused = 0;
+        for tracker in metainfo.trackers().iter().flatten() {
+            session.add_tracker(tracker);
+        }
+        let source = Source::Info { info: info.clone(), stored: Stored::Everything };
+        self.run(now, session, source, Some(Contents::Own(info, files)));
+    }
+
+    fn open(&mut self, now: Time, text: &str) {
+        match parse_link(text) {
+            Ok(magnet) => {
+                if self.by_hash.contains_key(&magnet.info_hash) {
+                    return self.show_now(now);
+                }
+                let mut session = self.new_session();
+                session.adopt(&magnet);
+                for tracker in &self.page_trackers {
+                    session.add_tracker(tracker);
+                }
+                let info_hash = magnet.info_hash;
+                self.run_download(now, session, Source::Magnet(info_hash), None, Some(&magnet));
+            }
+            Err(error) => self.page.send(&Notice::Error(error)),
+        }
+    }
+
+    /// Opens a torrent file. Beside the request lie its bytes.
+    fn open_torrent_file(&mut self, now: Time, name: &str, beside: &JsValue) {
+        let bytes = Uint8Array::new(beside);
+        let metainfo = if bytes.length() as usize > Metainfo::MAX_BYTES {
+            Err("it is too large to be one".to_owned())
+        } else {
+            Metainfo::from_bytes(&bytes.to_vec()).map_err(|error| error.to_string())
+        };
+        let metainfo = match metainfo {
+            Ok(metainfo) => metainfo,
+            Err(error) => {
+                let notice = format!("“{name}” is not a torrent file that can be opened: {error}. Ask for a new copy of it.");
+                return self.page.send(&Notice::Error(notice));
+            }
+        };
+        let info = metainfo.info().clone();
+        if self.by_hash.contains_key(&info.info_hash()) {
+            return self.show_now(now);
+        }
+        let mut session = self.new_session();
+        session.web_seeds = metainfo.web_seeds().to_vec();
+        let page_trackers = if info.is_private() { &[][..] } else { &self.page_trackers };
+        for tracker in metainfo.trackers().iter().flatten().chain(page_trackers) {
+            session.add_tracker(tracker);
+        }
+        let source = Source::Info { info: info.clone(), stored: Stored::Nothing };
+        self.run_download(now, session, source, Some(Contents::Downloads(info)), None);
+    }
+
+    /// Runs a torrent whose bytes will be stored here, if they can be.
+    fn run_download(
+        &mut self,
+        now: Time,
+        mut session: Session,
+        source: Source,
+        contents: Option<Contents>,
+        magnet: Option<&Magnet>,
+    ) {
+        let id = session.id;
+        if let Some(Err(error)) = self.library.as_ref().map(|library| library.usable()) {
+            session.phase = Phase::Stuck(error, None);
+            self.sessions.insert(id, session);
+            return self.show_now(now);
+        }
+        self.run(now, session, source, contents);
+        if let (Some(magnet), Some(session)) = (magnet, self.sessions.get_mut(&id)) {
+            session.keep_magnet(magnet);
+        }
+    }
+
+    /// Starts the engine of a session, and announces it.
+    fn run(&mut self, now: Time, mut session: Session, source: Source, contents: Option<Contents>) {
+        let Some(library) = &self.library else { return };
+        let (id, paused, selected) = (session.id, session.record.paused == 1, session.selected());
+        let mut config = Config::new(self.peer_id);
+        config.limits = Limits { peers: MAX_PEERS, ..config.limits };
+        let torrent = Torrent::new(config, source, self.random.u64(..), now);
+        let info_hash = torrent.info_hash();
+        let store = library.store(id, info_hash, &self.events);
+        let known = contents.is_some();
+        if let Some(contents) = contents {
+            store.use_contents(contents);
+        }
+        session.phase = Phase::Running(Box::new(Running::new(torrent, store, now)));
+        self.client.add_torrent(now, info_hash, &session.trackers);
+        self.by_hash.insert(info_hash, id);
+        self.sessions.insert(id, session);
+        if known {
+            self.keep_metadata(now, id);
+        }
+        if let Some(selected) = selected {
+            self.tell_torrent(now, id, Input::Command(Command::SelectFiles(selected)));
+        }
+        if paused {
+            self.tell_torrent(now, id, Input::Command(Command::Pause));
+        }
+        self.update_client(id);
+        self.touched.insert(id);
+        self.show_now(now);
+    }
+
+    /// Peers have told what a torrent is made of.
+    pub(super) fn use_metadata(&mut self, now: Time, id: TorrentId, info: Arc<Info>) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if info.is_private() {
+            // A private torrent is announced to its own trackers alone (BEP 27); the page's are none of them.
+            session.trackers.retain(|tracker| !self.page_trackers.contains(tracker));
+        }
+        let selected = session.selected();
+        let Some(running) = session.running() else { return };
+        running.store.use_contents(Contents::Downloads(info));
+        self.keep_metadata(now, id);
+        if let Some(selected) = selected {
+            self.tell_torrent(now, id, Input::Command(Command::SelectFiles(selected)));
+        }
+    }
+
+    /// Keeps what a torrent is made of, and shows its files.
+    fn keep_metadata(&mut self, now: Time, id: TorrentId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if let Some(metainfo) = session.metainfo()
+            && let Some(running) = session.running()
+        {
+            running.store.keep_metainfo(metainfo);
+        }
+        session.keep(now, true);
+        self.page.send(&Notice::Files(id, view::files(session)));
+        self.show_now(now);
+    }
+
+    /// A session can't go on; its row says why.
+    pub(super) fn stick(&mut self, now: Time, id: TorrentId, message: String) {
+        self.drop_connections_of(now, id);
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if let Some(info_hash) = session.info_hash() {
+            self.client.remove_torrent(now, info_hash);
+            self.by_hash.remove(&info_hash);
+        }
+        session.phase = Phase::Stuck(message, None);
+        self.show_now(now);
+    }
+
+    fn command(&mut self, now: Time, id: TorrentId, command: Command) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.record.paused = (command == Command::Pause).into();
+        self.tell_torrent(now, id, Input::Command(command));
+    }
+
+    fn select(&mut self, now: Time, id: TorrentId, selected: Vec<bool>) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.record.selected = selected.iter().map(|selected| u8::from(*selected)).collect::<Vec<_>>().into();
+        session.changed_files.extend(0..selected.len());
+        self.tell_torrent(now, id, Input::Command(Command::SelectFiles(selected)));
+        self.show_soon(now);
+    }
+
+    /// Takes a session from the list; what was stored for it is deleted if `forget`.
+    fn remove(&mut self, now: Time, id: TorrentId, forget: bool) {
+        self.drop_connections_of(now, id);
+        let Some(mut session) = self.sessions.remove(&id) else { return };
+        let info_hash = session.info_hash();
+        if let Some(info_hash) = info_hash {
+            self.client.remove_torrent(now, info_hash);
+            self.by_hash.remove(&info_hash);
+        }
+        if forget {
+            match (&mut session.phase, info_hash, &self.library) {
+                (Phase::Running(running), ..) => running.store.forget(),
+                (_, Some(info_hash), Some(library)) => library.store(id, info_hash, &self.events).forget(),
+                _ => {}
+            }
+        }
+        self.show_now(now);
+    }
+
+    fn save(&mut self, id: TorrentId, file: usize) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(running) = session.running() else { return };
+        let entry = running.torrent.info().and_then(|info| info.files().get(file));
+        if let Some(name) = entry.and_then(|entry| entry.path().last()).cloned() {
+            running.store.file(file, name);
+        }
+    }
+
+    fn new_session(&mut self) -> Session {
+        let id = self.next_id();
+        Session::new(id, String::new(), added_now(), Phase::Hashing(0.0, Vec::new()))
+    }
+
+    fn next_id(&mut self) -> TorrentId {
+        self.last_id += 1;
+        TorrentId(self.last_id)
+    }
+}
+
+impl Session {
+    /// Takes over what a link says besides the info-hash.
+    fn adopt(&mut self, magnet: &Magnet) {
+        self.name = magnet.name.clone().unwrap_or_else(|| magnet.info_hash.to_string());
+        self.web_seeds.clone_from(&magnet.web_seeds);
+        for tracker in &magnet.trackers {
+            self.add_tracker(tracker);
+        }
+        if let Some(ranges) = &magnet.selected {
+            let last = ranges.iter().map(|range| *range.end()).max().unwrap_or(0).min(MAX_SELECTED);
+            let selected = (0..=last).map(|file| u8::from(ranges.iter().any(|range| range.contains(&file))));
+            self.record.selected = selected.collect::<Vec<_>>().into();
+            self.selected_by_link = true;
+        }
+    }
+
+    fn add_tracker(&mut self, tracker: &str) {
+        if !self.trackers.iter().any(|other| other == tracker) {
+            self.trackers.push(tracker.to_owned());
+        }
+    }
+
+    /// The user's choice of files, if there is one; an entry a file once the metadata is known.
+    fn selected(&self) -> Option<Vec<bool>> {
+        if self.record.selected.is_empty() {
+            return None;
+        }
+        let mut selected: Vec<bool> = self.record.selected.iter().map(|selected| *selected == 1).collect();
+        if let (true, Some(info)) = (self.selected_by_link, self.info()) {
+            // BEP 53: what the link does not name is not wanted.
+            selected.resize(info.files().len(), false);
+        }
+        Some(selected)
+    }
+
+    fn keep_magnet(&mut self, magnet: &Magnet) {
+        let record: Record = self.record.clone();
+        if let Some(running) = self.running() {
+            running.store.keep_magnet(magnet);
+            running.store.keep_record(record);
+        }
+    }
+}
+
+/// Reads a magnet link, a link to a page with one after its `#`, or a bare info-hash.
+fn parse_link(text: &str) -> Result<Magnet, String> {
+    let text = text.trim();
+    if let Ok(info_hash) = text.parse::<InfoHash>() {
+        return Ok(Magnet::new(info_hash));
+    }
+    let link = match text.split_once('#') {
+        Some((_, fragment)) if !text.starts_with("magnet:") => fragment,
+        _ => text,
+    };
+    if let Ok(info_hash) = link.parse::<InfoHash>() {
+        return Ok(Magnet::new(info_hash));
+    }
+    link.parse().map_err(|error| format!("That link can't be opened: {error}."))
+}
+
+fn signal_id(id: crate::protocol::ConnectionId) -> causeway_signal::ConnectionId {
+    causeway_signal::ConnectionId(id.0)
+}
+
+/// Milliseconds since 1970.
+fn added_now() -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number until the year 280000")]
+    let millis = Date::now() as u64;
+    millis
+}
+
+/// Connections cost a browser more than a native peer.
+const MAX_PEERS: usize = 40;
+/// The last file that a link can select: no torrent has more.
+const MAX_SELECTED: u32 = 200_000;
+/// What a row of the user's own files says after a reload.
+const CHOOSE_AGAIN: &str = "Choose the same files again to go on sharing them: a page may not read them by itself after a reload.";
+/// What another tab answers.
+const IN_OTHER_TAB: &str = "Causeway runs in another tab of this browser. Do this there, or close that tab first.";
+
+#[cfg(test)]
+mod tests {
+    use super::parse_link;
+
+    const HASH: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    #[test]
+    fn a_link_is_a_magnet_a_page_with_one_or_a_bare_hash() {
+        for text in [
+            HASH.to_owned(),
+            format!("  magnet:?xt=urn:btih:{HASH} "),
+            format!("http://localhost:8080/#magnet:?xt=urn:btih:{HASH}&dn=a%23b"),
+            format!("https://example.org/page/#{HASH}"),
+        ] {
+            assert_eq!(parse_link(&text).map(|magnet| magnet.info_hash.to_string()), Ok(HASH.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_a_sentence() {
+        for text in ["", "hello", "http://localhost:8080/", "magnet:?dn=only+a+name", "#"] {
+            assert!(parse_link(text).is_err_and(|error| error.starts_with("That link can't be opened")), "{text}");
+        }
+    }
+}

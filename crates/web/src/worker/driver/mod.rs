@@ -1,0 +1,371 @@
+//! What the worker does when something happens: it tells the engine and the announce client, and performs what
+//! they answer with.
+//!
+//! - this file: events in, effects out, time;
+//! - `list`: what a user does to the list of torrents;
+//! - `peers`: connections, from the first offer to the closed link.
+
+mod list;
+mod peers;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use causeway_core::{InfoHash, PeerId, Time};
+use causeway_engine::{self as engine, Input, LinkId, Output};
+use causeway_signal::{self as signal, Client, ConnectionId, TrackerId};
+
+use super::clock::{self, Alarm, scope};
+use super::page_port::PagePort;
+use super::session::{Phase, Session};
+use super::storage::Library;
+use super::tabs::Tabs;
+use super::tracker_socket::{SocketEvent, TrackerSocket};
+use super::{Event, Events, tell, view};
+use crate::protocol::{Notice, Request, TorrentId};
+use peers::Connection;
+
+/// All that the worker has.
+///
+/// Invariant: `by_hash` names every session that has an info-hash, and no other; each connection's torrent runs.
+pub(super) struct Driver {
+    events: Events,
+    page: PagePort,
+    alarm: Alarm,
+    /// The election among the tabs, from [`Request::Start`] on.
+    tabs: Option<Tabs>,
+    /// The storage, once this tab is elected.
+    library: Option<Library>,
+    /// What the page asked for before that.
+    waiting: Vec<(Request, wasm_bindgen::JsValue)>,
+    /// Another tab runs Causeway.
+    passive: bool,
+    peer_id: PeerId,
+    random: fastrand::Rng,
+    page_trackers: Vec<String>,
+    client: Client,
+    client_deadline: Option<Time>,
+    sockets: BTreeMap<TrackerId, TrackerSocket>,
+    sessions: BTreeMap<TorrentId, Session>,
+    by_hash: BTreeMap<InfoHash, TorrentId>,
+    last_id: u32,
+    connections: BTreeMap<ConnectionId, Connection>,
+    /// Torrents and links that something happened to since things were settled last.
+    touched: BTreeSet<TorrentId>,
+    touched_links: BTreeSet<ConnectionId>,
+    /// When the page is told next how things are, if anything changed.
+    view_due: Option<Time>,
+}
+
+impl Driver {
+    /// Waits for the page to speak.
+    pub(super) fn new(events: &Events) -> Self {
+        let mut seed = [0; 32];
+        if let Ok(crypto) = scope().crypto() {
+            crypto.get_random_values_with_u8_array(&mut seed).unwrap_or_default();
+        }
+        let (for_random, for_id) = seed.split_at(8);
+        let mut random = fastrand::Rng::with_seed(u64::from_le_bytes(for_random.try_into().unwrap_or_default()));
+        let mut id = *PEER_ID_PREFIX;
+        for (byte, random) in id.iter_mut().skip(8).zip(for_id) {
+            *byte = b"0123456789abcdef"[usize::from(random % 16)];
+        }
+        let peer_id = PeerId::new(id);
+        let client = Client::new(signal::Config::new(peer_id), random.u64(..), clock::now());
+        Self {
+            page: PagePort::new(events.clone()),
+            alarm: Alarm::new(events.clone()),
+            events: events.clone(),
+            tabs: None,
+            library: None,
+            waiting: Vec::new(),
+            passive: false,
+            peer_id,
+            random,
+            page_trackers: Vec::new(),
+            client,
+            client_deadline: None,
+            sockets: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            by_hash: BTreeMap::new(),
+            last_id: 0,
+            connections: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            touched_links: BTreeSet::new(),
+            view_due: None,
+        }
+    }
+
+    /// Takes in what happened. What is to be done about it is done in [`Driver::settle`].
+    pub(super) fn handle(&mut self, event: Event) {
+        let now = clock::now();
+        match event {
+            Event::Page(request, beside) => self.handle_request(now, request, beside),
+            Event::Tracker(tracker, event) => self.handle_socket(now, tracker, event),
+            Event::Link(connection, event) => self.handle_link(now, connection, event),
+            Event::Storage(id, input) => self.tell_torrent(now, id, input),
+            Event::StorageOpened(id, Err(message)) => self.stick(now, id, message),
+            Event::StorageOpened(_, Ok(())) => {}
+            Event::File(name, Ok(file)) => self.page.send_with(&Notice::File { name }, &file),
+            Event::File(name, Err(error)) => {
+                self.page.send(&Notice::Error(format!("“{name}” can't be saved: {error}.")));
+            }
+            Event::Hashing(id, progress) => {
+                if let Some(Session { phase: Phase::Hashing(done, _), .. }) = self.sessions.get_mut(&id) {
+                    *done = progress;
+                    self.show_soon(now);
+                }
+            }
+            Event::Hashed(id, result) => self.finish_share(now, id, result),
+            Event::Elected(restored) => self.restore(now, restored),
+            Event::OtherTab => {
+                self.passive = true;
+                self.page.send(&Notice::OtherTab);
+                for (request, beside) in std::mem::take(&mut self.waiting) {
+                    self.handle_request(now, request, beside);
+                }
+            }
+            Event::Handed(text) => {
+                if self.library.is_some() {
+                    self.handle_request(now, Request::Open { text }, wasm_bindgen::JsValue::UNDEFINED);
+                }
+            }
+            Event::Alarm => self.handle_alarm(now),
+        }
+    }
+
+    fn handle_alarm(&mut self, now: Time) {
+        for (id, session) in &mut self.sessions {
+            if let Some(running) = session.running()
+                && running.deadline.is_some_and(|deadline| deadline <= now)
+            {
+                running.torrent.handle_input(now, Input::TimedOut);
+                self.touched.insert(*id);
+            }
+        }
+        if self.client_deadline.is_some_and(|deadline| deadline <= now) {
+            self.client.handle_timeout(now);
+        }
+    }
+
+    /// Performs everything that is to be done, and sets the alarm for what comes later.
+    pub(super) fn settle(&mut self) {
+        let now = clock::now();
+        if self.view_due.is_some_and(|due| due <= now) {
+            self.show(now);
+        }
+        loop {
+            while let Some(id) = self.touched.pop_first() {
+                self.perform_torrent(now, id);
+            }
+            self.perform_client(now);
+            while let Some(id) = self.touched_links.pop_first() {
+                self.flush_link(now, id);
+            }
+            if self.touched.is_empty() {
+                break;
+            }
+        }
+        let others = [self.client_deadline, self.view_due];
+        let torrents = self.sessions.values_mut().filter_map(|session| session.running()?.deadline);
+        let next = torrents.chain(others.into_iter().flatten()).min();
+        self.alarm.set(next, now);
+    }
+
+    fn tell_torrent(&mut self, now: Time, id: TorrentId, input: Input) {
+        if let Some(running) = self.sessions.get_mut(&id).and_then(Session::running) {
+            running.torrent.handle_input(now, input);
+            self.touched.insert(id);
+        }
+    }
+
+    /// Performs what a torrent asks for.
+    fn perform_torrent(&mut self, now: Time, id: TorrentId) {
+        loop {
+            let Some(running) = self.sessions.get_mut(&id).and_then(Session::running) else { return };
+            match running.torrent.poll_output() {
+                Output::Send { link, bytes } => {
+                    let connection = connection_of(link);
+                    if let Some(link) = self.connections.get_mut(&connection).and_then(|link| link.link.as_mut()) {
+                        link.send(&bytes);
+                        self.touched_links.insert(connection);
+                    }
+                }
+                Output::CloseLink { link, .. } => self.drop_connection(now, connection_of(link), false),
+                Output::Read { block } => running.store.read(block),
+                Output::Write { block, bytes } => running.store.write(block, bytes),
+                Output::Hash { piece } => running.store.hash(piece),
+                Output::Announce(event) => {
+                    let info_hash = running.torrent.info_hash();
+                    self.update_client(id);
+                    let event = match event {
+                        engine::AnnounceEvent::Started => signal::Event::Started,
+                        engine::AnnounceEvent::Completed => signal::Event::Completed,
+                        engine::AnnounceEvent::Stopped => signal::Event::Stopped,
+                    };
+                    self.client.announce(now, info_hash, event);
+                }
+                Output::Event(event) => self.handle_torrent_event(now, id, event),
+                Output::Timeout(deadline) => {
+                    running.deadline = deadline;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn handle_torrent_event(&mut self, now: Time, id: TorrentId, event: engine::Event) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        match event {
+            engine::Event::MetadataReceived(info) => self.use_metadata(now, id, info),
+            engine::Event::StateChanged(_) => {
+                session.keep(now, true);
+                self.update_client(id);
+                self.show_now(now);
+            }
+            engine::Event::PieceVerified(piece) => {
+                session.note_piece(piece);
+                let Some(running) = session.running() else { return };
+                running.unkept = true;
+                let first = running.torrent.have().is_some_and(|have| have.count_ones() == 1);
+                session.keep(now, false);
+                if first { self.show_now(now) } else { self.show_soon(now) }
+            }
+            engine::Event::PieceFailed(_) => self.show_soon(now),
+            engine::Event::FileCompleted(_) => {
+                if let Some(running) = session.running() {
+                    running.store.flush();
+                }
+            }
+        }
+    }
+
+    /// Performs what the announce client asks for.
+    fn perform_client(&mut self, now: Time) {
+        loop {
+            match self.client.poll_output() {
+                signal::Output::Connect { tracker, url } => {
+                    match TrackerSocket::connect(tracker, &url, &self.events) {
+                        Some(socket) => drop(self.sockets.insert(tracker, socket)),
+                        None => tell(
+                            &self.events,
+                            Event::Tracker(tracker, SocketEvent::Closed("its address is no WebSocket URL".to_owned())),
+                        ),
+                    }
+                }
+                signal::Output::Disconnect { tracker } => drop(self.sockets.remove(&tracker)),
+                signal::Output::Send { tracker, text } => {
+                    if let Some(socket) = self.sockets.get(&tracker) {
+                        socket.send(&text);
+                    }
+                }
+                signal::Output::CreateOffer { connection, info_hash, label } => {
+                    self.create_offer(connection, info_hash, label);
+                }
+                signal::Output::AcceptOffer { connection, info_hash, peer_id, sdp } => {
+                    self.accept_offer(connection, info_hash, peer_id, sdp);
+                }
+                signal::Output::AcceptAnswer { connection, peer_id, sdp } => {
+                    self.accept_answer(connection, peer_id, sdp);
+                }
+                signal::Output::Close { connection } => self.drop_connection(now, connection, true),
+                signal::Output::Timeout(deadline) => {
+                    self.client_deadline = deadline;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn handle_socket(&mut self, now: Time, tracker: TrackerId, event: SocketEvent) {
+        match event {
+            SocketEvent::Connected => self.client.handle_connected(now, tracker),
+            SocketEvent::Message(text) => self.client.handle_message(now, tracker, &text),
+            SocketEvent::Closed(reason) => {
+                self.sockets.remove(&tracker);
+                self.client.handle_disconnected(now, tracker, &reason);
+            }
+        }
+        self.show_soon(now);
+    }
+
+    /// Tells the announce client how a torrent stands.
+    fn update_client(&mut self, id: TorrentId) {
+        let Some(running) = self.sessions.get_mut(&id).and_then(Session::running) else { return };
+        let stats = running.torrent.stats();
+        let progress = signal::Progress {
+            uploaded: stats.uploaded,
+            downloaded: stats.downloaded,
+            left: running.torrent.info().map(|_| stats.wanted.saturating_sub(stats.wanted_verified)),
+            wanted_peers: running.torrent.wanted_peers(),
+        };
+        self.client.update(running.torrent.info_hash(), progress);
+    }
+
+    /// Tells the page how things are within a quarter of a second.
+    fn show_soon(&mut self, now: Time) {
+        self.view_due.get_or_insert(now + VIEW_EVERY);
+    }
+
+    /// Tells the page how things are as soon as everything is settled.
+    fn show_now(&mut self, now: Time) {
+        self.view_due = Some(now);
+    }
+
+    fn show(&mut self, now: Time) {
+        self.view_due = None;
+        self.client.handle_timeout(now);
+        let mut views = Vec::with_capacity(self.sessions.len());
+        let ids: Vec<TorrentId> = self.sessions.keys().copied().collect();
+        for id in ids {
+            self.update_client(id);
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            session.keep(now, false);
+            let progress = view::take_file_progress(session);
+            if !progress.is_empty() {
+                self.page.send(&Notice::FileProgress(id, progress));
+            }
+            let hint = session.info_hash().and_then(|info_hash| tracker_hint(&self.client, info_hash));
+            views.push(view::torrent(session, hint));
+            // Rates fall while nothing happens: as long as there are peers, the page is told.
+            if session.running().is_some_and(|running| running.is_active() && running.torrent.stats().peers > 0) {
+                self.view_due = Some(now + VIEW_EVERY);
+            }
+        }
+        self.page.send(&Notice::Torrents(views));
+    }
+}
+
+/// A sentence about the trackers of a torrent, if none of them can be reached or the last word of one was no.
+fn tracker_hint(client: &Client, info_hash: InfoHash) -> Option<String> {
+    let mut warning = None;
+    let mut reason = None;
+    for status in client.trackers(info_hash) {
+        match status.state {
+            signal::TrackerState::Idle | signal::TrackerState::Connecting => return None,
+            signal::TrackerState::Connected => match status.warning {
+                Some(text) => warning = Some(format!("The tracker {} says: {text}", status.url)),
+                None => return None,
+            },
+            signal::TrackerState::Waiting { reason: why, .. } => {
+                let sentence = "No new peers can be found while it is away; it is tried again by itself.";
+                reason.get_or_insert(format!("The tracker {} is not there: {why}. {sentence}", status.url));
+            }
+        }
+    }
+    warning.or(reason)
+}
+
+fn link_of(connection: ConnectionId) -> LinkId {
+    LinkId(connection.0.into())
+}
+
+/// Link ids are made by [`link_of`].
+fn connection_of(link: LinkId) -> ConnectionId {
+    ConnectionId(u32::try_from(link.0).unwrap_or(u32::MAX))
+}
+
+/// How often the page is told how things are while they change.
+const VIEW_EVERY: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// Azureus style (BEP 20), and room for twelve random digits.
+const PEER_ID_PREFIX: &[u8; 20] = b"-CW0100-............";

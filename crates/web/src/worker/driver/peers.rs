@@ -1,0 +1,126 @@
+//! Connections, from the first offer to the closed link.
+
+use causeway_core::{InfoHash, PeerId, Time};
+use causeway_engine::{Direction, Input};
+use causeway_signal::ConnectionId;
+use wasm_bindgen::JsValue;
+
+use super::{Driver, link_of};
+use crate::protocol::{ConnectionId as PageConnection, Notice, TorrentId};
+use crate::worker::link::{Link, LinkEvent, max_message_size};
+
+/// A connection that the page makes or has made.
+pub(super) struct Connection {
+    torrent: TorrentId,
+    direction: Direction,
+    /// Who the other side is, as it was introduced.
+    peer_id: Option<PeerId>,
+    /// From the other side's description.
+    max_message_size: usize,
+    /// The data channel; it may come before the description that says how much it takes.
+    pub(super) link: Option<Link>,
+    open: bool,
+}
+
+impl Driver {
+    pub(super) fn create_offer(&mut self, id: ConnectionId, info_hash: InfoHash, label: String) {
+        let Some(torrent) = self.by_hash.get(&info_hash).copied() else { return };
+        self.connections.insert(id, Connection::new(torrent, Direction::Outgoing));
+        self.page.send(&Notice::CreateOffer(PageConnection(id.0), label));
+    }
+
+    pub(super) fn accept_offer(&mut self, id: ConnectionId, info_hash: InfoHash, peer: PeerId, sdp: String) {
+        let Some(torrent) = self.by_hash.get(&info_hash).copied() else { return };
+        let mut connection = Connection::new(torrent, Direction::Incoming);
+        connection.introduce(peer, &sdp);
+        self.connections.insert(id, connection);
+        self.page.send(&Notice::AcceptOffer(PageConnection(id.0), sdp));
+    }
+
+    pub(super) fn accept_answer(&mut self, id: ConnectionId, peer: PeerId, sdp: String) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.introduce(peer, &sdp);
+        self.page.send(&Notice::AcceptAnswer(PageConnection(id.0), sdp));
+    }
+
+    /// The page hands over a connection's data channel.
+    pub(super) fn take_channel(&mut self, id: ConnectionId, object: JsValue) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.link = Link::new(id, object, &self.events);
+        }
+    }
+
+    pub(super) fn handle_link(&mut self, now: Time, id: ConnectionId, event: LinkEvent) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let (torrent, link) = (connection.torrent, link_of(id));
+        match event {
+            LinkEvent::Opened => {
+                connection.open = true;
+                let (direction, expected) = (connection.direction, connection.peer_id);
+                if let Some(link) = &mut connection.link {
+                    link.set_max_message(connection.max_message_size);
+                }
+                self.client.handle_opened(now, id);
+                self.tell_torrent(now, torrent, Input::LinkOpened { link, direction, expected });
+                self.touched_links.insert(id);
+                self.show_soon(now);
+            }
+            LinkEvent::Received(bytes) => self.tell_torrent(now, torrent, Input::Received { link, bytes }),
+            LinkEvent::Drained => drop(self.touched_links.insert(id)),
+            LinkEvent::Closed => self.drop_connection(now, id, true),
+        }
+    }
+
+    /// Sends what waits on a link, and tells the engine how much more it takes.
+    pub(super) fn flush_link(&mut self, now: Time, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.open) else { return };
+        let torrent = connection.torrent;
+        let Some(link) = &mut connection.link else { return };
+        link.flush();
+        if let Some(budget) = link.grant() {
+            self.tell_torrent(now, torrent, Input::Writable { link: link_of(id), budget });
+        }
+    }
+
+    /// Forgets a connection on both sides of the worker; tells the engine, unless it asked for that itself.
+    pub(super) fn drop_connection(&mut self, now: Time, id: ConnectionId, tell_engine: bool) {
+        let Some(mut connection) = self.connections.remove(&id) else { return };
+        if let Some(link) = &mut connection.link {
+            link.flush();
+        }
+        self.page.send(&Notice::CloseConnection(PageConnection(id.0)));
+        self.client.handle_failed(now, id);
+        if connection.open {
+            if tell_engine {
+                self.tell_torrent(now, connection.torrent, Input::LinkClosed { link: link_of(id) });
+            }
+            self.show_soon(now);
+        }
+    }
+
+    /// Closes every connection of a torrent that is about to go.
+    pub(super) fn drop_connections_of(&mut self, now: Time, torrent: TorrentId) {
+        let of_torrent = self.connections.iter().filter(|(_, connection)| connection.torrent == torrent);
+        for id in of_torrent.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.drop_connection(now, id, false);
+        }
+    }
+}
+
+impl Connection {
+    fn new(torrent: TorrentId, direction: Direction) -> Self {
+        Self {
+            torrent,
+            direction,
+            peer_id: None,
+            max_message_size: max_message_size(""),
+            link: None,
+            open: false,
+        }
+    }
+
+    fn introduce(&mut self, peer_id: PeerId, sdp: &str) {
+        self.peer_id = Some(peer_id);
+        self.max_message_size = max_message_size(sdp);
+    }
+}

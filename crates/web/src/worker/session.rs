@@ -1,0 +1,161 @@
+//! One torrent of the list, from the user's wish on: being made of their files, waiting for them, or running.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use causeway_core::{Info, InfoHash, Magnet, Metainfo, PieceIndex, Time};
+use causeway_engine::{Source, State, Stored, Torrent};
+use web_sys::File;
+
+use super::storage::{Record, Store};
+use crate::protocol::TorrentId;
+
+/// A torrent of the list.
+pub(super) struct Session {
+    /// Its name between page and worker.
+    pub(super) id: TorrentId,
+    /// What the user knows it by, before the metadata says.
+    pub(super) name: String,
+    /// The trackers that it is announced to.
+    pub(super) trackers: Vec<String>,
+    /// Other sources that its link names.
+    pub(super) web_seeds: Vec<String>,
+    /// What is kept of it besides its metadata and bytes.
+    pub(super) record: Record,
+    /// What it is about.
+    pub(super) phase: Phase,
+    /// Whether the files were selected by the link (BEP 53), which names all that are wanted.
+    pub(super) selected_by_link: bool,
+    /// Files whose progress the page has not been told.
+    pub(super) changed_files: BTreeSet<usize>,
+}
+
+/// What a session is about.
+pub(super) enum Phase {
+    /// The user's files are being hashed, 0 to 1.
+    Hashing(f64, Vec<File>),
+    /// It can't go on: a sentence says why and what to do.
+    Stuck(String, Option<Metainfo>),
+    /// The engine has it.
+    Running(Box<Running>),
+}
+
+/// A session with an engine and storage.
+pub(super) struct Running {
+    /// The engine.
+    pub(super) torrent: Torrent,
+    /// Its storage.
+    pub(super) store: Store,
+    /// When the engine wants to be called.
+    pub(super) deadline: Option<Time>,
+    /// When the record was kept last, and whether it has changed since.
+    pub(super) kept: Time,
+    pub(super) unkept: bool,
+}
+
+impl Session {
+    /// Nothing of it is there yet but its name.
+    pub(super) fn new(id: TorrentId, name: String, added: u64, phase: Phase) -> Self {
+        let record = Record { added, ..Record::default() };
+        let (trackers, web_seeds) = (Vec::new(), Vec::new());
+        let changed_files = BTreeSet::new();
+        Self { id, name, trackers, web_seeds, record, phase, selected_by_link: false, changed_files }
+    }
+
+    /// The engine and the storage, if it runs.
+    pub(super) fn running(&mut self) -> Option<&mut Running> {
+        match &mut self.phase {
+            Phase::Running(running) => Some(running),
+            Phase::Hashing(..) | Phase::Stuck(..) => None,
+        }
+    }
+
+    /// Its name in the world, once that is known.
+    pub(super) fn info_hash(&self) -> Option<InfoHash> {
+        match &self.phase {
+            Phase::Running(running) => Some(running.torrent.info_hash()),
+            Phase::Stuck(_, metainfo) => metainfo.as_ref().map(|metainfo| metainfo.info().info_hash()),
+            Phase::Hashing(..) => None,
+        }
+    }
+
+    /// What it is made of, once that is known.
+    pub(super) fn info(&self) -> Option<&Arc<Info>> {
+        match &self.phase {
+            Phase::Running(running) => running.torrent.info(),
+            Phase::Stuck(_, metainfo) => metainfo.as_ref().map(Metainfo::info),
+            Phase::Hashing(..) => None,
+        }
+    }
+
+    /// What the user knows it by.
+    pub(super) fn display_name(&self) -> &str {
+        self.info().map_or(&self.name, |info| info.name())
+    }
+
+    /// The link that opens it anywhere.
+    pub(super) fn magnet(&self) -> Option<Magnet> {
+        let mut magnet = Magnet::new(self.info_hash()?);
+        magnet.name = Some(self.display_name().to_owned()).filter(|name| !name.is_empty());
+        magnet.trackers.clone_from(&self.trackers);
+        magnet.web_seeds.clone_from(&self.web_seeds);
+        Some(magnet)
+    }
+
+    /// The metainfo to keep, once it is known.
+    pub(super) fn metainfo(&self) -> Option<Metainfo> {
+        let trackers = self.trackers.iter().map(|tracker| vec![tracker.clone()]).collect();
+        Some(Metainfo::with_info(self.info()?.clone(), trackers, self.web_seeds.clone()))
+    }
+
+    /// Notes that a piece is there: the page hears of the files that it is part of.
+    pub(super) fn note_piece(&mut self, piece: PieceIndex) {
+        let Some(info) = self.info() else { return };
+        let geometry = info.geometry();
+        let whole = geometry.block(piece.get(), 0, geometry.length_of(piece));
+        let files: Vec<usize> = whole.into_iter().flat_map(|whole| info.slices(whole)).map(|slice| slice.file).collect();
+        self.changed_files.extend(files);
+    }
+
+    /// Keeps the record, if it has changed, no more often than once in [`KEEP_EVERY_MICROS`] unless `at_once`.
+    pub(super) fn keep(&mut self, now: Time, at_once: bool) {
+        let Self { phase: Phase::Running(running), record, .. } = self else { return };
+        let due = now.since(running.kept).as_micros() >= KEEP_EVERY_MICROS;
+        if !at_once && !(running.unkept && due) {
+            return;
+        }
+        if let Some(snapshot) = running.torrent.snapshot() {
+            record.set_snapshot(&snapshot);
+        }
+        running.store.keep_record(record.clone());
+        (running.kept, running.unkept) = (now, false);
+    }
+}
+
+impl Running {
+    /// An engine that starts now, with its storage.
+    pub(super) fn new(torrent: Torrent, store: Store, now: Time) -> Self {
+        Self { torrent, store, deadline: None, kept: now, unkept: false }
+    }
+
+    /// Whether there is something to download or to serve.
+    pub(super) fn is_active(&self) -> bool {
+        match self.torrent.state() {
+            State::Checking | State::FetchingMetadata | State::Downloading | State::Seeding => true,
+            State::Paused | State::Failed(_) => false,
+        }
+    }
+}
+
+/// What the engine is told of a torrent that was kept.
+pub(super) fn source(metainfo: &Metainfo, record: Option<&Record>) -> Source {
+    let info = metainfo.info().clone();
+    let stored = match record {
+        None => Stored::Unknown,
+        Some(record) => record.snapshot(info.geometry()).map_or(Stored::Unknown, Stored::Partly),
+    };
+    Source::Info { info, stored }
+}
+
+/// At most this much of a download is hashed again after a crash: what came in a second.
+const KEEP_EVERY_MICROS: u128 = 1_000_000;
