@@ -85,7 +85,7 @@ impl<'a> IntoIterator for &'a Chunks {
 
 impl PartialEq for Chunks {
     fn eq(&self, other: &Self) -> bool {
-        self.len() == other.len() && self.iter().flatten().eq(other.iter().flatten())
+        self.iter().flatten().eq(other.iter().flatten())
     }
 }
 

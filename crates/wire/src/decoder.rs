@@ -21,13 +21,13 @@ use input::Input;
 /// The longest payloads that are accepted, in bytes. A frame above them is refused from its first five bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Of a bitfield. The default, 512 KiB, is one of [`Geometry::MAX_PIECES`].
+    /// Of a bitfield. The default, 512 KiB, has a bit for each of [`Geometry::MAX_PIECES`].
     pub bitfield: u32,
-    /// Of the block in a `piece` message. The default is 128 KiB: nobody asks for more than 16 KiB at a time by
-    /// default, and nobody serves more than this.
+    /// Of the block in a `piece` message. We ask for 16 KiB; the default, 128 KiB, is where WebTorrent closes the
+    /// link on a request.
     pub block: u32,
-    /// Of an extension message. The default, 64 KiB, is four times the largest in use, a 16 KiB part of the
-    /// metadata (BEP 9).
+    /// Of an extension message, its number aside. The default, 64 KiB, is four times the largest in use: a part of
+    /// the metadata, 16 KiB (BEP 9).
     pub extended: u32,
 }
 
@@ -61,7 +61,7 @@ pub enum DecodeError {
     )]
     NotBitTorrent,
     /// A message of fixed size has another one.
-    #[error("the peer sent a `{message}` message with {actual} bytes of payload in place of {expected}")]
+    #[error("the peer's `{message}` message has {actual} bytes of payload in place of {expected}")]
     WrongLength {
         /// The name of the message.
         message: &'static str,
@@ -71,9 +71,7 @@ pub enum DecodeError {
         actual: u32,
     },
     /// A message of variable size has no room for its own fields.
-    #[error(
-        "the peer sent a `{message}` message with {actual} bytes of payload, fewer than the {least} it needs"
-    )]
+    #[error("the peer's `{message}` message has {actual} bytes of payload, fewer than the {least} it needs")]
     TooShort {
         /// The name of the message.
         message: &'static str,
@@ -83,9 +81,7 @@ pub enum DecodeError {
         actual: u32,
     },
     /// A message is longer than [`Limits`] allow.
-    #[error(
-        "the peer sent a `{message}` message with {actual} bytes of payload, more than the {most} accepted"
-    )]
+    #[error("the peer's `{message}` message has {actual} bytes of payload, more than the {most} accepted")]
     TooLong {
         /// The name of the message, `unknown` where it has none.
         message: &'static str,

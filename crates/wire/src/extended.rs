@@ -27,7 +27,7 @@ pub const LT_DONTHAVE: &str = "lt_donthave";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExtensionError {
     /// It does not begin with a bencoded dictionary.
-    #[error("the peer sent a broken `{extension}` message: {error}")]
+    #[error("the peer's `{extension}` message is broken: {error}")]
     Bencode {
         /// The name of the extension.
         extension: &'static str,
@@ -35,7 +35,7 @@ pub enum ExtensionError {
         error: BencodeError,
     },
     /// Something that the extension asks for is not there, or not a number of its range.
-    #[error("the peer sent a `{extension}` message without a valid `{key}`")]
+    #[error("the peer's `{extension}` message has no valid `{key}`")]
     Missing {
         /// The name of the extension.
         extension: &'static str,
@@ -46,7 +46,7 @@ pub enum ExtensionError {
     #[error("the peer sent {0} bytes of metadata in one message, more than {METADATA_PIECE_LENGTH}")]
     MetadataTooLong(usize),
     /// The payload is not four bytes.
-    #[error("the peer sent a `{LT_DONTHAVE}` message of {0} bytes in place of 4")]
+    #[error("the peer's `{LT_DONTHAVE}` message has {0} bytes in place of 4")]
     DontHaveLength(usize),
 }
 
@@ -111,13 +111,13 @@ mod tests {
         let error = PeerExchange::from_bytes(b"le").expect_err("a list");
         assert_eq!(
             error.to_string(),
-            "the peer sent a broken `ut_pex` message: it is not a dictionary"
+            "the peer's `ut_pex` message is broken: it is not a dictionary"
         );
         let error =
             MetadataMessage::from_bytes(&Bytes::from_static(b"d8:msg_typei0ee")).expect_err("no piece");
         assert_eq!(
             error.to_string(),
-            "the peer sent a `ut_metadata` message without a valid `piece`"
+            "the peer's `ut_metadata` message has no valid `piece`"
         );
     }
 

@@ -229,31 +229,31 @@ fn messages_of_a_wrong_length_are_refused_by_name() {
     for (bytes, sentence) in [
         (
             &b"\0\0\0\x02\x00"[..],
-            "the peer sent a `choke` message with 1 bytes of payload in place of 0",
+            "the peer's `choke` message has 1 bytes of payload in place of 0",
         ),
         (
             b"\0\0\0\x04\x04",
-            "the peer sent a `have` message with 3 bytes of payload in place of 4",
+            "the peer's `have` message has 3 bytes of payload in place of 4",
         ),
         (
             b"\0\0\0\x0e\x06",
-            "the peer sent a `request` message with 13 bytes of payload in place of 12",
+            "the peer's `request` message has 13 bytes of payload in place of 12",
         ),
         (
             b"\0\0\0\x02\x09",
-            "the peer sent a `port` message with 1 bytes of payload in place of 2",
+            "the peer's `port` message has 1 bytes of payload in place of 2",
         ),
         (
             b"\0\0\0\x01\x10",
-            "the peer sent a `reject request` message with 0 bytes of payload in place of 12",
+            "the peer's `reject request` message has 0 bytes of payload in place of 12",
         ),
         (
             b"\0\0\0\x08\x07",
-            "the peer sent a `piece` message with 7 bytes of payload, fewer than the 8 it needs",
+            "the peer's `piece` message has 7 bytes of payload, fewer than the 8 it needs",
         ),
         (
             b"\0\0\0\x01\x14",
-            "the peer sent a `extended` message with 0 bytes of payload, fewer than the 1 it needs",
+            "the peer's `extended` message has 0 bytes of payload, fewer than the 1 it needs",
         ),
     ] {
         let mut decoder = after_handshake(Limits::default());
@@ -303,8 +303,8 @@ fn an_error_stays_and_nothing_is_held_after_it() {
     decoder.push(Bytes::from_static(b"\0\0\0\x02\x00\0\0\0\0"));
     let error = decoder.next().expect_err("a choke has no payload");
     decoder.push(Bytes::from_static(b"\0\0\0\x01\x01"));
-    assert_eq!(decoder.next(), Err(error));
     assert_eq!(held(&decoder), 0);
+    assert_eq!(decoder.next(), Err(error));
 }
 
 #[test]
