@@ -19,5 +19,6 @@ pub mod server;
 pub mod site;
 pub mod stage;
 pub mod tab;
+pub mod torrents;
 pub mod watch;
 pub mod webtorrent;

@@ -43,6 +43,12 @@ impl CausewayPage {
         Ok(page)
     }
 
+    /// The page in a tab where it may be unable to come up.
+    #[must_use]
+    pub fn of(tab: Tab) -> Self {
+        Self { tab }
+    }
+
     /// Waits until files can be dropped and links opened.
     ///
     /// # Errors
@@ -120,14 +126,15 @@ impl CausewayPage {
         }
     }
 
-    /// Waits for a message about something that went wrong that contains `words`, and returns it.
+    /// Waits for a message about something that went wrong that contains `words`, whatever their case, and returns
+    /// it.
     ///
     /// # Errors
     /// When none appears.
     pub async fn error(&self, words: &str) -> Result<String> {
         let look =
             "const errors = [...document.querySelectorAll('[data-testid=error]')].map(e => e.innerText);
-                    const error = errors.find(error => error.toLowerCase().includes(arguments[0]));
+                    const error = errors.find(error => error && error.toLowerCase().includes(arguments[0]));
                     return [error !== undefined, error ?? document.body.innerText];";
         let what = format!("a message with \"{words}\"");
         let message = self
@@ -135,6 +142,36 @@ impl CausewayPage {
             .wait(&what, SOON, look, vec![json!(words.to_lowercase())])
             .await?;
         message.as_str().map(str::to_owned).context("a message is text")
+    }
+
+    /// Takes note of all messages, so that they go.
+    ///
+    /// # Errors
+    /// When one stays.
+    pub async fn dismiss_errors(&self) -> Result<()> {
+        self.tab
+            .run(
+                "document.querySelectorAll('[data-testid=dismiss]').forEach(button => button.click())",
+                vec![],
+            )
+            .await?;
+        let look = "const left = document.querySelectorAll('[data-testid=dismiss]').length;
+                    return [left === 0, left];";
+        self.tab.wait("the messages to go", SOON, look, vec![]).await?;
+        Ok(())
+    }
+
+    /// Waits until the page says that it runs in another tab of this browser, or no longer does.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn says_another_tab_is_open(&self, says: bool) -> Result<()> {
+        let look = "const says = document.querySelector('[data-testid=other-tab]') !== null;
+                    return [says === arguments[0], document.body.innerText];";
+        self.tab
+            .wait("the word on the other tab", SOON, look, vec![json!(says)])
+            .await?;
+        Ok(())
     }
 
     /// Loads the page again and waits until it can be used.

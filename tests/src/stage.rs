@@ -75,7 +75,16 @@ impl Stage {
     /// # Errors
     /// When it can't be started or the page does not come up.
     pub async fn page(&self, name: &str, address: &str) -> Result<CausewayPage> {
-        CausewayPage::open(self.browser(name).await?.tab().await?, address).await
+        let browser = self.browser(name).await?;
+        self.page_in(&browser, address).await
+    }
+
+    /// Opens our page at `address` in another tab of a browser.
+    ///
+    /// # Errors
+    /// When the page does not come up.
+    pub async fn page_in(&self, browser: &Arc<Browser>, address: &str) -> Result<CausewayPage> {
+        CausewayPage::open(browser.tab().await?, address).await
     }
 
     /// Starts `causeway serve` with these further arguments.

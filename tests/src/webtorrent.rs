@@ -106,15 +106,27 @@ impl WebTorrentPage {
         Ok(())
     }
 
-    /// Saves a file, named by its path in the torrent with the torrent's name before it, and returns where.
+    /// Saves the file with this name and returns where it lies.
     ///
     /// # Errors
     /// When there is no such file or the download fails.
-    pub async fn save(&self, path: &str) -> Result<PathBuf> {
+    pub async fn save(&self, name: &str) -> Result<PathBuf> {
         self.tab
-            .run_async("await window.save(arguments[0])", vec![json!(path)])
+            .run_async("await window.save(arguments[0])", vec![json!(name)])
             .await?;
         Ok(self.tab.browser().watch().download().await?.1)
+    }
+
+    /// One of the page's figures: `progress`, `peers`, `uploaded`, `downloaded`.
+    ///
+    /// # Errors
+    /// When there is no torrent yet.
+    pub async fn number(&self, name: &str) -> Result<f64> {
+        let script = "return Number(document.querySelector('#torrent').dataset[arguments[0]])";
+        let number = self.tab.run(script, vec![json!(name)]).await?;
+        number
+            .as_f64()
+            .with_context(|| format!("WebTorrent shows no {name}"))
     }
 
     /// The tab.

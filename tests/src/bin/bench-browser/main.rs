@@ -37,7 +37,7 @@ struct Arguments {
     #[arg(long, value_enum, value_delimiter = ',')]
     contenders: Vec<Contender>,
     /// The folder with the built page, for its weight.
-    #[arg(long, default_value = "dist")]
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../dist"))]
     dist: PathBuf,
 }
 

@@ -62,7 +62,10 @@ pub(crate) async fn renderer(tab: &Tab) -> Result<u32> {
             return Ok(pid);
         }
     }
-    bail!("no process of {} works when its page is busy", tab.browser().name())
+    bail!(
+        "no process of {} works when its page is busy",
+        tab.browser().name()
+    )
 }
 
 /// Resident memory of a process in MiB.

@@ -1,0 +1,203 @@
+//! What goes wrong is said in a sentence, and everything else goes on.
+
+use std::time::Duration;
+
+use causeway_tests::files::assert_same;
+use causeway_tests::{stage, torrents};
+use serde_json::json;
+
+/// How long a transfer may take on a busy machine.
+const TRANSFER: Duration = Duration::from_mins(1);
+
+#[test]
+fn what_is_no_torrent_file_is_refused_in_a_sentence() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let page = stage.page("page", server.origin()).await?;
+        let whole = torrents::of_files("films", &[("a.bin", 40_000)]);
+        let broken: [(&str, &[u8]); 4] = [
+            ("noise", b"\x00\x01\x02 not bencode"),
+            ("empty", b""),
+            ("cut", &whole[..whole.len() / 2]),
+            ("list", b"le"),
+        ];
+        for (name, bytes) in broken {
+            let path = stage.folder().join(format!("{name}.torrent"));
+            std::fs::write(&path, bytes)?;
+            page.open_torrent_file(&path).await?;
+            let message = page.error(name).await?;
+            assert!(message.trim_end().ends_with('.'), "a sentence: {message}");
+        }
+        // And the page still works.
+        let file = stage.file("fine.txt", 100)?;
+        page.share(&[&file]).await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_link_without_a_hash_and_other_nonsense_is_refused_in_a_sentence() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let page = stage.page("page", server.origin()).await?;
+        for nonsense in ["magnet:?dn=nameless", "magnet:?xt=urn:btih:tooshort", "hello"] {
+            page.open_link(nonsense).await?;
+            let message = page.error("").await?;
+            assert!(message.trim_end().ends_with('.'), "a sentence: {message}");
+            page.dismiss_errors().await?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn file_names_of_a_torrent_cannot_leave_the_download_folder() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let page = stage.page("page", server.origin()).await?;
+        let evil = [
+            ("../../../etc/passwd", 10),
+            ("..\\..\\windows\\system.ini", 10),
+            ("/absolute", 10),
+            ("CON", 10),
+            ("nul.txt", 10),
+            ("C:\\autoexec.bat", 10),
+            ("nothing\0there", 10),
+        ];
+        let path = stage.folder().join("evil.torrent");
+        std::fs::write(&path, torrents::of_files("..", &evil))?;
+        page.open_torrent_file(&path).await?;
+        let hash = torrents::info_hash(&std::fs::read(&path)?);
+        let paths = page.torrent(&hash).files().await?;
+        assert_eq!(paths.len(), evil.len(), "{paths:?}");
+        for part in paths.iter().flat_map(|path| path.split('/')) {
+            let stem = part.split('.').next().unwrap_or_default().to_uppercase();
+            assert!(!part.is_empty() && part != "." && part != "..", "{paths:?}");
+            assert!(!part.contains(['\\', ':', '\0']), "{paths:?}");
+            assert!(!["CON", "NUL"].contains(&stem.as_str()), "{paths:?}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_torrent_of_100_000_files_opens_without_freezing_the_page() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let page = stage.page("page", server.origin()).await?;
+        let names: Vec<_> = (0..100_000)
+            .map(|i| format!("folder {}/file {i}.txt", i % 100))
+            .collect();
+        let files: Vec<_> = names.iter().map(|name| (name.as_str(), 1000)).collect();
+        let torrent = torrents::of_files("many", &files);
+        let path = stage.folder().join("many.torrent");
+        std::fs::write(&path, &torrent)?;
+        let watch = "window.longest = 0;
+            new PerformanceObserver(list => {
+                for (const task of list.getEntries()) window.longest = Math.max(window.longest, task.duration);
+            }).observe({ type: 'longtask' })";
+        page.tab().run(watch, vec![]).await?;
+        page.open_torrent_file(&path).await?;
+        let row = page.torrent(&torrents::info_hash(&torrent));
+        let seen = row
+            .wait("the number of files", TRANSFER, "/100.?000/.test(row?.innerText)")
+            .await?;
+        assert_ne!(seen.state, "error", "{}", seen.text);
+        let longest = page.tab().run("return window.longest", vec![]).await?;
+        assert!(
+            longest.as_f64().is_some_and(|longest| longest < 1000.0),
+            "the page stood still for {longest} ms"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn a_tracker_that_is_down_is_said_and_used_again_when_it_returns() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let (sender, receiver) = tokio::try_join!(
+            stage.page("sender", server.origin()),
+            stage.page("receiver", server.origin())
+        )?;
+        for page in [&sender, &receiver] {
+            page.tab().browser().watch().expect_error("WebSocket");
+        }
+        let (stopped, _) = server.stop().await?;
+        let file = stage.file("patient.bin", 1_000_000)?;
+        let shared = sender.share(&[&file]).await?;
+        sender.error("tracker").await?;
+        receiver.open_link(&shared.magnet).await?;
+        receiver.error("tracker").await?;
+
+        let server = stopped.start().await?;
+        let torrent = receiver.torrent(&shared.info_hash);
+        torrent.complete(TRANSFER).await?;
+        drop(server);
+        assert_same(&file, &torrent.save("patient.bin").await?)
+    });
+}
+
+#[test]
+fn a_browser_without_webrtc_is_told_so() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let tab = stage.browser("old").await?.tab().await?;
+        tab.prepare("delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection")
+            .await?;
+        tab.goto(server.origin()).await?;
+        causeway_tests::page::CausewayPage::of(tab)
+            .error("webrtc")
+            .await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_browser_without_private_files_is_told_so_and_can_still_share() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let browser = stage.browser("old").await?;
+        browser
+            .watch()
+            .prepare_workers("delete StorageManager.prototype.getDirectory");
+        let tab = browser.tab().await?;
+        tab.prepare("delete StorageManager.prototype.getDirectory")
+            .await?;
+        let page = causeway_tests::page::CausewayPage::open(tab, server.origin()).await?;
+        page.error("download").await?;
+        let file = stage.file("still.bin", 500_000)?;
+        let shared = page.share(&[&file]).await?;
+        let receiver = stage.page("receiver", &shared.link).await?;
+        let torrent = receiver.torrent(&shared.info_hash);
+        torrent.complete(TRANSFER).await?;
+        assert_same(&file, &torrent.save("still.bin").await?)
+    });
+}
+
+#[test]
+fn a_full_disk_stops_the_download_in_a_sentence_until_there_is_room() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let sender = stage.page("sender", server.origin()).await?;
+        let file = stage.file("large.bin", 20_000_000)?;
+        let shared = sender.share(&[&file]).await?;
+
+        let receiver = stage.page("receiver", server.origin()).await?;
+        let quota = json!({ "origin": server.origin(), "quotaSize": 5_000_000 });
+        receiver
+            .tab()
+            .cdp("Storage.overrideQuotaForOrigin", quota)
+            .await?;
+        receiver.open_link(&shared.magnet).await?;
+        let torrent = receiver.torrent(&shared.info_hash);
+        torrent.state("error", TRANSFER).await?;
+        receiver.error("space").await?;
+
+        let room = json!({ "origin": server.origin() });
+        receiver.tab().cdp("Storage.overrideQuotaForOrigin", room).await?;
+        torrent.press("resume").await?;
+        torrent.complete(TRANSFER).await?;
+        assert_same(&file, &torrent.save("large.bin").await?)
+    });
+}
