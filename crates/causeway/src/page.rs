@@ -1,0 +1,246 @@
+//! The page, as it was built into this program, and what a browser is told beside it.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use rust_embed::RustEmbed;
+use serde_json::{Value, json};
+
+/// What the operator has chosen for the page.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Absolute URLs of trackers beside this server's own.
+    pub(crate) trackers: Vec<String>,
+    /// URLs of STUN servers.
+    pub(crate) ice_servers: Vec<String>,
+}
+
+impl Settings {
+    /// What the page reads. This server's own tracker is a path, so that it is right whatever name or proxy the page
+    /// was reached through.
+    fn to_json(&self) -> Value {
+        let trackers: Vec<&str> = ["/announce"]
+            .into_iter()
+            .chain(self.trackers.iter().map(String::as_str))
+            .collect();
+        let ice_servers: Vec<Value> = self
+            .ice_servers
+            .iter()
+            .map(|url| json!({ "urls": [url] }))
+            .collect();
+        json!({ "trackers": trackers, "iceServers": ice_servers })
+    }
+}
+
+/// Serves the page's files, and its settings at `/config.json`.
+pub(crate) fn router(settings: &Settings) -> Router {
+    let config = settings.to_json();
+    Router::new()
+        .route("/", get(file))
+        .route("/{*path}", get(file))
+        .with_state(Arc::new(Files::embedded()))
+        .route("/config.json", get(|| async { (NO_CACHE, Json(config)) }))
+        .layer(middleware::from_fn_with_state(
+            Arc::new(Policy::new(settings)),
+            protect,
+        ))
+}
+
+async fn file(State(files): State<Arc<Files>>, uri: Uri, headers: HeaderMap) -> Response {
+    let path = uri.path().trim_start_matches('/');
+    match files.0.get(if path.is_empty() { "index.html" } else { path }) {
+        Some(file) => file.respond(&headers),
+        None if path.is_empty() => (StatusCode::SERVICE_UNAVAILABLE, NOT_BUILT).into_response(),
+        None => (StatusCode::NOT_FOUND, "There is nothing here.\n").into_response(),
+    }
+}
+
+/// The page's files by path.
+struct Files(BTreeMap<String, File>);
+
+/// What `trunk build` made. A debug build of this program reads it when it starts, a release build contains it.
+#[derive(RustEmbed)]
+#[folder = "../../dist"]
+struct Dist;
+
+impl Files {
+    fn embedded() -> Self {
+        let file = |path: &str| Some(File::new(path, &Dist::get(path)?));
+        Self(
+            Dist::iter()
+                .filter_map(|path| Some((path.to_string(), file(&path)?)))
+                .collect(),
+        )
+    }
+}
+
+struct File {
+    content_type: &'static str,
+    /// Names the content, without quotes.
+    tag: String,
+    plain: Bytes,
+    /// The same, smaller; made when it is first wanted. `None` where it would not be smaller.
+    gzip: OnceLock<Option<Bytes>>,
+}
+
+impl File {
+    fn new(path: &str, embedded: &rust_embed::EmbeddedFile) -> Self {
+        let hash = embedded.metadata.sha256_hash();
+        Self {
+            content_type: content_type(path),
+            tag: hash[..16].iter().map(|byte| format!("{byte:02x}")).collect(),
+            plain: Bytes::copy_from_slice(&embedded.data),
+            gzip: OnceLock::new(),
+        }
+    }
+
+    fn respond(&self, request: &HeaderMap) -> Response {
+        let gzip = if accepts_gzip(request) { self.gzip() } else { None };
+        // Another encoding is other bytes, so it needs another tag (RFC 9110, 8.8.3).
+        let tag = format!("\"{}{}\"", self.tag, if gzip.is_some() { "-gzip" } else { "" });
+        let known = request
+            .get(header::IF_NONE_MATCH)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let is_known = known
+            .split(',')
+            .any(|known| known.trim().trim_start_matches("W/") == tag);
+        let always = [(header::ETAG, tag), (header::VARY, "Accept-Encoding".to_owned())];
+        if is_known {
+            return (StatusCode::NOT_MODIFIED, NO_CACHE, always).into_response();
+        }
+        let content_type = [(header::CONTENT_TYPE, self.content_type)];
+        match gzip {
+            Some(gzip) => (
+                NO_CACHE,
+                always,
+                content_type,
+                [(header::CONTENT_ENCODING, "gzip")],
+                gzip.clone(),
+            )
+                .into_response(),
+            None => (NO_CACHE, always, content_type, self.plain.clone()).into_response(),
+        }
+    }
+
+    fn gzip(&self) -> Option<&Bytes> {
+        let compress = || {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+            encoder.write_all(&self.plain).ok()?;
+            let compressed = encoder.finish().ok()?;
+            (compressed.len() < self.plain.len()).then(|| compressed.into())
+        };
+        self.gzip.get_or_init(compress).as_ref()
+    }
+}
+
+/// Whether `Accept-Encoding` has `gzip`, and not with a quality of zero.
+fn accepts_gzip(request: &HeaderMap) -> bool {
+    let values = request
+        .get_all(header::ACCEPT_ENCODING)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, quality) = coding.split_once(";q=").unwrap_or((coding, "1"));
+        name.trim().eq_ignore_ascii_case("gzip")
+            && quality.trim().parse().is_ok_and(|quality: f32| quality > 0.0)
+    })
+}
+
+fn content_type(path: &str) -> &'static str {
+    let (_, extension) = path.rsplit_once('.').unwrap_or_default();
+    match extension {
+        "css" => "text/css; charset=utf-8",
+        "html" => "text/html; charset=utf-8",
+        "ico" => "image/vnd.microsoft.icon",
+        "js" | "mjs" => "text/javascript; charset=utf-8",
+        "json" | "map" => "application/json",
+        "png" => "image/png",
+        "svg" => "image/svg+xml",
+        "txt" => "text/plain; charset=utf-8",
+        "wasm" => "application/wasm",
+        "webmanifest" => "application/manifest+json",
+        "woff2" => "font/woff2",
+        _ => "application/octet-stream",
+    }
+}
+
+/// Browsers keep the file, and ask each time whether it is the latest: after an update no old part meets a new one.
+const NO_CACHE: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-cache")];
+
+const NOT_BUILT: &str =
+    "This program was built without its page. Run `cargo xtask run` to build and serve both.\n";
+
+/// What the page may do (Content-Security-Policy).
+struct Policy {
+    /// The origins of the trackers that are not this server's.
+    trackers: String,
+}
+
+impl Policy {
+    fn new(settings: &Settings) -> Self {
+        let uris = settings.trackers.iter().filter_map(|url| url.parse::<Uri>().ok());
+        let origins = uris.filter_map(|uri| Some(format!(" {}://{}", uri.scheme_str()?, uri.authority()?)));
+        Self {
+            trackers: origins.collect(),
+        }
+    }
+
+    /// The policy for a page that was reached under the name `host`. Older Safaris do not take `'self'` to mean
+    /// WebSockets, so they are named.
+    fn header(&self, host: Option<&str>) -> String {
+        let is_name = |host: &&str| {
+            host.chars()
+                .all(|char| char.is_ascii_alphanumeric() || matches!(char, '.' | ':' | '-' | '_' | '[' | ']'))
+        };
+        let own = host
+            .filter(is_name)
+            .map(|host| format!(" ws://{host} wss://{host}"))
+            .unwrap_or_default();
+        format!(
+            "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data: blob:; \
+             connect-src 'self'{own}{}; worker-src 'self'; media-src 'self' blob:; manifest-src 'self'; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            self.trackers
+        )
+    }
+}
+
+/// Adds to every response what keeps the page from doing, and from being used for, what it is not there for.
+async fn protect(State(policy): State<Arc<Policy>>, request: Request, next: Next) -> Response {
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let policy = HeaderValue::try_from(policy.header(host));
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    if let Ok(policy) = policy {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    for (name, value) in PROTECTION {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+const PROTECTION: [(&str, &str); 4] = [
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-opener-policy", "same-origin"),
+    (
+        "permissions-policy",
+        "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), \
+         midi=(), payment=(), usb=()",
+    ),
+];
