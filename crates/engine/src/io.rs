@@ -99,7 +99,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { peers: 55, upload_slots: 8 }
+        Self {
+            peers: 55,
+            upload_slots: 8,
+        }
     }
 }
 

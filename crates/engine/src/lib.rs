@@ -20,6 +20,25 @@
 
 #![forbid(unsafe_code)]
 
+mod choker;
+mod config;
+mod content;
 mod io;
+mod metadata;
+mod outbox;
+mod peer;
+mod peer_pieces;
+mod picker;
+mod rate;
+mod requests;
+mod snapshot;
+mod stats;
+mod timers;
+mod torrent;
+mod uploads;
 
+pub use config::{Config, Source, Stored};
 pub use io::*;
+pub use snapshot::Snapshot;
+pub use stats::{PeerView, Stats};
+pub use torrent::Torrent;

@@ -1,0 +1,191 @@
+//! One link: before the handshake a [`Greeting`], after it a [`Peer`].
+
+use causeway_core::{Geometry, PeerId, Time};
+use causeway_wire::{Decoder, Handshake, Limits, Message, Reserved};
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use crate::outbox::Outbox;
+use crate::peer_pieces::PeerPieces;
+use crate::rate::Rate;
+use crate::requests::Requests;
+use crate::uploads::Uploads;
+use crate::{Config, Direction, LinkId, PeerView};
+
+/// A link on which our handshake was sent and none has come yet.
+#[derive(Debug)]
+pub(crate) struct Greeting {
+    pub(crate) direction: Direction,
+    pub(crate) expected: Option<PeerId>,
+    pub(crate) decoder: Decoder,
+    pub(crate) outbox: Outbox,
+    deadline: Time,
+}
+
+impl Greeting {
+    pub(crate) fn new(direction: Direction, expected: Option<PeerId>, now: Time) -> Self {
+        Self {
+            direction,
+            expected,
+            decoder: Decoder::new(Limits::default()),
+            outbox: Outbox::default(),
+            deadline: now + HANDSHAKE_PATIENCE,
+        }
+    }
+
+    /// Whether the handshake should have come.
+    pub(crate) fn is_overdue(&self, now: Time) -> bool {
+        self.deadline <= now
+    }
+}
+
+/// A link after the handshake.
+///
+/// Invariants: `lacking` is the number of pieces that the peer has and we want and lack; requests wait only while
+/// we are interested.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    pub(crate) direction: Direction,
+    pub(crate) reserved: Reserved,
+    /// The number that the peer wants to see on `ut_metadata` messages.
+    pub(crate) metadata_id: Option<u8>,
+    pub(crate) client: Option<String>,
+    /// `None` only while the torrent handles what it decoded.
+    pub(crate) decoder: Option<Decoder>,
+    pub(crate) outbox: Outbox,
+    pub(crate) us: Side,
+    pub(crate) them: Side,
+    /// When we last choked or unchoked it.
+    pub(crate) choke_changed: Time,
+    pub(crate) pieces: PeerPieces,
+    pub(crate) lacking: u32,
+    /// Pieces that it serves although it chokes (BEP 6), at most [`MOST_ALLOWED_FAST`].
+    pub(crate) allowed_fast: BTreeSet<u32>,
+    pub(crate) requests: Requests,
+    /// The picker's epoch in which nothing was found to ask of this peer.
+    pub(crate) dry_at: Option<u64>,
+    /// Blocks that came without being asked for.
+    pub(crate) unasked: u32,
+    pub(crate) uploads: Uploads,
+    pub(crate) down: Traffic,
+    pub(crate) up: Traffic,
+    pub(crate) last_received: Time,
+    pub(crate) last_sent: Time,
+}
+
+/// What one side of a link has told the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Side {
+    pub(crate) chokes: bool,
+    pub(crate) is_interested: bool,
+}
+
+/// Payload in one direction.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) bytes: u64,
+    pub(crate) rate: Rate,
+}
+
+impl Traffic {
+    pub(crate) fn add(&mut self, now: Time, bytes: u64) {
+        self.bytes += bytes;
+        self.rate.add(now, bytes);
+    }
+}
+
+impl Peer {
+    /// The peer that sent this handshake.
+    pub(crate) fn new(
+        greeting: Greeting,
+        handshake: &Handshake,
+        geometry: Option<Geometry>,
+        config: &Config,
+        now: Time,
+    ) -> Self {
+        let start = Side {
+            chokes: true,
+            is_interested: false,
+        };
+        Self {
+            id: handshake.peer_id,
+            direction: greeting.direction,
+            reserved: handshake.reserved,
+            metadata_id: None,
+            client: None,
+            decoder: Some(greeting.decoder),
+            outbox: greeting.outbox,
+            us: start,
+            them: start,
+            choke_changed: now,
+            pieces: PeerPieces::none(geometry),
+            lacking: 0,
+            allowed_fast: BTreeSet::new(),
+            requests: Requests::new(config.max_outstanding_requests.min(DEFAULT_REQQ)),
+            dry_at: None,
+            unasked: 0,
+            uploads: Uploads::default(),
+            down: Traffic::default(),
+            up: Traffic::default(),
+            last_received: now,
+            last_sent: now,
+        }
+    }
+
+    pub(crate) const fn has_fast(&self) -> bool {
+        self.reserved.supports_fast()
+    }
+
+    /// Whether it has been silent for so long that it must be gone (BEP 3: keep-alives come every two minutes).
+    pub(crate) fn is_gone(&self, now: Time) -> bool {
+        now.since(self.last_received) >= SILENCE
+    }
+
+    /// Whether it has been quiet for so long that a second link of the same peer is more likely to be alive.
+    pub(crate) fn is_quiet(&self, now: Time) -> bool {
+        now.since(self.last_received) >= QUIET
+    }
+
+    /// Says something where nothing was said for long.
+    pub(crate) fn keep_alive(&mut self, now: Time) {
+        if now.since(self.last_sent) >= KEEP_ALIVE {
+            self.outbox.push(&Message::KeepAlive);
+        }
+    }
+
+    /// Whether we would serve it, and it would take it.
+    pub(crate) const fn is_served(&self) -> bool {
+        self.them.is_interested && !self.us.chokes
+    }
+
+    pub(crate) fn view(&self, link: LinkId, now: Time) -> PeerView {
+        PeerView {
+            link,
+            peer_id: self.id,
+            client: self.client.clone(),
+            direction: self.direction,
+            pieces: self.pieces.known().map(causeway_core::Bitfield::count_ones),
+            is_seed: self.pieces.is_all(),
+            is_choking_us: self.them.chokes,
+            is_served: self.is_served(),
+            is_snubbed: self.requests.is_snubbed(),
+            outstanding_requests: self.requests.waiting().len(),
+            downloaded: self.down.bytes,
+            uploaded: self.up.bytes,
+            download_rate: self.down.rate.per_second(now),
+            upload_rate: self.up.rate.per_second(now),
+        }
+    }
+}
+
+/// Remembered pieces of a peer that allows them fast; BEP 6 suggests ten.
+pub(crate) const MOST_ALLOWED_FAST: usize = 64;
+/// Blocks that may come without being asked for, after which the peer is a nuisance.
+pub(crate) const MOST_UNASKED: u32 = 64;
+/// Requests that a peer keeps waiting which does not say how many; what deployed clients use.
+const DEFAULT_REQQ: u32 = 250;
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(25);
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_secs(180);
+const QUIET: Duration = Duration::from_secs(10);

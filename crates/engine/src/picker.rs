@@ -1,0 +1,445 @@
+//! What to ask for next.
+//!
+//! A link works on one piece at a time and asks for its blocks in order, so that storage sees sequential writes
+//! and pieces complete one by one. When its piece has no free block left it goes on, in this order, with
+//! 1. a piece that somebody began and nobody works on,
+//! 2. a new piece: some random one as long as we have next to nothing to give, then the rarest that the peer has,
+//!    unless enough is open already,
+//! 3. a piece that others work on.
+//!
+//! When no block is free any more, the last ones are asked of several peers; whose, the torrent decides
+//! ([`Picker::ask_also`]), since it knows how fast each is.
+
+use causeway_core::{BLOCK_LENGTH, Bitfield, Block, Geometry, PieceIndex};
+use fastrand::Rng;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::LinkId;
+use open::{BlockState, OpenPiece};
+use rarity::Rarity;
+
+mod open;
+mod rarity;
+#[cfg(test)]
+mod tests;
+
+/// Which blocks are free, asked for, arrived or written, and how rare the pieces are.
+///
+/// Invariants: a piece is open, listed as one that may be opened, or neither (it is verified or not wanted);
+/// `with_free` holds the open, wanted pieces that have a free block; `missing` counts the blocks of open, wanted
+/// pieces that are still to arrive; a block in `duplicates` was asked of the links there besides the first one.
+#[derive(Debug)]
+pub(crate) struct Picker {
+    geometry: Geometry,
+    rarity: Rarity,
+    open: BTreeMap<PieceIndex, OpenPiece>,
+    with_free: BTreeSet<PieceIndex>,
+    current: BTreeMap<LinkId, PieceIndex>,
+    duplicates: BTreeMap<Block, Vec<LinkId>>,
+    missing: u32,
+    verified: u32,
+    epoch: u64,
+}
+
+/// What became of a block that arrived.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Receipt {
+    /// It is wanted and to be written. These links were asked for it too.
+    Needed(Vec<LinkId>),
+    /// It is there already.
+    Unneeded,
+}
+
+impl Picker {
+    /// A picker that knows of no peer and wants nothing, of a torrent with so many pieces verified.
+    pub(crate) fn new(geometry: Geometry, verified: u32) -> Self {
+        Self {
+            geometry,
+            rarity: Rarity::new(geometry.pieces()),
+            open: BTreeMap::new(),
+            with_free: BTreeSet::new(),
+            current: BTreeMap::new(),
+            duplicates: BTreeMap::new(),
+            missing: 0,
+            verified,
+            epoch: 0,
+        }
+    }
+
+    /// A peer that lacks some pieces has these.
+    pub(crate) fn add_peer(&mut self, have: &Bitfield, rng: &mut Rng) {
+        for piece in have.iter_ones().filter_map(|piece| self.geometry.piece(piece)) {
+            self.rarity.add(piece, rng);
+        }
+    }
+
+    /// A peer that was added is gone; these are its pieces.
+    pub(crate) fn remove_peer(&mut self, have: &Bitfield, rng: &mut Rng) {
+        for piece in have.iter_ones().filter_map(|piece| self.geometry.piece(piece)) {
+            self.rarity.sub(piece, rng);
+        }
+    }
+
+    /// A peer that was added has got this piece.
+    pub(crate) fn peer_got(&mut self, piece: PieceIndex, rng: &mut Rng) {
+        self.rarity.add(piece, rng);
+    }
+
+    /// Fetch this piece from now on; it is not verified.
+    pub(crate) fn want(&mut self, piece: PieceIndex, rng: &mut Rng) {
+        self.epoch += 1;
+        match self.open.get_mut(&piece) {
+            Some(open) if !open.wanted => {
+                open.wanted = true;
+                self.missing += open.missing();
+                if open.has_free() {
+                    self.with_free.insert(piece);
+                }
+            }
+            Some(_) => {}
+            None => self.rarity.list(piece, rng),
+        }
+    }
+
+    /// Don't fetch this piece any more; what is on its way still counts.
+    pub(crate) fn unwant(&mut self, piece: PieceIndex) {
+        self.rarity.unlist(piece);
+        if let Some(open) = self.open.get_mut(&piece)
+            && open.wanted
+        {
+            open.wanted = false;
+            self.missing -= open.missing();
+            self.with_free.remove(&piece);
+        }
+    }
+
+    /// These blocks of the piece were stored by an earlier run. Says whether that is all of them.
+    pub(crate) fn restore(&mut self, piece: PieceIndex, blocks: &Bitfield) -> bool {
+        let wanted = self.rarity.is_listed(piece);
+        let open = self.open(piece);
+        blocks
+            .iter_ones()
+            .for_each(|index| open.set(index, BlockState::Written(None)));
+        let whole = open.is_written();
+        open.wanted = wanted;
+        self.missing += if wanted { open.missing() } else { 0 };
+        if wanted && !whole {
+            self.with_free.insert(piece);
+        }
+        whole
+    }
+
+    /// Adds up to `count` blocks to `blocks` that this link is to be asked for, of pieces that it `can` supply.
+    pub(crate) fn pick(
+        &mut self,
+        link: LinkId,
+        count: usize,
+        can: impl Fn(PieceIndex) -> bool,
+        rng: &mut Rng,
+        blocks: &mut Vec<Block>,
+    ) {
+        let enough = blocks.len() + count;
+        while blocks.len() < enough {
+            let Some(piece) = self.piece_for(link, &can, rng) else {
+                return;
+            };
+            let Some(open) = self.open.get_mut(&piece) else {
+                return;
+            };
+            while blocks.len() < enough {
+                let Some(index) = open.ask_next(link) else { break };
+                blocks.extend(block_at(self.geometry, piece, index));
+            }
+            if !open.has_free() {
+                self.with_free.remove(&piece);
+            }
+        }
+    }
+
+    /// Whether every wanted block is there or asked for: the time to ask for the last ones twice.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.with_free.is_empty() && self.rarity.listed() == 0
+    }
+
+    /// Changes whenever a block may have become free that was not: until then a link that found nothing finds
+    /// nothing.
+    pub(crate) const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// This link is asked too for a block that others were asked for. Says whether that makes sense.
+    pub(crate) fn ask_also(&mut self, block: Block, link: LinkId) -> bool {
+        let Some(open) = self.open.get(&block.piece()) else {
+            return false;
+        };
+        let Some(BlockState::Asked(first)) = open.state(block.index()) else {
+            return false;
+        };
+        let others = self.duplicates.get(&block).map_or(&[][..], Vec::as_slice);
+        if open.alone || first == link || others.len() >= MAX_DUPLICATES || others.contains(&link) {
+            return false;
+        }
+        self.duplicates.entry(block).or_default().push(link);
+        true
+    }
+
+    /// The block arrived from this link, which had been asked for it.
+    pub(crate) fn received(&mut self, block: Block, from: LinkId) -> Receipt {
+        let Some(open) = self.open.get_mut(&block.piece()) else {
+            return Receipt::Unneeded;
+        };
+        let mut others = Vec::new();
+        match open.state(block.index()) {
+            Some(BlockState::Free) => {}
+            Some(BlockState::Asked(first)) => {
+                others = self.duplicates.remove(&block).unwrap_or_default();
+                others.push(first);
+                others.retain(|link| *link != from);
+            }
+            Some(BlockState::Writing(_) | BlockState::Written(_)) | None => return Receipt::Unneeded,
+        }
+        open.set(block.index(), BlockState::Writing(from));
+        if open.wanted {
+            self.missing -= 1;
+        }
+        if !open.has_free() {
+            self.with_free.remove(&block.piece());
+        }
+        Receipt::Needed(others)
+    }
+
+    /// This link will not send the block after all.
+    pub(crate) fn released(&mut self, block: Block, link: LinkId) {
+        let Some(open) = self.open.get_mut(&block.piece()) else {
+            return;
+        };
+        let Some(BlockState::Asked(first)) = open.state(block.index()) else {
+            return;
+        };
+        let others = self.duplicates.get_mut(&block);
+        if first != link {
+            if let Some(others) = others {
+                others.retain(|other| *other != link);
+            }
+            return;
+        }
+        let next = match others.and_then(Vec::pop) {
+            Some(other) => BlockState::Asked(other),
+            None => BlockState::Free,
+        };
+        open.set(block.index(), next);
+        if next == BlockState::Free {
+            self.freed(block.piece());
+        }
+    }
+
+    /// This link works on no piece any more: it is gone, chokes or sends nothing.
+    pub(crate) fn leave(&mut self, link: LinkId) {
+        let piece = self.current.remove(&link);
+        if let Some(open) = piece.and_then(|piece| self.open.get_mut(&piece)) {
+            open.workers -= 1;
+            self.epoch += u64::from(open.has_free());
+        }
+    }
+
+    /// Storage has the block. Says whether the whole piece is there now.
+    pub(crate) fn written(&mut self, block: Block) -> bool {
+        let Some(open) = self.open.get_mut(&block.piece()) else {
+            return false;
+        };
+        let Some(BlockState::Writing(link)) = open.state(block.index()) else {
+            return false;
+        };
+        open.set(block.index(), BlockState::Written(Some(link)));
+        open.is_written()
+    }
+
+    /// Storage does not have the block: it has to come again.
+    pub(crate) fn write_failed(&mut self, block: Block) {
+        let Some(open) = self.open.get_mut(&block.piece()) else {
+            return;
+        };
+        if let Some(BlockState::Writing(_)) = open.state(block.index()) {
+            open.set(block.index(), BlockState::Free);
+            self.missing += u32::from(open.wanted);
+            self.freed(block.piece());
+        }
+    }
+
+    /// The piece is there and right.
+    pub(crate) fn verified(&mut self, piece: PieceIndex) {
+        self.close(piece);
+        self.rarity.unlist(piece);
+        self.verified += 1;
+    }
+
+    /// The piece is there and wrong: it is to be fetched again. Says who supplied it; `None` is an earlier run.
+    pub(crate) fn failed(&mut self, piece: PieceIndex) -> Vec<Option<LinkId>> {
+        let Some(open) = self.open.get(&piece) else {
+            return Vec::new();
+        };
+        let (suppliers, wanted) = (open.suppliers(), open.wanted);
+        self.close(piece);
+        let again = self.open(piece);
+        again.alone = suppliers.len() > 1;
+        again.wanted = wanted;
+        if wanted {
+            self.missing += again.missing();
+            self.freed(piece);
+        }
+        suppliers
+    }
+
+    /// The pieces of which some blocks are written, and which.
+    pub(crate) fn partial(&self) -> impl Iterator<Item = (PieceIndex, Bitfield)> {
+        let written = self.open.iter().map(|(piece, open)| (*piece, open.written()));
+        written.filter(|(_, blocks)| blocks.count_ones() > 0)
+    }
+
+    /// Whether all blocks of this piece are written.
+    pub(crate) fn is_written(&self, piece: PieceIndex) -> bool {
+        self.open.get(&piece).is_some_and(OpenPiece::is_written)
+    }
+
+    /// Whether this piece is being fetched, or will be.
+    pub(crate) fn is_wanted(&self, piece: PieceIndex) -> bool {
+        self.rarity.is_listed(piece) || self.open.get(&piece).is_some_and(|open| open.wanted)
+    }
+
+    /// Whether some blocks of this piece are here or were asked for.
+    pub(crate) fn is_open(&self, piece: PieceIndex) -> bool {
+        self.open.contains_key(&piece)
+    }
+
+    fn piece_for(
+        &mut self,
+        link: LinkId,
+        can: impl Fn(PieceIndex) -> bool,
+        rng: &mut Rng,
+    ) -> Option<PieceIndex> {
+        if let Some(piece) = self.current.get(&link).copied() {
+            if self.with_free.contains(&piece) && can(piece) {
+                return Some(piece);
+            }
+            self.leave(link);
+        }
+        let abandoned = self.find_open(&can, |open| open.workers == 0);
+        let piece = match abandoned {
+            Some(piece) => piece,
+            None if self.missing < ENOUGH_OPEN => self
+                .fresh(&can, rng)
+                .or_else(|| self.find_open(&can, |open| !open.alone))?,
+            None => self
+                .find_open(&can, |open| !open.alone)
+                .or_else(|| self.fresh(&can, rng))?,
+        };
+        self.current.insert(link, piece);
+        if let Some(open) = self.open.get_mut(&piece) {
+            open.workers += 1;
+        }
+        Some(piece)
+    }
+
+    fn find_open(
+        &self,
+        can: impl Fn(PieceIndex) -> bool,
+        suits: impl Fn(&OpenPiece) -> bool,
+    ) -> Option<PieceIndex> {
+        let suitable = |piece: &PieceIndex| self.open.get(piece).is_some_and(&suits) && can(*piece);
+        self.with_free.iter().copied().find(suitable)
+    }
+
+    fn fresh(&mut self, can: impl Fn(PieceIndex) -> bool, rng: &mut Rng) -> Option<PieceIndex> {
+        let early = self.verified < RANDOM_FIRST;
+        let random = early
+            .then(|| self.rarity.random(self.geometry, rng, &can))
+            .flatten();
+        let piece = random.or_else(|| self.rarity.rarest(&can))?;
+        self.missing += self.open(piece).missing();
+        self.with_free.insert(piece);
+        Some(piece)
+    }
+
+    fn open(&mut self, piece: PieceIndex) -> &mut OpenPiece {
+        self.rarity.unlist(piece);
+        let blocks = self.geometry.blocks_in(piece);
+        self.open.entry(piece).or_insert_with(|| OpenPiece::new(blocks))
+    }
+
+    fn close(&mut self, piece: PieceIndex) {
+        let Some(open) = self.open.remove(&piece) else {
+            return;
+        };
+        if open.wanted {
+            self.missing -= open.missing();
+        }
+        self.with_free.remove(&piece);
+        self.current.retain(|_, current| *current != piece);
+    }
+
+    fn freed(&mut self, piece: PieceIndex) {
+        if self.open.get(&piece).is_some_and(|open| open.wanted) {
+            self.with_free.insert(piece);
+            self.epoch += 1;
+        }
+    }
+}
+
+/// The block with this number in its piece.
+fn block_at(geometry: Geometry, piece: PieceIndex, index: u32) -> Option<Block> {
+    let offset = index.checked_mul(BLOCK_LENGTH)?;
+    let rest = geometry.length_of(piece).checked_sub(offset)?;
+    geometry.block(piece.get(), offset, rest.min(BLOCK_LENGTH))
+}
+
+/// Blocks to come, of all open pieces, from which on links share pieces before they open more: 32 MiB.
+const ENOUGH_OPEN: u32 = 2048;
+/// Pieces that are chosen at random before the rarest ones, to have something to give early.
+const RANDOM_FIRST: u32 = 4;
+/// How many peers besides the first are asked for one of the last blocks.
+const MAX_DUPLICATES: usize = 2;
+
+mod check {
+    use super::{BlockState, LinkId, Picker};
+    use causeway_core::Block;
+    use std::collections::BTreeSet;
+
+    impl Picker {
+        /// `availability` is what the peers' bitfields add up to; `asked` what each link owes.
+        pub(crate) fn check_invariants(&self, availability: &[u32], asked: &BTreeSet<(Block, LinkId)>) {
+            self.rarity.check_invariants(availability);
+            let mut missing = 0;
+            let mut expected = BTreeSet::new();
+            for (piece, open) in &self.open {
+                open.check_invariants();
+                assert!(!self.rarity.is_listed(*piece), "{piece:?} is open and listed");
+                assert_eq!(
+                    self.with_free.contains(piece),
+                    open.wanted && open.has_free(),
+                    "{piece:?}"
+                );
+                let workers = self.current.values().filter(|current| *current == piece).count();
+                assert_eq!(workers, open.workers as usize, "{piece:?}");
+                missing += if open.wanted { open.missing() } else { 0 };
+                let blocks = open.asked().filter_map(|(index, link)| {
+                    super::block_at(self.geometry, *piece, index).map(|block| (block, link))
+                });
+                expected.extend(blocks);
+            }
+            for (block, links) in &self.duplicates {
+                let state = self
+                    .open
+                    .get(&block.piece())
+                    .and_then(|open| open.state(block.index()));
+                assert!(
+                    matches!(state, Some(BlockState::Asked(_))),
+                    "{block:?} is {state:?}"
+                );
+                expected.extend(links.iter().map(|link| (*block, *link)));
+            }
+            assert_eq!(self.missing, missing, "blocks still to arrive");
+            assert_eq!(&expected, asked, "what was asked is what the links owe");
+            assert!(self.with_free.iter().all(|piece| self.open.contains_key(piece)));
+        }
+    }
+}

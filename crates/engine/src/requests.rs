@@ -1,0 +1,343 @@
+//! What one peer owes us, and how much more to ask of it.
+
+use causeway_core::{BLOCK_LENGTH, Block, Time};
+use core::time::Duration;
+use std::collections::VecDeque;
+
+/// The requests to one peer that wait for an answer.
+///
+/// So many are kept waiting as the peer delivers in [`HORIZON`], which is well above any round trip: the pipe
+/// never runs dry, and the peer is not asked for what it can't deliver soon. Before the rate is known the number
+/// is that of a fast link, because a slow start would cost the most where it matters most.
+///
+/// Invariant: `waiting` is in the order of asking, without duplicates, and no block of `late` is in it.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    waiting: VecDeque<Block>,
+    /// Blocks that were given up and may still arrive.
+    late: VecDeque<Block>,
+    most: u32,
+    window: Option<Window>,
+    rate: Option<u64>,
+    last_progress: Time,
+    resting_until: Time,
+    snubbed: bool,
+}
+
+/// A stretch of time in which the peer always owed us something.
+#[derive(Debug)]
+struct Window {
+    start: Time,
+    bytes: u64,
+}
+
+/// Whether a block was to be expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It was waited for.
+    Expected,
+    /// It had been given up.
+    Late,
+    /// It was never asked for.
+    Unasked,
+}
+
+impl Requests {
+    pub(crate) fn new(most: u32) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            late: VecDeque::new(),
+            most,
+            window: None,
+            rate: None,
+            last_progress: Time::ZERO,
+            resting_until: Time::ZERO,
+            snubbed: false,
+        }
+    }
+
+    /// The peer keeps no more than so many waiting (`reqq` of BEP 10).
+    pub(crate) fn set_most(&mut self, most: u32) {
+        self.most = most.max(1);
+    }
+
+    /// How many more to ask for now: none, or so many that they are worth a message.
+    pub(crate) fn room(&self, now: Time) -> usize {
+        if now < self.resting_until {
+            return 0;
+        }
+        let depth = self.depth();
+        let room = depth.saturating_sub(self.waiting.len());
+        if room >= depth.div_ceil(8) { room } else { 0 }
+    }
+
+    /// How many requests are to wait at once.
+    pub(crate) fn depth(&self) -> usize {
+        let blocks = match self.rate {
+            _ if self.snubbed => 1,
+            None => FIRST_DEPTH,
+            Some(rate) => {
+                let bytes = u128::from(rate) * HORIZON.as_micros() / 1_000_000;
+                usize::try_from(bytes / u128::from(BLOCK_LENGTH))
+                    .unwrap_or(usize::MAX)
+                    .max(LEAST_DEPTH)
+            }
+        };
+        blocks.min(self.most as usize)
+    }
+
+    /// The block was asked for.
+    pub(crate) fn asked(&mut self, block: Block, now: Time) {
+        if self.waiting.is_empty() {
+            self.last_progress = now;
+            self.window = Some(Window { start: now, bytes: 0 });
+        }
+        self.late.retain(|late| *late != block);
+        self.waiting.push_back(block);
+    }
+
+    /// The block arrived.
+    pub(crate) fn answered(&mut self, block: Block, now: Time) -> Answer {
+        let answer = if remove(&mut self.waiting, block) {
+            Answer::Expected
+        } else if remove(&mut self.late, block) {
+            Answer::Late
+        } else {
+            return Answer::Unasked;
+        };
+        self.last_progress = now;
+        self.snubbed = false;
+        self.measure(block.length(), now);
+        answer
+    }
+
+    /// The peer will not send the block. Says whether it was waited for.
+    pub(crate) fn rejected(&mut self, block: Block) -> bool {
+        let expected = remove(&mut self.waiting, block);
+        if !expected {
+            remove(&mut self.late, block);
+        }
+        expected
+    }
+
+    /// Nothing is asked of the peer for a while, so that one which rejects everything is not asked in circles.
+    pub(crate) fn rest(&mut self, now: Time) {
+        self.resting_until = now + REST;
+    }
+
+    /// The block is not wanted any more. Says whether it was waited for.
+    pub(crate) fn cancelled(&mut self, block: Block) -> bool {
+        let expected = remove(&mut self.waiting, block);
+        if expected {
+            self.give_up(block);
+        }
+        expected
+    }
+
+    /// Takes everything that is waited for, since the peer has forgotten it.
+    pub(crate) fn forgotten(&mut self) -> VecDeque<Block> {
+        core::mem::take(&mut self.waiting)
+    }
+
+    /// The peer serves again: how fast it was before says little.
+    pub(crate) fn measure_afresh(&mut self) {
+        (self.window, self.rate, self.snubbed) = (None, None, false);
+    }
+
+    /// Takes everything that is waited for, if it has been for too long; some may still arrive.
+    pub(crate) fn overdue(&mut self, now: Time) -> VecDeque<Block> {
+        if self.waiting.is_empty() || now.since(self.last_progress) < PATIENCE {
+            return VecDeque::new();
+        }
+        self.snubbed = true;
+        (self.window, self.rate) = (None, None);
+        let given_up = core::mem::take(&mut self.waiting);
+        given_up.iter().for_each(|block| self.give_up(*block));
+        given_up
+    }
+
+    /// Whether the peer let us wait for too long, and has sent nothing since.
+    pub(crate) const fn is_snubbed(&self) -> bool {
+        self.snubbed
+    }
+
+    /// What is waited for, in the order of asking.
+    pub(crate) fn waiting(&self) -> impl DoubleEndedIterator<Item = Block> + ExactSizeIterator {
+        self.waiting.iter().copied()
+    }
+
+    /// How long the peer will take for what is waited for, if that is anything; very long where it is slower than
+    /// it was, or nobody knows.
+    pub(crate) fn time_left(&self, now: Time) -> Option<Duration> {
+        let blocks = self.waiting.len();
+        if blocks == 0 {
+            return None;
+        }
+        let known = self
+            .rate
+            .map(|rate| (time_for(blocks, rate), time_for(1, rate) + STALLED));
+        let time = known
+            .filter(|(_, next)| now.since(self.last_progress) < *next)
+            .map(|(all, _)| all);
+        Some(time.unwrap_or(UNKNOWN))
+    }
+
+    /// How long the peer will take for so many blocks on top of what is waited for. A new one has the benefit of
+    /// the doubt.
+    pub(crate) fn time_for_more(&self, blocks: usize) -> Duration {
+        match self.rate {
+            Some(rate) => time_for(self.waiting.len() + blocks, rate),
+            None if self.waiting.is_empty() && !self.snubbed => Duration::ZERO,
+            None => UNKNOWN,
+        }
+    }
+
+    fn measure(&mut self, length: u32, now: Time) {
+        let Some(window) = &mut self.window else { return };
+        window.bytes += u64::from(length);
+        let elapsed = now.since(window.start);
+        if elapsed >= WINDOW {
+            let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+            let sample = window.bytes * 1_000_000 / micros;
+            self.rate = Some(self.rate.map_or(sample, |rate| u64::midpoint(rate, sample)));
+            *window = Window { start: now, bytes: 0 };
+        }
+        if self.waiting.is_empty() {
+            self.window = None;
+        }
+    }
+
+    fn give_up(&mut self, block: Block) {
+        if self.late.len() >= MOST_LATE {
+            self.late.pop_front();
+        }
+        self.late.push_back(block);
+    }
+}
+
+fn time_for(blocks: usize, bytes_per_second: u64) -> Duration {
+    let bytes = blocks as u64 * u64::from(BLOCK_LENGTH);
+    Duration::from_micros(bytes * 1_000_000 / bytes_per_second.max(1))
+}
+
+/// Answers mostly come in the order of asking, so that the block is found at once.
+fn remove(blocks: &mut VecDeque<Block>, block: Block) -> bool {
+    let place = blocks.iter().position(|other| *other == block);
+    place.and_then(|place| blocks.remove(place)).is_some()
+}
+
+/// What a peer delivers in this time is kept asked for.
+const HORIZON: Duration = Duration::from_secs(1);
+/// Requests that wait before the rate is known: 2 MiB, 40 MB/s at a round trip of 50 ms.
+const FIRST_DEPTH: usize = 128;
+/// Requests that wait at least, so that a link that has become faster shows it.
+const LEAST_DEPTH: usize = 4;
+/// The rate is taken over so long.
+const WINDOW: Duration = Duration::from_millis(200);
+/// Without a block for so long what the peer owes is asked of others.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a peer is left alone after it rejected a request.
+const REST: Duration = Duration::from_secs(2);
+/// A peer that is late by so much is not as fast as it was.
+const STALLED: Duration = Duration::from_secs(1);
+/// Stands for the time that a peer of unknown rate takes.
+const UNKNOWN: Duration = Duration::from_secs(3600);
+/// Blocks that were given up and are remembered.
+const MOST_LATE: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use causeway_core::Geometry;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn block(index: u32) -> Block {
+        let geometry = Geometry::new(1 << 36, 1 << 20).expect("valid");
+        geometry
+            .block(index / 64, index % 64 * BLOCK_LENGTH, BLOCK_LENGTH)
+            .expect("in range")
+    }
+
+    fn at(millis: u64) -> Time {
+        Time::from_micros(millis * 1000)
+    }
+
+    /// A peer that answers `blocks_per_second` requests for `seconds`, always kept busy.
+    fn served(blocks_per_second: u64, seconds: u64) -> Requests {
+        let mut requests = Requests::new(10_000);
+        let (mut next, mut answered) = (0, 0);
+        for step in 0..blocks_per_second * seconds {
+            let now = at(step * 1000 / blocks_per_second);
+            for _ in 0..requests.room(now) {
+                requests.asked(block(next), now);
+                next += 1;
+            }
+            let now = at((step + 1) * 1000 / blocks_per_second);
+            assert_eq!(requests.answered(block(answered), now), Answer::Expected);
+            answered += 1;
+        }
+        requests
+    }
+
+    #[test]
+    fn a_new_peer_is_asked_for_a_fast_links_worth_in_one_go() {
+        let requests = Requests::new(1000);
+        assert_eq!(requests.room(at(0)), FIRST_DEPTH);
+        assert_eq!(Requests::new(50).room(at(0)), 50, "but for no more than it takes");
+    }
+
+    #[test]
+    fn the_depth_follows_the_measured_rate() {
+        for (rate, least, most) in [(2_500, 2_300, 2_600), (50, 45, 55), (2, LEAST_DEPTH, LEAST_DEPTH)] {
+            let depth = served(rate, 10).depth();
+            assert!((least..=most).contains(&depth), "{rate} blocks a second: {depth}");
+        }
+    }
+
+    #[test]
+    fn requests_go_out_in_batches() {
+        let mut requests = Requests::new(80);
+        (0..80).for_each(|index| requests.asked(block(index), at(0)));
+        for index in 0..9 {
+            requests.answered(block(index), at(1));
+            assert_eq!(requests.room(at(1)), 0, "{index}");
+        }
+        requests.answered(block(9), at(1));
+        assert_eq!(requests.room(at(1)), 10);
+    }
+
+    #[test]
+    fn a_silent_peer_loses_its_requests_and_is_tried_with_one() {
+        let mut requests = Requests::new(80);
+        (0..10).for_each(|index| requests.asked(block(index), at(0)));
+        requests.answered(block(0), at(5_000));
+        assert!(requests.overdue(at(14_999)).is_empty());
+        assert_eq!(requests.overdue(at(15_000)).len(), 9);
+        assert!(requests.is_snubbed());
+        assert_eq!(requests.room(at(15_000)), 1);
+        assert_eq!(requests.answered(block(1), at(16_000)), Answer::Late);
+        assert!(!requests.is_snubbed(), "it delivers again");
+    }
+
+    #[test]
+    fn what_was_cancelled_may_still_come_but_only_once() {
+        let mut requests = Requests::new(80);
+        requests.asked(block(0), at(0));
+        assert!(requests.cancelled(block(0)));
+        assert!(!requests.cancelled(block(0)));
+        assert_eq!(requests.answered(block(0), at(1)), Answer::Late);
+        assert_eq!(requests.answered(block(0), at(1)), Answer::Unasked);
+    }
+
+    #[test]
+    fn a_peer_that_rejects_is_left_alone_for_a_while() {
+        let mut requests = Requests::new(80);
+        requests.asked(block(0), at(0));
+        assert!(requests.rejected(block(0)));
+        assert!(!requests.rejected(block(0)), "it was rejected already");
+        requests.rest(at(0));
+        assert_eq!(requests.room(at(1_999)), 0);
+        assert!(requests.room(at(2_000)) > 0);
+    }
+}

@@ -1,0 +1,69 @@
+//! What a torrent tells of itself.
+
+use causeway_core::PeerId;
+
+use crate::{Direction, LinkId};
+
+/// A torrent in numbers. Bytes are payload, rates are bytes a second over the last five seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Links after the handshake.
+    pub peers: usize,
+    /// Those of them whose peer has everything.
+    pub seeds: usize,
+    /// Bytes that came from others, over all runs.
+    pub downloaded: u64,
+    /// Bytes that were given to others, over all runs.
+    pub uploaded: u64,
+    /// Bytes that came and were of no use: wrong, or there already.
+    pub wasted: u64,
+    /// How fast blocks come.
+    pub download_rate: u64,
+    /// How fast blocks go.
+    pub upload_rate: u64,
+    /// Bytes of the pieces that the selected files touch; 0 without metadata.
+    pub wanted: u64,
+    /// Those of them that are stored and verified.
+    pub wanted_verified: u64,
+    /// Bytes of all pieces that are stored and verified.
+    pub verified: u64,
+    /// Pieces that are still to be hashed before anything else happens ([`State::Checking`](crate::State)).
+    pub unchecked_pieces: u32,
+}
+
+/// One connected peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own that a table of peers shows"
+)]
+pub struct PeerView {
+    /// The driver's name of the link.
+    pub link: LinkId,
+    /// What the peer calls itself.
+    pub peer_id: PeerId,
+    /// Name and version of its client, where it says so.
+    pub client: Option<String>,
+    /// Who opened the link.
+    pub direction: Direction,
+    /// How many pieces it has; unknown without metadata.
+    pub pieces: Option<u32>,
+    /// Whether it has everything.
+    pub is_seed: bool,
+    /// Whether it answers no requests at the moment.
+    pub is_choking_us: bool,
+    /// Whether it wants something of us and gets it.
+    pub is_served: bool,
+    /// Whether it lets our requests wait for too long.
+    pub is_snubbed: bool,
+    /// Requests that it owes us an answer to.
+    pub outstanding_requests: usize,
+    /// Payload bytes that came over this link.
+    pub downloaded: u64,
+    /// Payload bytes that went over this link.
+    pub uploaded: u64,
+    /// How fast blocks come, in bytes a second.
+    pub download_rate: u64,
+    /// How fast blocks go, in bytes a second.
+    pub upload_rate: u64,
+}

@@ -1,0 +1,398 @@
+//! The state machine: what comes in, what goes out, and what is looked after in between.
+
+use bytes::Bytes;
+use causeway_core::{Bitfield, Info, InfoHash, PeerId, Time};
+use core::time::Duration;
+use fastrand::Rng;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::choker::Choker;
+use crate::content::Content;
+use crate::metadata::MetadataFetch;
+use crate::peer::{Greeting, Peer, Traffic};
+use crate::timers::{Timer, Timers};
+use crate::uploads::Reads;
+use crate::{
+    AnnounceEvent, CloseReason, Command, Config, Event, Input, LinkId, Output, PeerView, Snapshot, Source,
+    State, Stats, StorageError, Stored,
+};
+
+mod choking;
+mod download;
+mod invariants;
+mod links;
+mod messages;
+mod metadata;
+mod storage;
+mod upload;
+
+/// One torrent of one peer.
+///
+/// After every [`Self::handle_input`], and once after [`Self::new`], call [`Self::poll_output`] until it says
+/// [`Output::Timeout`]. Moments must not go back; where one does, the latest counts. Every [`Output::Read`],
+/// [`Output::Write`] and [`Output::Hash`] has to be answered once, whatever happens in between; answers that
+/// nobody waits for do nothing, and neither do inputs about links that are closed.
+///
+/// Invariants: a link is in `greetings` or in `peers`, and in neither once it is closed; while the torrent is paused or
+/// failed there is none; `unwritten` adds up the blocks that storage was given and has not answered for.
+#[derive(Debug)]
+pub struct Torrent {
+    config: Config,
+    info_hash: InfoHash,
+    rng: Rng,
+    now: Time,
+    run: Run,
+    /// What was last told by [`Event::StateChanged`].
+    state: State,
+    metadata: Metadata,
+    greetings: BTreeMap<LinkId, Greeting>,
+    peers: BTreeMap<LinkId, Peer>,
+    /// Peers that sent wrong data, the latest last.
+    banned: VecDeque<PeerId>,
+    choker: Choker,
+    reads: Reads,
+    unwritten: u64,
+    totals: Totals,
+    timers: Timers,
+    /// Peers that may have something to do or to be told since the input.
+    touched: BTreeSet<LinkId>,
+    out: VecDeque<Output>,
+}
+
+/// What the user and storage let us do.
+#[derive(Debug)]
+enum Run {
+    Running,
+    Paused,
+    Failed(StorageError),
+}
+
+/// What is known of the torrent.
+#[derive(Debug)]
+enum Metadata {
+    Fetching {
+        fetch: MetadataFetch,
+        /// What the user selected already.
+        selected: Vec<bool>,
+    },
+    Known(Box<Content>),
+}
+
+/// Payload of all links, over all runs.
+#[derive(Debug, Default)]
+struct Totals {
+    down: Traffic,
+    up: Traffic,
+    wasted: u64,
+}
+
+impl Torrent {
+    /// A torrent that runs from now on. `seed` decides all its random choices.
+    #[must_use]
+    pub fn new(config: Config, source: Source, seed: u64, now: Time) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let mut totals = Totals::default();
+        let (info_hash, metadata) = match source {
+            Source::Magnet(info_hash) => {
+                let fetch = MetadataFetch::new(info_hash);
+                (
+                    info_hash,
+                    Metadata::Fetching {
+                        fetch,
+                        selected: Vec::new(),
+                    },
+                )
+            }
+            Source::Info { info, stored } => {
+                if let Stored::Partly(Snapshot {
+                    uploaded, downloaded, ..
+                }) = stored
+                {
+                    totals.up.bytes = uploaded;
+                    totals.down.bytes = downloaded;
+                }
+                let info_hash = info.info_hash();
+                (
+                    info_hash,
+                    Metadata::Known(Box::new(Content::new(info, &stored, Vec::new(), &mut rng))),
+                )
+            }
+        };
+        let mut torrent = Self {
+            config,
+            info_hash,
+            rng,
+            now,
+            run: Run::Running,
+            state: State::FetchingMetadata,
+            metadata,
+            greetings: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            banned: VecDeque::new(),
+            choker: Choker::default(),
+            reads: Reads::default(),
+            unwritten: 0,
+            totals,
+            timers: Timers::default(),
+            touched: BTreeSet::new(),
+            out: VecDeque::new(),
+        };
+        torrent.state = torrent.current_state();
+        torrent.out.push_back(Output::Announce(AnnounceEvent::Started));
+        torrent.hash_what_is_written();
+        torrent.check_stored();
+        torrent
+    }
+
+    /// Something happened at this moment.
+    pub fn handle_input(&mut self, now: Time, input: Input) {
+        self.now = self.now.max(now);
+        match input {
+            Input::LinkOpened {
+                link,
+                direction,
+                expected,
+            } => self.link_opened(link, direction, expected),
+            Input::Received { link, bytes } => self.received(link, bytes),
+            Input::Writable { link, budget } => self.writable(link, budget),
+            Input::LinkClosed { link } => self.forget(link),
+            Input::BlockRead { block, result } => self.block_read(block, result),
+            Input::BlockWritten { block, result } => self.block_written(block, result),
+            Input::PieceHashed { piece, result } => self.piece_hashed(piece, result),
+            Input::TimedOut => {}
+            Input::Command(command) => self.command(command),
+        }
+        while let Some(timer) = self.timers.expired(self.now) {
+            match timer {
+                Timer::Housekeeping => self.keep_house(),
+                Timer::Rechoke => self.rechoke(),
+            }
+        }
+        self.settle();
+    }
+
+    /// What to do next.
+    pub fn poll_output(&mut self) -> Output {
+        self.out
+            .pop_front()
+            .unwrap_or_else(|| Output::Timeout(self.timers.next()))
+    }
+
+    /// The name of the torrent and of its swarm.
+    #[must_use]
+    pub const fn info_hash(&self) -> InfoHash {
+        self.info_hash
+    }
+
+    /// The metadata, where it is there.
+    #[must_use]
+    pub fn info(&self) -> Option<&Arc<Info>> {
+        self.content().map(|content| &content.info)
+    }
+
+    /// What the torrent is about.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The torrent in numbers, as of the last input.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let tally = self.content().map(Content::tally).unwrap_or_default();
+        Stats {
+            peers: self.peers.len(),
+            seeds: self.peers.values().filter(|peer| peer.pieces.is_all()).count(),
+            downloaded: self.totals.down.bytes,
+            uploaded: self.totals.up.bytes,
+            wasted: self.totals.wasted,
+            download_rate: self.totals.down.rate.per_second(self.now),
+            upload_rate: self.totals.up.rate.per_second(self.now),
+            wanted: tally.wanted,
+            wanted_verified: tally.wanted_verified,
+            verified: tally.verified,
+            unchecked_pieces: self.content().map_or(0, Content::unchecked),
+        }
+    }
+
+    /// The verified bytes of this file; 0 for one that there isn't.
+    #[must_use]
+    pub fn file_progress(&self, file: usize) -> u64 {
+        self.content().map_or(0, |content| content.verified_of_file(file))
+    }
+
+    /// Whether the user wants this file; false for one that there isn't.
+    #[must_use]
+    pub fn is_selected(&self, file: usize) -> bool {
+        self.content().is_some_and(|content| content.is_selected(file))
+    }
+
+    /// The pieces that are stored and verified, where the metadata is there.
+    #[must_use]
+    pub fn have(&self) -> Option<&Bitfield> {
+        self.content().map(Content::have)
+    }
+
+    /// What to start with the next time; `None` without metadata, and while nobody knows what is stored.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        self.content()?
+            .snapshot(self.totals.up.bytes, self.totals.down.bytes)
+    }
+
+    /// How many more links are welcome.
+    #[must_use]
+    pub fn wanted_peers(&self) -> usize {
+        match self.run {
+            Run::Running => self
+                .config
+                .limits
+                .peers
+                .saturating_sub(self.peers.len() + self.greetings.len()),
+            Run::Paused | Run::Failed(_) => 0,
+        }
+    }
+
+    /// The connected peers.
+    pub fn peers(&self) -> impl Iterator<Item = PeerView> {
+        self.peers.iter().map(|(link, peer)| peer.view(*link, self.now))
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Pause => {
+                if matches!(self.run, Run::Running) {
+                    self.out.push_back(Output::Announce(AnnounceEvent::Stopped));
+                }
+                self.stop(Run::Paused);
+            }
+            Command::Resume => {
+                if !matches!(self.run, Run::Running) {
+                    self.run = Run::Running;
+                    self.out.push_back(Output::Announce(AnnounceEvent::Started));
+                    self.hash_what_is_written();
+                    self.check_stored();
+                }
+            }
+            Command::SelectFiles(files) => self.select_files(files),
+            Command::SetLimits(limits) => {
+                self.config.limits = limits;
+                self.rechoke();
+            }
+        }
+    }
+
+    fn select_files(&mut self, files: Vec<bool>) {
+        match &mut self.metadata {
+            Metadata::Fetching { selected, .. } => *selected = files,
+            Metadata::Known(content) => {
+                content.select(files, &mut self.rng);
+                for peer in self.peers.values_mut() {
+                    peer.lacking = peer.pieces.known().map_or(0, |have| content.lacking_of(have));
+                }
+                self.touch_all();
+            }
+        }
+    }
+
+    /// Storage or the metadata is at fault: nothing can go on before the user has done something about it.
+    fn fail(&mut self, error: StorageError) {
+        if matches!(self.run, Run::Running) {
+            self.out.push_back(Output::Announce(AnnounceEvent::Stopped));
+            self.stop(Run::Failed(error));
+        }
+    }
+
+    fn stop(&mut self, run: Run) {
+        self.run = run;
+        let links: Vec<_> = self.greetings.keys().chain(self.peers.keys()).copied().collect();
+        links
+            .into_iter()
+            .for_each(|link| self.close(link, CloseReason::Stopped));
+        self.timers.clear();
+    }
+
+    /// Once a second while there is a link.
+    fn keep_house(&mut self) {
+        if self.peers.is_empty() && self.greetings.is_empty() {
+            return;
+        }
+        self.timers.set(Timer::Housekeeping, self.now + SECOND);
+        let now = self.now;
+        let late = self
+            .greetings
+            .iter()
+            .filter(|(_, greeting)| greeting.is_overdue(now));
+        let gone = self.peers.iter().filter(|(_, peer)| peer.is_gone(now));
+        let silent: Vec<_> = late
+            .map(|(link, _)| *link)
+            .chain(gone.map(|(link, _)| *link))
+            .collect();
+        silent
+            .into_iter()
+            .for_each(|link| self.close(link, CloseReason::Silent));
+        self.peers.values_mut().for_each(|peer| peer.keep_alive(now));
+        self.give_up_overdue();
+        if let Metadata::Fetching { fetch, .. } = &mut self.metadata {
+            fetch.expire(now);
+        }
+        self.touch_all();
+    }
+
+    /// Does what follows from the input: tells peers what they are to know, asks for blocks, sends blocks.
+    fn settle(&mut self) {
+        self.update_state();
+        self.ask_for_metadata();
+        while let Some(link) = self.touched.pop_first() {
+            if let Some(reason) = self.reason_to_close(link) {
+                self.close(link, reason);
+                continue;
+            }
+            self.update_interest(link);
+            self.request_blocks(link);
+            self.send_blocks(link);
+            if let Some(peer) = self.peers.get_mut(&link)
+                && peer.outbox.flush(link, &mut self.out)
+            {
+                peer.last_sent = self.now;
+            }
+        }
+    }
+
+    fn update_state(&mut self) {
+        let state = self.current_state();
+        if state != self.state {
+            self.state = state.clone();
+            self.tell(Event::StateChanged(state));
+        }
+    }
+
+    fn current_state(&self) -> State {
+        match (&self.run, &self.metadata) {
+            (Run::Paused, _) => State::Paused,
+            (Run::Failed(error), _) => State::Failed(error.clone()),
+            (Run::Running, Metadata::Fetching { .. }) => State::FetchingMetadata,
+            (Run::Running, Metadata::Known(content)) if content.is_checking() => State::Checking,
+            (Run::Running, Metadata::Known(content)) if content.is_finished() => State::Seeding,
+            (Run::Running, Metadata::Known(_)) => State::Downloading,
+        }
+    }
+
+    fn content(&self) -> Option<&Content> {
+        match &self.metadata {
+            Metadata::Fetching { .. } => None,
+            Metadata::Known(content) => Some(content),
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
+    }
+
+    fn touch_all(&mut self) {
+        self.touched.extend(self.peers.keys());
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);

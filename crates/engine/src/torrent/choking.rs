@@ -1,0 +1,90 @@
+//! Whom we serve.
+
+use super::{LinkId, Peer, Time, Timer, Torrent};
+use crate::choker::{self, Candidate, Choker, Role};
+use crate::content::Content;
+use causeway_wire::{BlockRequest, Message};
+
+impl Torrent {
+    /// Decides anew; every ten seconds while there are links.
+    pub(super) fn rechoke(&mut self) {
+        if self.peers.is_empty() && self.greetings.is_empty() {
+            return;
+        }
+        self.timers.set(Timer::Rechoke, self.now + choker::INTERVAL);
+        let (role, slots) = (self.role(), self.config.limits.upload_slots);
+        let served = self
+            .choker
+            .decide(role, slots, self.candidates(), self.now, &mut self.rng);
+        for (link, peer) in &mut self.peers {
+            let serve = if peer.them.is_interested {
+                served.contains(link)
+            } else {
+                // It may stay unchoked as long as it takes nobody's place when it becomes interested.
+                !peer.us.chokes && served.len() < slots
+            };
+            if serve == peer.us.chokes {
+                set_choke(peer, !serve, self.now);
+                self.touched.insert(*link);
+            }
+        }
+    }
+
+    /// Serves somebody at once where a slot is free: waiting for the next round would cost a newcomer seconds.
+    pub(super) fn fill_slots(&mut self) {
+        let mut candidates = self.candidates();
+        let served = candidates.iter().filter(|candidate| candidate.unchoked).count();
+        for _ in served..self.config.limits.upload_slots {
+            let Some(link) = Choker::fill(self.role(), &candidates) else {
+                return;
+            };
+            if let Some(peer) = self.peers.get_mut(&link) {
+                set_choke(peer, false, self.now);
+                self.touched.insert(link);
+            }
+            candidates.retain(|candidate| candidate.link != link);
+        }
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        let role = self.role();
+        let candidate = |(link, peer): (&LinkId, &Peer)| Candidate {
+            link: *link,
+            unchoked: !peer.us.chokes,
+            since: peer.choke_changed,
+            rate: match role {
+                Role::Leech => peer.down.rate.per_second(self.now),
+                Role::Seed => peer.up.rate.per_second(self.now),
+            },
+        };
+        self.peers
+            .iter()
+            .filter(|(_, peer)| peer.them.is_interested)
+            .map(candidate)
+            .collect()
+    }
+
+    fn role(&self) -> Role {
+        if self.content().is_some_and(Content::is_finished) {
+            Role::Seed
+        } else {
+            Role::Leech
+        }
+    }
+}
+
+fn set_choke(peer: &mut Peer, chokes: bool, now: Time) {
+    peer.us.chokes = chokes;
+    peer.choke_changed = now;
+    if !chokes {
+        return peer.outbox.push(&Message::Unchoke);
+    }
+    peer.outbox.push(&Message::Choke);
+    // BEP 6: what is not going to be served is rejected one by one; without it the choke says so for all.
+    let dropped = peer.uploads.cancel_all();
+    if peer.has_fast() {
+        for block in dropped {
+            peer.outbox.push(&Message::Reject(BlockRequest::from(block)));
+        }
+    }
+}

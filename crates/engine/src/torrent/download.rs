@@ -1,0 +1,195 @@
+//! Asking for blocks and taking them.
+
+use super::messages::misbehaved;
+use super::{CloseReason, LinkId, Metadata, Output, Torrent};
+use crate::peer::MOST_UNASKED;
+use crate::picker::Receipt;
+use crate::requests::Answer;
+use causeway_core::Block;
+use causeway_wire::{BlockRequest, Chunks, Message};
+
+impl Torrent {
+    /// Keeps the peer busy.
+    pub(super) fn request_blocks(&mut self, link: LinkId) {
+        if self.unwritten >= self.config.max_unwritten {
+            return;
+        }
+        let Metadata::Known(content) = &mut self.metadata else {
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let room = peer.requests.room(self.now);
+        let may_ask = !peer.them.chokes || !peer.allowed_fast.is_empty();
+        if room == 0 || !may_ask || !peer.us.is_interested || content.is_hashing_behind() {
+            return;
+        }
+        let Some(have) = peer.pieces.known() else { return };
+        if peer.dry_at != Some(content.picker.epoch()) {
+            let (chokes, allowed) = (peer.them.chokes, &peer.allowed_fast);
+            let can = |piece: causeway_core::PieceIndex| {
+                have.has(piece) && (!chokes || allowed.contains(&piece.get()))
+            };
+            let mut blocks = Vec::with_capacity(room);
+            content.picker.pick(link, room, can, &mut self.rng, &mut blocks);
+            peer.dry_at = (blocks.len() < room).then_some(content.picker.epoch());
+            for block in blocks {
+                peer.requests.asked(block, self.now);
+                peer.outbox.push(&Message::Request(BlockRequest::from(block)));
+            }
+        }
+        if content.picker.is_exhausted() && !peer.them.chokes {
+            self.ask_twice(link);
+        }
+    }
+
+    /// The endgame: a peer that has run dry is asked for the last blocks of the one that will take longest. It
+    /// starts in the middle of what that one owes, so that they meet at the end.
+    fn ask_twice(&mut self, link: LinkId) {
+        let Metadata::Known(content) = &mut self.metadata else {
+            return;
+        };
+        let Some(peer) = self.peers.get(&link) else { return };
+        let Some(have) = peer.pieces.known() else { return };
+        let room = peer.requests.room(self.now).min(MOST_ASKED_TWICE);
+        let own_time = peer.requests.time_for_more(room);
+        let others = self.peers.iter().filter(|(other, _)| **other != link);
+        let slower = others.filter_map(|(_, other)| {
+            let time = other.requests.time_left(self.now)?;
+            (time > own_time.max(SOON)).then_some((time, &other.requests))
+        });
+        let Some((_, owing)) = slower.max_by_key(|(time, _)| *time) else {
+            return;
+        };
+        let blocks: Vec<_> = owing.waiting().skip(owing.waiting().len() / 2).collect();
+        let suits = |block: &Block| have.has(block.piece()) && content.picker.ask_also(*block, link);
+        let blocks: Vec<_> = blocks.into_iter().filter(suits).take(room).collect();
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        for block in blocks {
+            peer.requests.asked(block, self.now);
+            peer.outbox.push(&Message::Request(BlockRequest::from(block)));
+        }
+    }
+
+    /// A block came.
+    pub(super) fn block_arrived(
+        &mut self,
+        link: LinkId,
+        piece: u32,
+        offset: u32,
+        data: Chunks,
+    ) -> Result<(), CloseReason> {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return Ok(());
+        };
+        let length = data.len() as u64;
+        peer.down.add(self.now, length);
+        self.totals.down.add(self.now, length);
+        let block = match &self.metadata {
+            Metadata::Known(content) => {
+                content
+                    .geometry()
+                    .block(piece, offset, u32::try_from(length).unwrap_or(u32::MAX))
+            }
+            Metadata::Fetching { .. } => None,
+        };
+        let answer = block.map_or(Answer::Unasked, |block| peer.requests.answered(block, self.now));
+        let (Some(block), Answer::Expected | Answer::Late) = (block, answer) else {
+            self.totals.wasted += length;
+            peer.unasked += 1;
+            if peer.unasked > MOST_UNASKED {
+                return Err(misbehaved(
+                    "it keeps sending blocks that nobody asked for".to_owned(),
+                ));
+            }
+            return Ok(());
+        };
+        let Metadata::Known(content) = &mut self.metadata else {
+            return Ok(());
+        };
+        match content.picker.received(block, link) {
+            Receipt::Unneeded => self.totals.wasted += length,
+            Receipt::Needed(others) => {
+                self.unwritten += length;
+                self.out.push_back(Output::Write { block, bytes: data });
+                others.into_iter().for_each(|other| self.cancel(other, block));
+            }
+        }
+        Ok(())
+    }
+
+    /// The peer will not send a block that it was asked for.
+    pub(super) fn peer_rejects(&mut self, link: LinkId, request: BlockRequest) {
+        let Metadata::Known(content) = &mut self.metadata else {
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let block = content
+            .geometry()
+            .block(request.piece, request.offset, request.length);
+        let Some(block) = block.filter(|block| peer.requests.rejected(*block)) else {
+            return;
+        };
+        content.picker.released(block, link);
+        if !peer.them.chokes {
+            peer.requests.rest(self.now);
+        }
+        self.touch_all();
+    }
+
+    /// The peer answers nothing from now on. Without BEP 6 it has forgotten what it was asked for; with it it
+    /// says so for each.
+    pub(super) fn choked(&mut self, link: LinkId) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        peer.them.chokes = true;
+        let Metadata::Known(content) = &mut self.metadata else {
+            return;
+        };
+        content.picker.leave(link);
+        if !peer.has_fast() {
+            for block in peer.requests.forgotten() {
+                content.picker.released(block, link);
+            }
+        }
+        self.touch_all();
+    }
+
+    /// What peers have owed for too long is asked of others.
+    pub(super) fn give_up_overdue(&mut self) {
+        let Metadata::Known(content) = &mut self.metadata else {
+            return;
+        };
+        for (link, peer) in &mut self.peers {
+            let overdue = peer.requests.overdue(self.now);
+            if overdue.is_empty() {
+                continue;
+            }
+            content.picker.leave(*link);
+            for block in overdue {
+                content.picker.released(block, *link);
+                peer.outbox.push(&Message::Cancel(BlockRequest::from(block)));
+            }
+        }
+    }
+
+    fn cancel(&mut self, link: LinkId, block: Block) {
+        if let Some(peer) = self.peers.get_mut(&link)
+            && peer.requests.cancelled(block)
+        {
+            peer.outbox.push(&Message::Cancel(BlockRequest::from(block)));
+            self.touched.insert(link);
+        }
+    }
+}
+
+/// Blocks that are asked of a second peer in one go.
+const MOST_ASKED_TWICE: usize = 32;
+/// Who will be done by then is not helped.
+const SOON: core::time::Duration = core::time::Duration::from_millis(500);

@@ -1,0 +1,59 @@
+//! What must hold between any two inputs.
+
+use super::{Metadata, Run, Torrent};
+use crate::peer_pieces::PeerPieces;
+use std::collections::BTreeSet;
+
+impl Torrent {
+    /// For tests: goes through the whole state.
+    ///
+    /// # Panics
+    /// Where an invariant does not hold.
+    pub fn check_invariants(&self) {
+        let both = self
+            .greetings
+            .keys()
+            .filter(|link| self.peers.contains_key(link))
+            .count();
+        assert_eq!(both, 0, "a link is before or after the handshake");
+        assert!(self.peers.values().all(|peer| peer.decoder.is_some()));
+        assert!(
+            self.timers.next().is_none_or(|deadline| deadline > self.now),
+            "no deadline has passed"
+        );
+        assert!(
+            self.touched.is_empty(),
+            "everything that follows from an input was done"
+        );
+        if !matches!(self.run, Run::Running) {
+            assert!(
+                self.peers.is_empty() && self.greetings.is_empty(),
+                "nobody is connected to a stopped torrent"
+            );
+        }
+        let Metadata::Known(content) = &self.metadata else {
+            return;
+        };
+        content.check_invariants();
+        let mut availability = vec![0; content.geometry().pieces() as usize];
+        let mut asked = BTreeSet::new();
+        for (link, peer) in &self.peers {
+            let PeerPieces::Known { have, is_seed } = &peer.pieces else {
+                panic!("{link:?} is not counted")
+            };
+            assert_eq!(peer.lacking, content.lacking_of(have), "{link:?}");
+            if !is_seed {
+                have.iter_ones()
+                    .for_each(|piece| availability[piece as usize] += 1);
+            }
+            asked.extend(peer.requests.waiting().map(|block| (block, *link)));
+            let most = self.config.max_outstanding_requests as usize;
+            assert!(peer.requests.waiting().len() <= most, "{link:?} owes too much");
+            assert!(
+                peer.uploads.len() <= self.config.max_accepted_requests as usize,
+                "{link:?} may ask less"
+            );
+        }
+        content.picker.check_invariants(&availability, &asked);
+    }
+}

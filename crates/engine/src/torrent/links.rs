@@ -1,0 +1,234 @@
+//! Links: opening, shaking hands, closing.
+
+use super::{Bytes, CloseReason, LinkId, Metadata, Peer, PeerId, Run, SECOND, Timer, Torrent};
+use crate::Direction;
+use crate::choker;
+use crate::content::Content;
+use crate::peer::Greeting;
+use causeway_wire::extended::{ExtendedHandshake, UT_METADATA};
+use causeway_wire::{Decoder, Frame, Handshake, Message, Reserved};
+use std::collections::BTreeMap;
+
+impl Torrent {
+    pub(super) fn link_opened(&mut self, link: LinkId, direction: Direction, expected: Option<PeerId>) {
+        let refusal = match self.run {
+            Run::Paused | Run::Failed(_) => Some(CloseReason::Stopped),
+            Run::Running if self.wanted_peers() == 0 => Some(CloseReason::Enough),
+            Run::Running => None,
+        };
+        if let Some(reason) = refusal {
+            return self.say_close(link, reason);
+        }
+        let mut greeting = Greeting::new(direction, expected, self.now);
+        let handshake = Handshake {
+            reserved: Reserved::ours(),
+            info_hash: self.info_hash,
+            peer_id: self.config.peer_id,
+        };
+        greeting.outbox.push_bytes(&handshake.encode());
+        greeting.outbox.flush(link, &mut self.out);
+        self.greetings.insert(link, greeting);
+        self.timers.start(Timer::Housekeeping, self.now + SECOND);
+        self.timers.start(Timer::Rechoke, self.now + choker::INTERVAL);
+    }
+
+    pub(super) fn writable(&mut self, link: LinkId, budget: usize) {
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.outbox.set_budget(budget);
+            self.touched.insert(link);
+        } else if let Some(greeting) = self.greetings.get_mut(&link) {
+            greeting.outbox.set_budget(budget);
+        }
+    }
+
+    pub(super) fn received(&mut self, link: LinkId, bytes: Bytes) {
+        let result = if let Some(peer) = self.peers.get_mut(&link) {
+            peer.last_received = self.now;
+            // The decoder is taken out while the messages change the rest of the torrent.
+            let Some(mut decoder) = peer.decoder.take() else {
+                return;
+            };
+            decoder.push(bytes);
+            self.handle_messages(link, decoder)
+        } else if let Some(greeting) = self.greetings.get_mut(&link) {
+            greeting.decoder.push(bytes);
+            match greeting.decoder.next() {
+                Ok(Some(Frame::Handshake(handshake))) => self.shake_hands(link, &handshake),
+                Ok(None | Some(Frame::Message(_))) => Ok(()),
+                Err(error) => Err(CloseReason::Misbehaved(error.to_string())),
+            }
+        } else {
+            Ok(())
+        };
+        self.touched.insert(link);
+        if let Err(reason) = result {
+            self.close(link, reason);
+        }
+    }
+
+    /// Closes the link and tells the driver so.
+    pub(super) fn close(&mut self, link: LinkId, reason: CloseReason) {
+        if self.greetings.contains_key(&link) || self.peers.contains_key(&link) {
+            self.forget(link);
+            self.say_close(link, reason);
+        }
+    }
+
+    /// The link is gone: what it owed is asked of others, what it was given goes to others.
+    pub(super) fn forget(&mut self, link: LinkId) {
+        self.greetings.remove(&link);
+        self.touched.remove(&link);
+        let Some(mut peer) = self.peers.remove(&link) else {
+            return;
+        };
+        match &mut self.metadata {
+            Metadata::Fetching { fetch, .. } => fetch.gone(link),
+            Metadata::Known(content) => {
+                for block in peer.requests.forgotten() {
+                    content.picker.released(block, link);
+                }
+                content.picker.leave(link);
+                content.uncount(&peer.pieces, &mut self.rng);
+            }
+        }
+        self.fill_slots();
+        self.touch_all();
+    }
+
+    /// Remembers a peer that is not to come back.
+    pub(super) fn ban(&mut self, link: LinkId) {
+        let Some(peer) = self.peers.get(&link) else { return };
+        if self.banned.len() >= MOST_BANNED {
+            self.banned.pop_front();
+        }
+        self.banned.push_back(peer.id);
+        self.close(link, CloseReason::WrongData);
+    }
+
+    /// Why this link should not go on, if there is a reason.
+    pub(super) fn reason_to_close(&self, link: LinkId) -> Option<CloseReason> {
+        let peer = self.peers.get(&link)?;
+        if peer.outbox.is_stuck() {
+            return Some(CloseReason::Misbehaved(
+                "it reads nothing of what it is sent".to_owned(),
+            ));
+        }
+        let content = self.content()?;
+        // A peer without metadata has no pieces, so it is never taken for one that needs nothing.
+        let is_useless = !content.is_checking() && content.is_finished() && peer.pieces.is_all();
+        is_useless.then_some(CloseReason::Useless)
+    }
+
+    fn say_close(&mut self, link: LinkId, reason: CloseReason) {
+        self.out.push_back(super::Output::CloseLink { link, reason });
+    }
+
+    fn handle_messages(&mut self, link: LinkId, mut decoder: Decoder) -> Result<(), CloseReason> {
+        loop {
+            match decoder.next() {
+                Ok(Some(Frame::Message(message))) => self.message(link, message)?,
+                Ok(Some(Frame::Handshake(_))) => {}
+                Ok(None) => break,
+                Err(error) => return Err(CloseReason::Misbehaved(error.to_string())),
+            }
+            if !self.peers.contains_key(&link) {
+                return Ok(());
+            }
+        }
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.decoder = Some(decoder);
+        }
+        Ok(())
+    }
+
+    fn shake_hands(&mut self, link: LinkId, handshake: &Handshake) -> Result<(), CloseReason> {
+        let Some(greeting) = self.greetings.get(&link) else {
+            return Ok(());
+        };
+        if handshake.info_hash != self.info_hash {
+            return Err(CloseReason::Misbehaved(
+                "its handshake is for another torrent".to_owned(),
+            ));
+        }
+        if handshake.peer_id == self.config.peer_id {
+            return Err(CloseReason::Ourselves);
+        }
+        if greeting
+            .expected
+            .is_some_and(|expected| expected != handshake.peer_id)
+        {
+            return Err(CloseReason::Misbehaved(
+                "it is not the peer that was introduced".to_owned(),
+            ));
+        }
+        if self.banned.contains(&handshake.peer_id) {
+            return Err(CloseReason::WrongData);
+        }
+        self.resolve_duplicate(greeting.direction, handshake.peer_id)?;
+        let Some(greeting) = self.greetings.remove(&link) else {
+            return Ok(());
+        };
+        let geometry = self.content().map(Content::geometry);
+        let mut peer = Peer::new(greeting, handshake, geometry, &self.config, self.now);
+        self.introduce_ourselves(&mut peer);
+        let decoder = peer.decoder.take();
+        self.peers.insert(link, peer);
+        decoder.map_or(Ok(()), |decoder| self.handle_messages(link, decoder))
+    }
+
+    /// Of two links to one peer one is closed. Where each side opened one, both sides have to close the same:
+    /// the one that the peer with the lower id opened. Otherwise the new one, unless the old one seems dead.
+    fn resolve_duplicate(&mut self, direction: Direction, id: PeerId) -> Result<(), CloseReason> {
+        let Some((old, peer)) = self.peers.iter().find(|(_, peer)| peer.id == id) else {
+            return Ok(());
+        };
+        let wins = if peer.direction == direction {
+            peer.is_quiet(self.now)
+        } else {
+            (direction == Direction::Outgoing) == (self.config.peer_id > id)
+        };
+        if !wins {
+            return Err(CloseReason::Duplicate);
+        }
+        let old = *old;
+        self.close(old, CloseReason::Duplicate);
+        Ok(())
+    }
+
+    /// The messages that follow our handshake: what we have, first and exactly once where the peer speaks BEP 6,
+    /// then what we speak.
+    fn introduce_ourselves(&self, peer: &mut Peer) {
+        let have = self.content().map(Content::have);
+        match have {
+            Some(have) if peer.has_fast() && have.is_all() => peer.outbox.push(&Message::HaveAll),
+            Some(have) if have.count_ones() > 0 => peer.outbox.push(&Message::Bitfield(have.to_wire())),
+            Some(_) | None if peer.has_fast() => peer.outbox.push(&Message::HaveNone),
+            Some(_) | None => {}
+        }
+        self.send_extended_handshake(peer);
+    }
+
+    /// Sent again when the metadata has come, so that the peer can ask for it.
+    pub(super) fn send_extended_handshake(&self, peer: &mut Peer) {
+        if !peer.reserved.supports_extended() {
+            return;
+        }
+        let size = self.info().map(|info| info.raw().len());
+        let handshake = ExtendedHandshake {
+            ids: BTreeMap::from([(UT_METADATA.to_owned(), OUR_METADATA_ID)]),
+            metadata_size: size.and_then(|size| u32::try_from(size).ok()),
+            reqq: Some(self.config.max_accepted_requests),
+            client: Some(self.config.client.clone()),
+            ..ExtendedHandshake::default()
+        };
+        peer.outbox.push(&Message::Extended {
+            id: 0,
+            payload: handshake.to_bytes(),
+        });
+    }
+}
+
+/// The number that `ut_metadata` messages to us bear.
+pub(super) const OUR_METADATA_ID: u8 = 1;
+/// Peers that are remembered for wrong data.
+const MOST_BANNED: usize = 256;

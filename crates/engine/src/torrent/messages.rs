@@ -1,0 +1,195 @@
+//! What a peer's messages mean.
+
+use super::{Bytes, CloseReason, LinkId, Metadata, Peer, Torrent};
+use crate::peer::MOST_ALLOWED_FAST;
+use crate::peer_pieces::{EarlyPieces, PeerPieces};
+use causeway_core::{Bitfield, PieceIndex};
+use causeway_wire::Message;
+
+impl Torrent {
+    /// What follows from a message of a connected peer; the reason to close the link where it broke the protocol.
+    pub(super) fn message(&mut self, link: LinkId, message: Message) -> Result<(), CloseReason> {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return Ok(());
+        };
+        let fast_only = |peer: &Peer, name: &str| match peer.has_fast() {
+            true => Ok(()),
+            false => Err(misbehaved(format!("it sent {name} without the fast extension"))),
+        };
+        match message {
+            Message::KeepAlive | Message::Port(_) | Message::Unknown { .. } | Message::Suggest(_) => Ok(()),
+            Message::Choke => {
+                self.choked(link);
+                Ok(())
+            }
+            Message::Unchoke => {
+                peer.them.chokes = false;
+                peer.requests.measure_afresh();
+                peer.dry_at = None;
+                Ok(())
+            }
+            Message::Interested => {
+                peer.them.is_interested = true;
+                self.fill_slots();
+                Ok(())
+            }
+            Message::NotInterested => {
+                peer.them.is_interested = false;
+                self.fill_slots();
+                Ok(())
+            }
+            Message::Have(piece) => self.peer_got(link, piece),
+            Message::Bitfield(bits) => self.peer_has_bitfield(link, &bits),
+            Message::HaveAll => {
+                fast_only(peer, "`have all`")?;
+                self.peer_has_all(link)
+            }
+            Message::HaveNone => {
+                fast_only(peer, "`have none`")?;
+                self.peer_has_none(link)
+            }
+            Message::AllowedFast(piece) => {
+                if peer.has_fast() && peer.allowed_fast.len() < MOST_ALLOWED_FAST {
+                    peer.allowed_fast.insert(piece);
+                    peer.dry_at = None;
+                }
+                Ok(())
+            }
+            Message::Request(request) => self.peer_asks(link, request),
+            Message::Cancel(request) => {
+                self.peer_cancels(link, request);
+                Ok(())
+            }
+            Message::Piece { piece, offset, data } => self.block_arrived(link, piece, offset, data),
+            Message::Reject(request) => {
+                fast_only(peer, "`reject`")?;
+                self.peer_rejects(link, request);
+                Ok(())
+            }
+            Message::Extended { id, payload } => self.extended(link, id, &payload),
+        }
+    }
+
+    fn peer_got(&mut self, link: LinkId, number: u32) -> Result<(), CloseReason> {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return Ok(());
+        };
+        let exists = match (&mut peer.pieces, &mut self.metadata) {
+            (PeerPieces::Early(early), _) => early.insert(number),
+            (PeerPieces::Known { have, is_seed }, Metadata::Known(content)) => {
+                let piece = content.geometry().piece(number);
+                if let Some(piece) = piece.filter(|piece| have.insert(*piece)) {
+                    peer.lacking += u32::from(content.lacks(piece));
+                    peer.dry_at = None;
+                    if !*is_seed {
+                        content.picker.peer_got(piece, &mut self.rng);
+                    }
+                }
+                piece.is_some()
+            }
+            (PeerPieces::Known { .. }, Metadata::Fetching { .. }) => true,
+        };
+        if exists {
+            Ok(())
+        } else {
+            Err(misbehaved(format!(
+                "it claims to have piece {number}, which does not exist"
+            )))
+        }
+    }
+
+    fn peer_has_bitfield(&mut self, link: LinkId, bits: &Bytes) -> Result<(), CloseReason> {
+        match &self.metadata {
+            Metadata::Fetching { .. } => {
+                self.set_early(link, EarlyPieces::bitfield(bits));
+                Ok(())
+            }
+            Metadata::Known(content) => {
+                let have = Bitfield::from_wire(bits, content.geometry().pieces());
+                let have =
+                    have.ok_or_else(|| misbehaved("its bitfield does not fit the torrent".to_owned()))?;
+                self.set_known(link, have);
+                Ok(())
+            }
+        }
+    }
+
+    fn peer_has_all(&mut self, link: LinkId) -> Result<(), CloseReason> {
+        match &self.metadata {
+            Metadata::Fetching { .. } => self.set_early(link, EarlyPieces::All),
+            Metadata::Known(content) => {
+                let all = Bitfield::all(content.geometry().pieces());
+                self.set_known(link, all);
+            }
+        }
+        Ok(())
+    }
+
+    fn peer_has_none(&mut self, link: LinkId) -> Result<(), CloseReason> {
+        match &self.metadata {
+            Metadata::Fetching { .. } => self.set_early(link, EarlyPieces::default()),
+            Metadata::Known(content) => {
+                let none = Bitfield::none(content.geometry().pieces());
+                self.set_known(link, none);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_early(&mut self, link: LinkId, early: EarlyPieces) {
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.pieces = PeerPieces::Early(early);
+        }
+    }
+
+    /// The peer has exactly these pieces. A bitfield may come late or twice: a page that fetched its metadata
+    /// from us sends its first one then.
+    pub(super) fn set_known(&mut self, link: LinkId, have: Bitfield) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let Metadata::Known(content) = &mut self.metadata else {
+            return;
+        };
+        content.uncount(&peer.pieces, &mut self.rng);
+        peer.lacking = content.lacking_of(&have);
+        peer.dry_at = None;
+        peer.pieces = content.count(have, &mut self.rng);
+    }
+
+    /// We have got this piece: every peer is told, and may have become of no use to us.
+    pub(super) fn announce_piece(&mut self, piece: PieceIndex, was_lacking: bool) {
+        for peer in self.peers.values_mut() {
+            peer.outbox.push(&Message::Have(piece.get()));
+            if was_lacking && peer.pieces.known().is_some_and(|have| have.has(piece)) {
+                peer.lacking -= 1;
+            }
+        }
+        self.touch_all();
+    }
+
+    /// Tells the peer whether it has something that we want.
+    pub(super) fn update_interest(&mut self, link: LinkId) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let is_interested = match &self.metadata {
+            // Whatever it has, we will want: the peer's answer comes while the metadata does.
+            Metadata::Fetching { .. } => peer.pieces.is_any(),
+            Metadata::Known(content) => peer.lacking > 0 && !content.is_checking(),
+        };
+        if is_interested != peer.us.is_interested {
+            peer.us.is_interested = is_interested;
+            let message = if is_interested {
+                Message::Interested
+            } else {
+                Message::NotInterested
+            };
+            peer.outbox.push(&message);
+        }
+    }
+}
+
+pub(super) fn misbehaved(what: String) -> CloseReason {
+    CloseReason::Misbehaved(what)
+}

@@ -1,0 +1,176 @@
+//! The metadata's way from peers to us and from us to peers (BEP 9, 10).
+
+use super::links::OUR_METADATA_ID;
+use super::messages::misbehaved;
+use super::{Bytes, CloseReason, Content, Info, LinkId, Metadata, StorageError, Stored, Torrent};
+use crate::Event;
+use crate::metadata::Outcome;
+use crate::peer_pieces::PeerPieces;
+use causeway_wire::Message;
+use causeway_wire::extended::{ExtendedHandshake, METADATA_PIECE_LENGTH, MetadataMessage, UT_METADATA};
+use core::mem;
+use std::sync::Arc;
+
+impl Torrent {
+    /// A message of an extension, by the number that we gave it.
+    pub(super) fn extended(&mut self, link: LinkId, id: u8, payload: &Bytes) -> Result<(), CloseReason> {
+        let malformed = |error: causeway_wire::extended::ExtensionError| misbehaved(error.to_string());
+        match id {
+            0 => {
+                let handshake = ExtendedHandshake::from_bytes(payload).map_err(malformed)?;
+                self.extended_handshake(link, handshake);
+                Ok(())
+            }
+            OUR_METADATA_ID => {
+                let message = MetadataMessage::from_bytes(payload).map_err(malformed)?;
+                self.metadata_message(link, message);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks peers for parts of the metadata that nobody was asked for.
+    pub(super) fn ask_for_metadata(&mut self) {
+        let Metadata::Fetching { fetch, .. } = &mut self.metadata else {
+            return;
+        };
+        for (link, piece) in fetch.requests(self.now) {
+            if let Some(peer) = self.peers.get_mut(&link)
+                && let Some(id) = peer.metadata_id
+            {
+                let payload = MetadataMessage::Request { piece }.to_bytes();
+                peer.outbox.push(&Message::Extended { id, payload });
+                self.touched.insert(link);
+            }
+        }
+    }
+
+    /// Sends parts of the metadata that the peer asked for, within what its link takes.
+    pub(super) fn send_metadata(&mut self, link: LinkId) {
+        let Metadata::Known(content) = &self.metadata else {
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let Some(id) = peer.metadata_id else { return };
+        let raw = content.info.raw();
+        let total_size = u32::try_from(raw.len()).unwrap_or(u32::MAX);
+        while peer.uploads.has_metadata() && peer.outbox.takes(METADATA_PIECE_LENGTH as usize) {
+            let Some(piece) = peer.uploads.next_metadata() else {
+                return;
+            };
+            let start = u64::from(piece) * u64::from(METADATA_PIECE_LENGTH);
+            let start = usize::try_from(start).unwrap_or(usize::MAX).min(raw.len());
+            let end = start
+                .saturating_add(METADATA_PIECE_LENGTH as usize)
+                .min(raw.len());
+            let message = if start < end {
+                MetadataMessage::Data {
+                    piece,
+                    total_size,
+                    data: raw.slice(start..end),
+                }
+            } else {
+                MetadataMessage::Reject { piece }
+            };
+            peer.outbox.push(&Message::Extended {
+                id,
+                payload: message.to_bytes(),
+            });
+        }
+    }
+
+    fn extended_handshake(&mut self, link: LinkId, handshake: ExtendedHandshake) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        if let Some(id) = handshake.ids.get(UT_METADATA) {
+            peer.metadata_id = Some(*id).filter(|id| *id != 0);
+        }
+        if let Some(reqq) = handshake.reqq {
+            peer.requests
+                .set_most(reqq.min(self.config.max_outstanding_requests));
+        }
+        peer.client = handshake.client.or(peer.client.take());
+        if let Metadata::Fetching { fetch, .. } = &mut self.metadata
+            && let (Some(_), Some(size)) = (peer.metadata_id, handshake.metadata_size)
+        {
+            fetch.offered(link, size);
+        }
+    }
+
+    fn metadata_message(&mut self, link: LinkId, message: MetadataMessage) {
+        match message {
+            MetadataMessage::Request { piece } => self.metadata_asked(link, piece),
+            MetadataMessage::Data { piece, data, .. } => self.metadata_arrived(link, piece, data),
+            MetadataMessage::Reject { piece } => {
+                if let Metadata::Fetching { fetch, .. } = &mut self.metadata {
+                    fetch.rejected(link, piece, self.now);
+                }
+            }
+            MetadataMessage::Unknown => {}
+        }
+    }
+
+    fn metadata_asked(&mut self, link: LinkId, piece: u32) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let is_known = matches!(self.metadata, Metadata::Known(_));
+        if let Some(id) = peer.metadata_id
+            && !(is_known && peer.uploads.ask_metadata(piece))
+        {
+            let payload = MetadataMessage::Reject { piece }.to_bytes();
+            peer.outbox.push(&Message::Extended { id, payload });
+        }
+    }
+
+    fn metadata_arrived(&mut self, link: LinkId, piece: u32, data: Bytes) {
+        let Metadata::Fetching { fetch, .. } = &mut self.metadata else {
+            return;
+        };
+        match fetch.received(link, piece, data) {
+            Outcome::Incomplete | Outcome::Wrong(None) => {}
+            Outcome::Wrong(Some(liar)) => self.ban(liar),
+            Outcome::Complete(raw) => match Info::from_bytes(raw) {
+                Ok(info) => self.metadata_complete(Arc::new(info)),
+                Err(error) => self.fail(StorageError::Failed(error.to_string())),
+            },
+        }
+    }
+
+    /// From here on the torrent has pieces. What peers said of theirs so far counts now.
+    fn metadata_complete(&mut self, info: Arc<Info>) {
+        let Metadata::Fetching { selected, .. } = &mut self.metadata else {
+            return;
+        };
+        let content = Content::new(
+            Arc::clone(&info),
+            &Stored::Nothing,
+            mem::take(selected),
+            &mut self.rng,
+        );
+        let geometry = content.geometry();
+        self.metadata = Metadata::Known(Box::new(content));
+        self.tell(Event::MetadataReceived(info));
+        let links: Vec<_> = self.peers.keys().copied().collect();
+        for link in links {
+            let Some(peer) = self.peers.get_mut(&link) else {
+                continue;
+            };
+            let said = mem::replace(&mut peer.pieces, PeerPieces::none(Some(geometry)));
+            let PeerPieces::Early(early) = said else { continue };
+            match early.into_known(geometry) {
+                Some(have) => self.set_known(link, have),
+                None => self.close(link, misbehaved("it claims pieces that do not exist".to_owned())),
+            }
+            if let Some(mut peer) = self.peers.remove(&link) {
+                self.send_extended_handshake(&mut peer);
+                self.peers.insert(link, peer);
+            }
+        }
+        self.touch_all();
+    }
+}

@@ -1,0 +1,108 @@
+//! What storage answers, and what follows for the pieces.
+
+use super::{AnnounceEvent, Metadata, Output, Run, Torrent};
+use crate::content::Verdict;
+use crate::{Event, StorageError};
+use causeway_core::{Block, PieceIndex, Sha1Hash};
+
+impl Torrent {
+    pub(super) fn block_written(&mut self, block: Block, result: Result<(), StorageError>) {
+        let was_behind = self.unwritten >= self.config.max_unwritten;
+        self.unwritten = self.unwritten.saturating_sub(block.length().into());
+        if was_behind && self.unwritten < self.config.max_unwritten {
+            self.touch_all();
+        }
+        let Metadata::Known(content) = &mut self.metadata else {
+            return;
+        };
+        match result {
+            Ok(()) => {
+                if content.picker.written(block) {
+                    self.hash(block.piece());
+                }
+            }
+            Err(error) => {
+                content.picker.write_failed(block);
+                self.fail(error);
+            }
+        }
+    }
+
+    pub(super) fn piece_hashed(&mut self, piece: PieceIndex, result: Result<Sha1Hash, StorageError>) {
+        let Metadata::Known(content) = &mut self.metadata else {
+            return;
+        };
+        let (was_lacking, was_checking) = (content.lacks(piece), content.is_checking());
+        match content.judge(piece, result) {
+            None => return,
+            Some(Verdict::Right { files }) => {
+                self.announce_piece(piece, was_lacking);
+                self.tell(Event::PieceVerified(piece));
+                files
+                    .into_iter()
+                    .for_each(|file| self.tell(Event::FileCompleted(file)));
+                let is_complete = self.have().is_some_and(causeway_core::Bitfield::is_all);
+                if is_complete && !was_checking {
+                    self.out.push_back(Output::Announce(AnnounceEvent::Completed));
+                }
+            }
+            Some(Verdict::Wrong) => self.piece_is_wrong(piece),
+            Some(Verdict::Absent) => {}
+            Some(Verdict::Unknown(error)) => self.fail(error),
+        }
+        self.check_stored();
+        self.touch_all();
+    }
+
+    /// Goes on with the check of what is stored, if there is one.
+    pub(super) fn check_stored(&mut self) {
+        let Metadata::Known(content) = &mut self.metadata else {
+            return;
+        };
+        if !matches!(self.run, Run::Running) {
+            return;
+        }
+        while let Some(piece) = content.next_to_check() {
+            self.out.push_back(Output::Hash { piece });
+        }
+        if content.end_check(&mut self.rng) {
+            for peer in self.peers.values_mut() {
+                peer.lacking = peer.pieces.known().map_or(0, |have| content.lacking_of(have));
+            }
+        }
+    }
+
+    /// Hashes the pieces that wait for nothing else: an earlier run left them so, or an error came between.
+    pub(super) fn hash_what_is_written(&mut self) {
+        let Metadata::Known(content) = &self.metadata else {
+            return;
+        };
+        content
+            .written_pieces()
+            .into_iter()
+            .for_each(|piece| self.hash(piece));
+    }
+
+    fn hash(&mut self, piece: PieceIndex) {
+        let Metadata::Known(content) = &mut self.metadata else {
+            return;
+        };
+        if content.start_hashing(piece) {
+            self.out.push_back(Output::Hash { piece });
+        }
+    }
+
+    /// The piece has to come again. Who alone supplied it is not asked any more; where several did, the next try
+    /// is one link's alone, so that it ends with a right piece or with one liar less.
+    fn piece_is_wrong(&mut self, piece: PieceIndex) {
+        let Metadata::Known(content) = &mut self.metadata else {
+            return;
+        };
+        let suppliers = content.picker.failed(piece);
+        self.totals.wasted += u64::from(content.geometry().length_of(piece));
+        self.tell(Event::PieceFailed(piece));
+        if let [Some(liar)] = suppliers[..] {
+            self.ban(liar);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Serving blocks.
+
+use super::messages::misbehaved;
+use super::{Bytes, CloseReason, Content, LinkId, Torrent};
+use causeway_core::Block;
+use causeway_wire::{BlockRequest, Message};
+
+impl Torrent {
+    /// The peer asks for a block. What it can't have is rejected where the peer speaks BEP 6.
+    pub(super) fn peer_asks(&mut self, link: LinkId, request: BlockRequest) -> Result<(), CloseReason> {
+        let block = self.content().and_then(|content| servable(content, request));
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return Ok(());
+        };
+        let most = self.config.max_accepted_requests as usize;
+        match block {
+            Some(block) if !peer.us.chokes && peer.uploads.len() < most => {
+                peer.uploads.ask(block);
+                Ok(())
+            }
+            Some(_) | None if peer.has_fast() => {
+                peer.outbox.push(&Message::Reject(request));
+                Ok(())
+            }
+            // The request and our choke crossed.
+            Some(_) if peer.us.chokes => Ok(()),
+            Some(_) => Err(misbehaved(format!("it has more than {most} requests waiting"))),
+            None => Err(misbehaved(
+                "it asked for what we don't have or nobody sends in one go".to_owned(),
+            )),
+        }
+    }
+
+    /// The peer takes a request back. A block that is being read is sent nonetheless.
+    pub(super) fn peer_cancels(&mut self, link: LinkId, request: BlockRequest) {
+        let block = self.content().and_then(|content| servable(content, request));
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        if block.is_some_and(|block| peer.uploads.cancel(block)) && peer.has_fast() {
+            peer.outbox.push(&Message::Reject(request));
+        }
+    }
+
+    /// Storage answers a read.
+    pub(super) fn block_read(&mut self, block: Block, result: Result<Bytes, crate::StorageError>) {
+        let was_full = self.reads.is_full();
+        let links = self.reads.finished(block);
+        let result = match result {
+            Ok(data) if data.len() == block.length() as usize => Ok(data),
+            Ok(data) => {
+                let (wanted, found) = (block.length(), data.len());
+                let text =
+                    format!("{found} bytes were read where {wanted} were asked for: the file was changed");
+                Err(crate::StorageError::Failed(text))
+            }
+            Err(error) => Err(error),
+        };
+        for link in &links {
+            let Some(peer) = self.peers.get_mut(link) else {
+                continue;
+            };
+            let data = result.as_ref().ok().filter(|_| !peer.us.chokes).cloned();
+            if data.is_none() && peer.has_fast() {
+                peer.outbox.push(&Message::Reject(BlockRequest::from(block)));
+            }
+            peer.uploads.was_read(block, data);
+            self.touched.insert(*link);
+        }
+        if was_full {
+            self.touch_all();
+        }
+        if let Err(error) = result
+            && !links.is_empty()
+        {
+            self.fail(error);
+        }
+    }
+
+    /// Sends what is at hand within what the link takes, and starts reading what comes after it.
+    pub(super) fn send_blocks(&mut self, link: LinkId) {
+        self.send_metadata(link);
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        while peer
+            .uploads
+            .next_length()
+            .is_some_and(|length| peer.outbox.takes(length))
+        {
+            let Some((block, data)) = peer.uploads.next_ready() else {
+                break;
+            };
+            peer.outbox.send_block(link, block, data, &mut self.out);
+            peer.last_sent = self.now;
+            peer.up.add(self.now, block.length().into());
+            self.totals.up.add(self.now, block.length().into());
+        }
+        self.reads.start(link, &mut peer.uploads, &mut self.out);
+    }
+}
+
+/// The block, if it exists, is verified, and is no longer than what everybody takes.
+fn servable(content: &Content, request: BlockRequest) -> Option<Block> {
+    let block = content
+        .geometry()
+        .block(request.piece, request.offset, request.length)?;
+    (request.length <= LONGEST_BLOCK && content.have().has(block.piece())).then_some(block)
+}
+
+/// Deployed clients close the link at longer requests.
+const LONGEST_BLOCK: u32 = 128 * 1024;

@@ -1,0 +1,248 @@
+//! What peers asked of us: their requests, the reads under way for them, the blocks that wait for room on a link.
+
+use bytes::Bytes;
+use causeway_core::Block;
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::{LinkId, Output};
+
+/// What one peer asked for and has not got.
+///
+/// Invariant: `held` is the bytes of blocks that are being read for this peer or are ready.
+#[derive(Debug, Default)]
+pub(crate) struct Uploads {
+    asked: VecDeque<Block>,
+    reading: usize,
+    ready: VecDeque<(Block, Bytes)>,
+    held: usize,
+    /// Parts of the metadata (BEP 9).
+    metadata: VecDeque<u32>,
+}
+
+impl Uploads {
+    /// Requests for blocks that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.asked.len() + self.reading + self.ready.len()
+    }
+
+    /// The peer asks for this block.
+    pub(crate) fn ask(&mut self, block: Block) {
+        self.asked.push_back(block);
+    }
+
+    /// The peer asks for this part of the metadata. Says whether there is room for that.
+    pub(crate) fn ask_metadata(&mut self, part: u32) -> bool {
+        let room = self.metadata.len() < MOST_METADATA;
+        if room {
+            self.metadata.push_back(part);
+        }
+        room
+    }
+
+    /// Takes the next part of the metadata to send.
+    pub(crate) fn next_metadata(&mut self) -> Option<u32> {
+        self.metadata.pop_front()
+    }
+
+    /// Whether parts of the metadata wait to be sent.
+    pub(crate) fn has_metadata(&self) -> bool {
+        !self.metadata.is_empty()
+    }
+
+    /// The length of the block that is to be sent next, if it is at hand.
+    pub(crate) fn next_length(&self) -> Option<usize> {
+        self.ready.front().map(|(_, data)| data.len())
+    }
+
+    /// Takes the block that is to be sent next.
+    pub(crate) fn next_ready(&mut self) -> Option<(Block, Bytes)> {
+        let (block, data) = self.ready.pop_front()?;
+        self.held -= data.len();
+        Some((block, data))
+    }
+
+    /// The block was read for this peer; it is dropped where the peer may not have it any more.
+    pub(crate) fn was_read(&mut self, block: Block, data: Option<Bytes>) {
+        self.reading -= 1;
+        match data {
+            Some(data) => self.ready.push_back((block, data)),
+            None => self.held -= block.length() as usize,
+        }
+    }
+
+    /// Takes a request back, unless it is being read. Says whether it was there.
+    pub(crate) fn cancel(&mut self, block: Block) -> bool {
+        if let Some(place) = self.asked.iter().position(|asked| *asked == block) {
+            self.asked.remove(place);
+            return true;
+        }
+        if let Some(place) = self.ready.iter().position(|(ready, _)| *ready == block) {
+            self.ready.remove(place);
+            self.held -= block.length() as usize;
+            return true;
+        }
+        false
+    }
+
+    /// Takes back all requests for blocks that aren't being read.
+    pub(crate) fn cancel_all(&mut self) -> Vec<Block> {
+        let mut blocks = Vec::with_capacity(self.asked.len() + self.ready.len());
+        while let Some((block, _)) = self.next_ready() {
+            blocks.push(block);
+        }
+        blocks.extend(self.asked.drain(..));
+        blocks
+    }
+}
+
+/// The reads under way, of all peers; a block that several ask for is read once.
+///
+/// Invariant: `bytes` adds up the different blocks in `waiting`.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    waiting: BTreeSet<(Block, LinkId)>,
+    bytes: usize,
+}
+
+impl Reads {
+    /// Starts reading what this peer asked for, within the bounds.
+    pub(crate) fn start(&mut self, link: LinkId, uploads: &mut Uploads, out: &mut VecDeque<Output>) {
+        while uploads.held < READ_AHEAD && self.bytes < MOST_READING {
+            let Some(block) = uploads.asked.pop_front() else {
+                return;
+            };
+            let is_new = self.of(block).next().is_none();
+            if !self.waiting.insert((block, link)) {
+                // The peer asked twice: one answer is enough.
+                continue;
+            }
+            uploads.reading += 1;
+            uploads.held += block.length() as usize;
+            if is_new {
+                self.bytes += block.length() as usize;
+                out.push_back(Output::Read { block });
+            }
+        }
+    }
+
+    /// The block was read or could not be: whom it was read for.
+    pub(crate) fn finished(&mut self, block: Block) -> Vec<LinkId> {
+        let links: Vec<_> = self.of(block).collect();
+        for link in &links {
+            self.waiting.remove(&(block, *link));
+        }
+        if !links.is_empty() {
+            self.bytes -= block.length() as usize;
+        }
+        links
+    }
+
+    /// Whether nothing more is read before something has been: others than those read for may wait.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.bytes >= MOST_READING
+    }
+
+    fn of(&self, block: Block) -> impl Iterator<Item = LinkId> {
+        self.waiting
+            .range((block, LinkId(0))..=(block, LinkId(u64::MAX)))
+            .map(|(_, link)| *link)
+    }
+}
+
+/// Bytes that are read for one peer before it takes them.
+const READ_AHEAD: usize = 1024 * 1024;
+/// Bytes that are read at once for all peers.
+const MOST_READING: usize = 16 * 1024 * 1024;
+/// Parts of the metadata that one peer may ask for at once: those of 16 MiB.
+const MOST_METADATA: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use causeway_core::{BLOCK_LENGTH, Geometry};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const A: LinkId = LinkId(1);
+    const B: LinkId = LinkId(2);
+
+    fn block(index: u32) -> Block {
+        let geometry = Geometry::new(1 << 32, 1 << 22).expect("valid");
+        geometry
+            .block(index / 256, index % 256 * BLOCK_LENGTH, BLOCK_LENGTH)
+            .expect("in range")
+    }
+
+    fn data() -> Bytes {
+        vec![0; BLOCK_LENGTH as usize].into()
+    }
+
+    fn asking(blocks: core::ops::Range<u32>) -> Uploads {
+        let mut uploads = Uploads::default();
+        blocks.for_each(|index| uploads.ask(block(index)));
+        uploads
+    }
+
+    #[test]
+    fn a_block_that_two_ask_for_is_read_once_and_given_to_both() {
+        let (mut reads, mut out) = (Reads::default(), VecDeque::new());
+        let (mut a, mut b) = (asking(0..2), asking(1..3));
+        reads.start(A, &mut a, &mut out);
+        reads.start(B, &mut b, &mut out);
+        assert_eq!(out.len(), 3, "{out:?}");
+        assert_eq!(reads.finished(block(1)), [A, B]);
+        assert_eq!(reads.finished(block(1)), [], "it was answered");
+        assert_eq!(reads.finished(block(0)), [A]);
+        assert_eq!(reads.finished(block(2)), [B]);
+        assert_eq!(reads.bytes, 0);
+    }
+
+    #[test]
+    fn reading_ahead_is_bounded_until_the_link_takes_blocks() {
+        let (mut reads, mut out) = (Reads::default(), VecDeque::new());
+        let mut uploads = asking(0..1000);
+        reads.start(A, &mut uploads, &mut out);
+        let first = out.len();
+        assert_eq!(first, READ_AHEAD / BLOCK_LENGTH as usize);
+        for index in 0..4 {
+            reads.finished(block(index));
+            uploads.was_read(block(index), Some(data()));
+        }
+        reads.start(A, &mut uploads, &mut out);
+        assert_eq!(out.len(), first, "what is ready counts");
+        assert_eq!(uploads.next_ready().map(|(block, _)| block), Some(block(0)));
+        reads.start(A, &mut uploads, &mut out);
+        assert_eq!(out.len(), first + 1);
+        assert_eq!(uploads.len(), 999);
+    }
+
+    #[test]
+    fn the_reads_of_all_peers_are_bounded_together() {
+        let (mut reads, mut out) = (Reads::default(), VecDeque::new());
+        for peer in 0..100u32 {
+            reads.start(
+                LinkId(peer.into()),
+                &mut asking(peer * 1000..peer * 1000 + 1000),
+                &mut out,
+            );
+        }
+        assert!(reads.is_full());
+        assert_eq!(out.len(), MOST_READING / BLOCK_LENGTH as usize);
+    }
+
+    #[test]
+    fn what_is_taken_back_is_not_sent_and_no_longer_counts() {
+        let (mut reads, mut out) = (Reads::default(), VecDeque::new());
+        let mut uploads = asking(0..3);
+        reads.start(A, &mut uploads, &mut out);
+        uploads.was_read(block(0), Some(data()));
+        uploads.ask(block(9));
+        assert!(uploads.cancel(block(0)) && uploads.cancel(block(9)));
+        assert!(!uploads.cancel(block(1)), "it is being read");
+        uploads.was_read(block(1), Some(data()));
+        uploads.ask(block(5));
+        assert_eq!(uploads.cancel_all(), [block(1), block(5)]);
+        uploads.was_read(block(2), None);
+        assert_eq!((uploads.len(), uploads.held), (0, 0));
+    }
+}
