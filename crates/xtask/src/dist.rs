@@ -1,20 +1,22 @@
 //! `cargo xtask dist`: the page as static files, for web servers that know nothing of it.
 //!
 //! What `causeway serve` adds when it serves the page has to be in the files then: `config.json`, and the
-//! Content-Security-Policy as a `<meta>` element.
+//! Content-Security-Policy as a `<meta>` element. The policy admits the trackers of `config.json` and nobody else.
 
 use std::fs;
 use std::path::{self, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
 
 use crate::{page, setup, workspace};
 
-/// Builds the page into `folder`, by default one in the build folder.
+/// Builds the page into `folder`, by default one in the build folder, for these trackers, by default those of
+/// `www/config.json`.
 ///
 /// # Errors
 /// The folder holds something else, or a build failed.
-pub(crate) fn run(folder: Option<PathBuf>) -> Result<()> {
+pub(crate) fn run(folder: Option<PathBuf>, trackers: &[String]) -> Result<()> {
     let folder = path::absolute(folder.unwrap_or_else(|| workspace::target().join("site")))?;
     if !is_free(&folder) {
         bail!(
@@ -22,16 +24,13 @@ pub(crate) fn run(folder: Option<PathBuf>) -> Result<()> {
             folder.display()
         );
     }
+    let settings = settings(&read(&workspace::root().join("www/config.json"))?, trackers)?;
+
     setup::build()?;
     page::build(Some(&folder))?;
-
     let index = folder.join("index.html");
-    let html = fs::read_to_string(&index).with_context(|| format!("can't read {}", index.display()))?;
-    fs::write(&index, with_policy(&html)?)?;
-    fs::copy(
-        workspace::root().join("www/config.json"),
-        folder.join("config.json"),
-    )?;
+    fs::write(&index, with_policy(&read(&index)?, &settings)?)?;
+    fs::write(folder.join("config.json"), format!("{settings:#}\n"))?;
     fs::write(folder.join(NOTE_FILE), NOTE)?;
     eprintln!("{} has the page.\n\n{NOTE}", folder.display());
     Ok(())
@@ -45,40 +44,109 @@ fn is_free(folder: &Path) -> bool {
     !folder.exists() || is_empty || folder.join(NOTE_FILE).is_file()
 }
 
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))
+}
+
+/// What the page is told, with other trackers where some are named.
+fn settings(defaults: &str, trackers: &[String]) -> Result<Value> {
+    let mut settings: Value = serde_json::from_str(defaults).context("www/config.json is not JSON")?;
+    if !trackers.is_empty() {
+        settings["trackers"] = json!(trackers);
+    }
+    Ok(settings)
+}
+
 /// Adds the policy in front of everything that it applies to.
-fn with_policy(html: &str) -> Result<String> {
-    const START: &str = "<head>";
-    let Some((before, after)) = html.split_once(START) else {
-        bail!("the built index.html has no {START}")
-    };
+fn with_policy(html: &str, settings: &Value) -> Result<String> {
+    let mut admitted = String::new();
+    for tracker in settings["trackers"]
+        .as_array()
+        .context("www/config.json has no list of trackers")?
+    {
+        let url = tracker.as_str().context("a tracker is a URL")?;
+        admitted = format!("{admitted} {}", origin(url)?);
+    }
+    let policy = format!("{POLICY}; connect-src 'self'{admitted}");
+    let (before, after) = html
+        .split_once("<head>")
+        .context("the built index.html has no <head>")?;
     Ok(format!(
-        "{before}{START}\n  <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">{after}"
+        "{before}<head>\n  <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">{after}"
     ))
 }
 
-/// Trackers and peers may be anywhere; code, styles and pictures come from beside the page alone.
-const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; \
-    img-src 'self'; manifest-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'";
+/// The part of a tracker's URL that a policy can name.
+fn origin(url: &str) -> Result<String> {
+    let split = url
+        .split_once("://")
+        .filter(|(scheme, _)| ["ws", "wss"].contains(scheme));
+    let (scheme, rest) =
+        split.with_context(|| format!("{url} is not a WebSocket tracker (wss://HOST/PATH)"))?;
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    // Whatever else stands there could end the attribute, or the directive, that it is put into.
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || ".:-_[]".contains(c);
+    if host.is_empty() || !host.chars().all(is_plain) {
+        bail!("{url} has no plain host name");
+    }
+    Ok(format!("{scheme}://{host}"))
+}
+
+/// The same as `causeway serve` sends, but for what a `<meta>` element can't say and who may be connected to.
+const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+    img-src 'self' data: blob:; worker-src 'self'; media-src 'self' blob:; manifest-src 'self'; base-uri 'none'; \
+    form-action 'none'";
 
 const NOTE_FILE: &str = "HOSTING.txt";
 
 const NOTE: &str = "\
-Hosting this page: put these files anywhere on a web server, under any path. Browsers give a page what Causeway needs
-over https (or from localhost) alone. `.wasm` should be served as `application/wasm`, so that it is compiled while it
-arrives, and everything compressed. config.json names the trackers that introduce visitors to each other, and the STUN
-and TURN servers that help them to connect: set your own there (`causeway serve` is a tracker, too, at `/announce`).
+Put these files anywhere on a web server, under any path. Browsers let a page do what this one does only over https or
+on localhost. Serve `.wasm` as `application/wasm`, so that it is compiled while it arrives, and everything compressed.
+config.json names the trackers that introduce visitors to each other, and the STUN and TURN servers that help them to
+connect. For trackers of your own, `causeway serve` at wss://HOST/announce for example, build it again with --tracker
+URL: the page may connect only to those that the policy in index.html admits.
 ";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const DEFAULTS: &str = r#"{"trackers":["wss://a.example/announce"],"iceServers":[]}"#;
+
     #[test]
     fn the_policy_stands_before_everything_that_is_loaded() {
-        let html = with_policy("<html><head><link rel=\"icon\"></head></html>").expect("there is a head");
+        let settings = settings(DEFAULTS, &[]).expect("good settings");
+        let html = with_policy("<head><link rel=\"icon\"></head>", &settings).expect("there is a head");
         let policy = html.find("http-equiv").expect("the policy is there");
         assert!(policy < html.find("<link").expect("the link is still there"));
-        with_policy("<html></html>").expect_err("nowhere to put it");
+        with_policy("<html></html>", &settings).expect_err("nowhere to put it");
+    }
+
+    #[test]
+    fn the_policy_admits_the_trackers_that_the_page_is_told_of_and_no_others() {
+        let chosen = ["ws://b.example:8000/x?y".to_owned(), "wss://[::1]/".to_owned()];
+        for (trackers, admitted) in [
+            (&[][..], "'self' wss://a.example\""),
+            (&chosen[..], "'self' ws://b.example:8000 wss://[::1]\""),
+        ] {
+            let settings = settings(DEFAULTS, trackers).expect("good settings");
+            let html = with_policy("<head>", &settings).expect("there is a head");
+            assert!(html.contains(&format!("connect-src {admitted}")), "{html}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_tracker_for_a_page_is_refused() {
+        for url in [
+            "udp://a.example:80",
+            "https://a.example",
+            "wss://",
+            "wss://a;script-src *",
+            "wss://a\"b",
+            "a",
+        ] {
+            origin(url).expect_err(url);
+        }
     }
 
     #[test]

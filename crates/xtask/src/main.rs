@@ -55,6 +55,9 @@ enum Command {
     Dist {
         /// Where to; by default a folder `site` in the build folder
         folder: Option<PathBuf>,
+        /// Tracker for the page instead of the public ones, with its whole URL (may be repeated)
+        #[arg(long = "tracker", value_name = "URL")]
+        trackers: Vec<String>,
     },
     /// Measure
     #[command(subcommand)]
@@ -78,7 +81,7 @@ fn main() -> ExitCode {
         Command::Run { arguments } => run::run(&arguments),
         Command::Test { only, skip } => test::run(&only, &skip),
         Command::Tidy => tidy::run(),
-        Command::Dist { folder } => dist::run(folder),
+        Command::Dist { folder, trackers } => dist::run(folder, &trackers),
         Command::Bench(Bench::Browser { arguments }) => bench::browser(&arguments),
     };
     match result {
