@@ -56,7 +56,7 @@ pub(super) struct Running {
 impl Session {
     /// Nothing of it is there yet but its name.
     pub(super) fn new(id: TorrentId, name: String, added: u64, phase: Phase) -> Self {
-        let record = Record { added, ..Record::default() };
+        let record = Record::new(added);
         let (trackers, web_seeds) = (Vec::new(), Vec::new());
         let changed_files = BTreeSet::new();
         Self { id, name, trackers, web_seeds, record, phase, selected_by_link: false, changed_files }

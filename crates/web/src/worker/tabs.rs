@@ -36,7 +36,7 @@ impl Tabs {
                     restore(to);
                     forever().into()
                 });
-                locks.request(NAME, granted.unchecked_ref());
+                drop(locks.request(NAME, granted.unchecked_ref()));
                 return JsValue::UNDEFINED;
             }
             elected = true;
@@ -47,7 +47,7 @@ impl Tabs {
             Some(locks) => {
                 let options = js_sys::Object::new();
                 js_sys::Reflect::set(&options, &"ifAvailable".into(), &true.into()).unwrap_or_default();
-                locks.request_with_options(NAME, &options, on_lock.as_ref().unchecked_ref());
+                drop(locks.request_with_options(NAME, &options, on_lock.as_ref().unchecked_ref()));
             }
             // No locks outside of secure contexts, where nothing is stored either.
             None => restore(events.clone()),

@@ -49,7 +49,7 @@ fn add_running(view: &mut TorrentView, running: &Running, tracker_hint: Option<S
     }
     (view.state, view.message) = match running.torrent.state() {
         State::Checking => {
-            view.progress = running.torrent.checked();
+            view.progress = 1.0 - f64::from(stats.unchecked_pieces) / running.torrent.info().map_or(1.0, |info| f64::from(info.geometry().pieces()));
             (ViewState::Hashing, None)
         }
         State::FetchingMetadata => (ViewState::Connecting, tracker_hint),

@@ -28,6 +28,11 @@ pub(in crate::worker) struct Record {
 }
 
 impl Record {
+    /// Of a torrent that the user added at this time, in milliseconds since 1970.
+    pub(in crate::worker) fn new(added: u64) -> Self {
+        Self { added, ..Self::default() }
+    }
+
     /// Puts in how far the torrent has come.
     pub(in crate::worker) fn set_snapshot(&mut self, snapshot: &Snapshot) {
         self.have = ByteBuf::from(snapshot.have.as_bytes());
