@@ -37,6 +37,7 @@
 mod connection;
 mod io;
 mod membership;
+mod peers;
 mod schedule;
 mod torrent;
 mod tracker;
@@ -46,20 +47,15 @@ mod tests;
 
 pub use io::{Config, ConnectionId, Output, Progress, TrackerId, TrackerState, TrackerStatus};
 
-use crate::message::{ClientMessage, DescriptionKind, Event, MAX_MESSAGE_BYTES, OfferId, TrackerMessage};
-use causeway_core::{InfoHash, PeerId, Time};
-use connection::{Connection, DESCRIBE_TIMEOUT, DIAL_TIMEOUT, Offer};
+use crate::message::{Event, TrackerMessage};
+use causeway_core::{InfoHash, Time};
 use membership::Membership;
-use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use torrent::Torrent;
 use tracker::{Tracker, excerpt, websocket_url};
 
 /// Longer tracker addresses are not used.
 const MAX_URL_BYTES: usize = 2048;
-
-/// A description of our own that is longer could not be sent.
-const MAX_SDP_BYTES: usize = MAX_MESSAGE_BYTES / 2;
 
 /// All torrents of one peer at all their trackers.
 ///
@@ -153,7 +149,7 @@ impl Client {
         self.changed = true;
         if torrent.progress.wanted_peers == 0 && progress.wanted_peers > 0 {
             for membership in torrent.memberships.values_mut() {
-                membership.eager = membership.started;
+                membership.eager = membership.is_started();
             }
         }
         torrent.progress = progress;
@@ -303,108 +299,6 @@ impl Client {
         self.lose(tracker, reason);
     }
 
-    /// The offer that [`Output::CreateOffer`] asked for, with all its candidates.
-    pub fn handle_offer(&mut self, now: Time, connection: ConnectionId, sdp: impl AsRef<str>) {
-        self.wake(now);
-        let sdp = sdp.as_ref();
-        let (timeout, now) = (self.config.offer_timeout, self.now);
-        let name = OfferId(self.random_bytes());
-        let Some(state @ Connection::Creating { .. }) = self.connection(connection) else {
-            return;
-        };
-        *state = Connection::Offered(Offer {
-            id: name,
-            description: DescriptionKind::Offer.describe(sdp),
-            until: now + timeout,
-            fresh_until: now + timeout * 3 / 4,
-            relayed_by: BTreeSet::new(),
-        });
-        if sdp.len() > MAX_SDP_BYTES {
-            self.close(connection);
-        }
-    }
-
-    /// The answer that [`Output::AcceptOffer`] asked for, with all its candidates.
-    pub fn handle_answer(&mut self, now: Time, connection: ConnectionId, sdp: impl AsRef<str>) {
-        self.wake(now);
-        let sdp = sdp.as_ref();
-        let (now, me) = (self.now, self.config.peer_id);
-        let Some(info_hash) = self.owners.get(&connection).copied() else {
-            return;
-        };
-        let Some(state) = self.connection(connection) else {
-            return;
-        };
-        let Connection::Accepting {
-            peer, tracker, offer, ..
-        } = *state
-        else {
-            return;
-        };
-        *state = Connection::Dialing {
-            peer,
-            ours: false,
-            until: now + DIAL_TIMEOUT,
-        };
-        // Only the tracker that brought the offer is sure to know who made it.
-        let reachable = self.trackers.get(&tracker).is_some_and(Tracker::is_connected);
-        if !reachable || sdp.len() > MAX_SDP_BYTES {
-            self.close(connection);
-            return;
-        }
-        let answer = DescriptionKind::Answer.describe(sdp);
-        let message = ClientMessage::Answer {
-            info_hash,
-            peer_id: me,
-            to_peer_id: peer,
-            offer_id: offer,
-            answer: &answer,
-        };
-        self.outputs.push_back(Output::Send {
-            tracker,
-            text: message.to_json(),
-        });
-    }
-
-    /// The data channel is open: the connection counts against no budget any more.
-    pub fn handle_opened(&mut self, now: Time, connection: ConnectionId) {
-        self.wake(now);
-        let me = self.config.peer_id;
-        let Some(info_hash) = self.owners.get(&connection) else {
-            return;
-        };
-        let Some(torrent) = self.torrents.get_mut(info_hash) else {
-            return;
-        };
-        let Some(state) = torrent.connections.get_mut(&connection) else {
-            return;
-        };
-        let Connection::Dialing { peer, ours, .. } = *state else {
-            return;
-        };
-        *state = Connection::Open { peer };
-        torrent.memberships.values_mut().for_each(Membership::found);
-        let others = torrent.connections_to(peer).filter(|(id, _)| *id != connection);
-        let others: Vec<_> = others
-            .map(|(id, other)| (id, matches!(other, Connection::Open { .. })))
-            .collect();
-        for (other, open) in others {
-            if ours == (me < peer) {
-                self.close(other);
-            } else if open {
-                self.close(connection);
-            }
-        }
-    }
-
-    /// The connection could not be made, or has ended.
-    pub fn handle_failed(&mut self, now: Time, connection: ConnectionId) {
-        self.wake(now);
-        if let Some(Connection::Creating { .. }) = self.forget(connection) {
-            self.pause_offers();
-        }
-    }
-
     /// The moment of [`Output::Timeout`] has come. Harmless at any other.
     pub fn handle_timeout(&mut self, now: Time) {
         self.wake(now);
@@ -451,111 +345,6 @@ impl Client {
         self.now = self.now.max(now);
         self.awake = true;
         self.changed = true;
-    }
-
-    /// Somebody offers a connection.
-    fn offered(
-        &mut self,
-        tracker: TrackerId,
-        info_hash: InfoHash,
-        peer: PeerId,
-        offer: OfferId,
-        raw: &RawValue,
-    ) {
-        let incoming = self.count(Connection::is_incoming);
-        let Some(torrent) = self
-            .torrents
-            .get_mut(&info_hash)
-            .filter(|torrent| torrent.running)
-        else {
-            return;
-        };
-        let full = incoming >= self.config.incoming_budget
-            || torrent.count(Connection::is_incoming) >= self.config.incoming_per_torrent
-            || torrent.connections.len() >= self.config.connections_per_torrent;
-        let known = peer == self.config.peer_id || torrent.connections_to(peer).next().is_some();
-        let (false, false, Some(sdp)) = (full, known, DescriptionKind::Offer.sdp(raw)) else {
-            return;
-        };
-        let id = ConnectionId(self.next_connection);
-        self.next_connection = self.next_connection.wrapping_add(1);
-        let until = self.now + DESCRIBE_TIMEOUT;
-        torrent.connections.insert(
-            id,
-            Connection::Accepting {
-                peer,
-                tracker,
-                offer,
-                until,
-            },
-        );
-        self.owners.insert(id, info_hash);
-        let sdp = sdp.into_owned();
-        self.outputs.push_back(Output::AcceptOffer {
-            connection: id,
-            info_hash,
-            peer_id: peer,
-            sdp,
-        });
-    }
-
-    /// Somebody answers an offer of ours.
-    fn answered(&mut self, info_hash: InfoHash, peer: PeerId, offer: OfferId, raw: &RawValue) {
-        let Some(torrent) = self
-            .torrents
-            .get_mut(&info_hash)
-            .filter(|torrent| torrent.running)
-        else {
-            return;
-        };
-        let Some(id) = torrent.offer_named(offer) else {
-            return;
-        };
-        let Some(sdp) = DescriptionKind::Answer
-            .sdp(raw)
-            .filter(|_| peer != self.config.peer_id)
-        else {
-            return;
-        };
-        let settled = |(_, other): (ConnectionId, &Connection)| !other.is_incoming();
-        if torrent.connections_to(peer).any(settled) {
-            self.close(id);
-            return;
-        }
-        let until = self.now + DIAL_TIMEOUT;
-        torrent.connections.insert(
-            id,
-            Connection::Dialing {
-                peer,
-                ours: true,
-                until,
-            },
-        );
-        self.outputs.push_back(Output::AcceptAnswer {
-            connection: id,
-            peer_id: peer,
-            sdp: sdp.into_owned(),
-        });
-    }
-
-    fn count(&self, which: fn(&Connection) -> bool) -> usize {
-        self.torrents.values().map(|torrent| torrent.count(which)).sum()
-    }
-
-    fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        let info_hash = self.owners.get(&id)?;
-        self.torrents.get_mut(info_hash)?.connections.get_mut(&id)
-    }
-
-    fn forget(&mut self, id: ConnectionId) -> Option<Connection> {
-        let info_hash = self.owners.remove(&id)?;
-        self.torrents.get_mut(&info_hash)?.connections.remove(&id)
-    }
-
-    fn close(&mut self, id: ConnectionId) {
-        if self.forget(id).is_some() {
-            self.outputs.push_back(Output::Close { connection: id });
-        }
     }
 
     fn random_bytes(&mut self) -> [u8; 20] {

@@ -32,20 +32,38 @@ pub(super) struct Membership {
     last: Time,
     /// How long after `last` an announce out of schedule may be sent.
     early: Duration,
-    /// Peers are wanted again: announce out of schedule.
+    /// Peers are wanted again.
     pub(super) eager: bool,
-    /// The tracker knows us in this swarm.
-    pub(super) started: bool,
-    /// The last announce has not been replied to.
-    awaiting: bool,
-    /// Offers that were sent since the last regular announce and may have found a peer.
+    /// The next announce has been brought forward.
+    hastened: bool,
+    standing: Standing,
+    /// Offers that were sent since the last announce that was due, that one included.
     sent: usize,
-    /// The offers of the last announce, in their order.
-    last_sent: Vec<ConnectionId>,
+    /// What the reply to our last announce told of the swarm.
+    swarm: Option<Swarm>,
+    /// The latest counts, for the user.
     pub(super) seeders: Option<u32>,
     pub(super) leechers: Option<u32>,
     pub(super) warning: Option<String>,
     pub(super) tracker_id: Option<Box<RawValue>>,
+}
+
+/// What the tracker knows of us in this swarm.
+#[derive(Debug)]
+enum Standing {
+    /// Nothing has been announced on this socket.
+    Absent,
+    /// The last announce, with these offers in this order, has not been replied to.
+    Asked { offers: Vec<ConnectionId> },
+    /// It has.
+    Replied,
+}
+
+/// Who else is there, as a tracker counts.
+#[derive(Clone, Copy, Debug)]
+struct Swarm {
+    others: usize,
+    leechers: usize,
 }
 
 /// What a torrent would do with offers, whatever the tracker.
@@ -70,10 +88,10 @@ impl Membership {
             last: now,
             early: EARLY,
             eager: false,
-            started: false,
-            awaiting: false,
+            hastened: false,
+            standing: Standing::Absent,
             sent: 0,
-            last_sent: Vec::new(),
+            swarm: None,
             seeders: None,
             leechers: None,
             warning: None,
@@ -96,13 +114,24 @@ impl Membership {
         }
     }
 
-    /// When the next announce is due, in schedule or out of it.
-    pub(super) fn due(&self, appetite: &Appetite) -> Time {
+    /// Whether anything was announced on this socket.
+    pub(super) const fn is_started(&self) -> bool {
+        !matches!(self.standing, Standing::Absent)
+    }
+
+    /// When the next announce is due.
+    pub(super) const fn due(&self) -> Time {
+        self.next
+    }
+
+    /// Brings the next announce forward where peers are wanted again, or where there are some that none of our
+    /// offers reached.
+    pub(super) fn hasten(&mut self, now: Time, appetite: &Appetite) {
         let lost = appetite.stranded && !appetite.complete && self.others().is_some_and(|others| others > 0);
-        if (self.eager || lost) && self.round(appetite) > 0 {
-            self.next.min(self.last + self.early)
-        } else {
-            self.next
+        let sooner = now.max(self.last + self.early);
+        if (self.eager || lost) && self.round(appetite) > 0 && sooner < self.next {
+            self.next = sooner;
+            self.hastened = true;
         }
     }
 
@@ -116,9 +145,9 @@ impl Membership {
 
     /// How many offers more could be answered before the next regular announce.
     pub(super) fn further(&self, appetite: &Appetite) -> usize {
-        if self.awaiting || !self.started {
+        let Standing::Replied = self.standing else {
             return 0;
-        }
+        };
         let others = self.others().unwrap_or(usize::MAX);
         self.useful(appetite)
             .min(appetite.most)
@@ -128,9 +157,9 @@ impl Membership {
 
     /// How many offers that no tracker has passed on are worth keeping for this one.
     pub(super) fn reserve(&self, now: Time, appetite: &Appetite) -> usize {
-        if self.awaiting {
+        if let Standing::Asked { .. } = self.standing {
             appetite.most
-        } else if self.due(appetite) <= now {
+        } else if self.next <= now {
             self.round(appetite)
         } else {
             self.further(appetite)
@@ -138,22 +167,20 @@ impl Membership {
     }
 
     /// An announce is being sent with these offers; returns what it has to tell.
-    pub(super) fn announced(&mut self, now: Time, appetite: &Appetite, offers: &[ConnectionId]) -> Event {
-        if self.due(appetite) <= now {
-            self.early = if now < self.next {
-                (self.early * 2).min(LONGEST_INTERVAL)
-            } else {
-                self.early
-            };
+    pub(super) fn announced(&mut self, now: Time, offers: &[ConnectionId]) -> Event {
+        if self.next <= now {
+            if core::mem::take(&mut self.hastened) {
+                self.early = (self.early * 2).min(LONGEST_INTERVAL);
+            }
             self.next = now + self.interval;
             self.sent = 0;
             self.eager = false;
         }
         self.last = now;
-        self.started = true;
-        self.awaiting = true;
         self.sent += offers.len();
-        self.last_sent = offers.to_vec();
+        self.standing = Standing::Asked {
+            offers: offers.to_vec(),
+        };
         self.event.take().unwrap_or_default()
     }
 
@@ -165,27 +192,30 @@ impl Membership {
         incomplete: Option<u32>,
         interval: Option<u32>,
     ) -> Vec<ConnectionId> {
-        let was_awaiting = core::mem::replace(&mut self.awaiting, false);
         (self.seeders, self.leechers) = (complete.or(self.seeders), incomplete.or(self.leechers));
         if let Some(seconds) = interval {
             let interval = Duration::from_secs(seconds.into());
             self.interval = interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
-            if self.event.is_none() {
+            if self.event.is_none() && !self.hastened {
                 self.next = self.last + self.interval;
             }
         }
-        let others = self.others().unwrap_or(usize::MAX);
-        if !was_awaiting || others >= self.last_sent.len() {
+        // Only a reply that we asked for makes us act: a tracker can't set us going over and over.
+        let Standing::Asked { offers } = &mut self.standing else {
             return Vec::new();
-        }
-        let dropped = self.last_sent.split_off(others);
-        self.sent = self.sent.saturating_sub(dropped.len());
-        dropped
+        };
+        let mut offers = core::mem::take(offers);
+        self.standing = Standing::Replied;
+        self.swarm = Swarm::counted(self.seeders, self.leechers);
+        let used = self.others().unwrap_or(usize::MAX).min(offers.len());
+        offers.split_off(used)
     }
 
     /// The tracker refused the last announce.
     pub(super) fn refused(&mut self, reason: String) {
-        self.awaiting = false;
+        if self.is_started() {
+            self.standing = Standing::Replied;
+        }
         self.warning = Some(reason);
     }
 
@@ -200,31 +230,36 @@ impl Membership {
         }
     }
 
-    /// How many others the tracker knows in the swarm. Every deployed tracker counts us, too.
     fn others(&self) -> Option<usize> {
-        let all = self.seeders?.saturating_add(self.leechers?);
-        usize::try_from(all.saturating_sub(1)).ok()
+        self.swarm.map(|swarm| swarm.others)
     }
 
     /// How many offers are of use at all.
     fn useful(&self, appetite: &Appetite) -> usize {
-        match (appetite.complete, self.others()) {
+        match (appetite.complete, self.swarm) {
             // Somebody may have come since the last reply, and an offer in hand saves a round trip then.
-            (false, Some(others)) => others.max(1),
+            (false, Some(swarm)) => swarm.others.max(1),
             (false, None) => usize::MAX,
             // Who has everything waits for others to ask, and offers itself only to those who did not find it. A
             // tracker may count as complete who has no metadata yet (the reference does for webtorrent), so
             // one offer goes out while anybody unknown is there.
-            (true, Some(others)) => {
-                let leechers = self
-                    .leechers
-                    .and_then(|leechers| usize::try_from(leechers).ok())
-                    .unwrap_or(0);
-                leechers
-                    .saturating_sub(appetite.peers)
-                    .max(usize::from(others > appetite.peers))
+            (true, Some(swarm)) => {
+                let hungry = swarm.leechers.saturating_sub(appetite.peers);
+                hungry.max(usize::from(swarm.others > appetite.peers))
             }
             (true, None) => 0,
         }
+    }
+}
+
+impl Swarm {
+    /// Every deployed tracker counts us, too.
+    fn counted(complete: Option<u32>, incomplete: Option<u32>) -> Option<Self> {
+        let (complete, leechers) = (complete?, incomplete?);
+        let others = complete.saturating_add(leechers).saturating_sub(1);
+        Some(Self {
+            others: usize::try_from(others).ok()?,
+            leechers: usize::try_from(leechers).ok()?,
+        })
     }
 }

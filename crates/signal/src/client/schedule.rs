@@ -27,6 +27,7 @@ impl Client {
     pub(super) fn step(&mut self) {
         self.tend_trackers();
         self.end_connections();
+        self.hasten_announces();
         self.close_surplus();
         self.announce_due();
         self.create_offers();
@@ -40,17 +41,13 @@ impl Client {
             .values()
             .flat_map(|torrent| torrent.connections.values());
         let connections = connections.filter_map(Connection::deadline);
-        let announces = self
-            .torrents
-            .values()
-            .filter(|torrent| torrent.running)
-            .flat_map(|torrent| {
-                let appetite = torrent.appetite(&self.config);
-                torrent.memberships.iter().filter_map(move |(id, membership)| {
-                    self.trackers.get(id).filter(|tracker| tracker.is_connected())?;
-                    let due = membership.due(&appetite);
-                    Some(if due <= self.now { due + PATIENCE } else { due })
-                })
+        let running = self.torrents.values().filter(|torrent| torrent.running);
+        let announces = running
+            .flat_map(|torrent| &torrent.memberships)
+            .filter_map(|(id, membership)| {
+                self.trackers.get(id).filter(|tracker| tracker.is_connected())?;
+                let due = membership.due();
+                Some(if due <= self.now { due + PATIENCE } else { due })
             });
         let offers =
             (self.now < self.offers_pause && self.next_lacking().is_some()).then_some(self.offers_pause);
@@ -101,6 +98,16 @@ impl Client {
         }
     }
 
+    fn hasten_announces(&mut self) {
+        for torrent in self.torrents.values_mut().filter(|torrent| torrent.running) {
+            let appetite = torrent.appetite(&self.config);
+            torrent
+                .memberships
+                .values_mut()
+                .for_each(|membership| membership.hasten(self.now, &appetite));
+        }
+    }
+
     fn close_surplus(&mut self) {
         let (now, config, trackers) = (self.now, &self.config, &self.trackers);
         let surplus: Vec<_> = self
@@ -133,7 +140,7 @@ impl Client {
         let torrent = self.torrents.get(&info_hash)?;
         let membership = torrent.memberships.get(&tracker)?;
         let appetite = torrent.appetite(&self.config);
-        let due = membership.due(&appetite);
+        let due = membership.due();
         let again = due <= self.now;
         let wanted = if again {
             membership.round(&appetite)
@@ -152,7 +159,7 @@ impl Client {
         }
         let enough = if !again {
             !offers.is_empty()
-        } else if membership.started {
+        } else if membership.is_started() {
             offers.len() >= wanted || room < ANNOUNCE_BYTES / 8
         } else {
             // Somebody waits for the first piece: the other offers follow.
@@ -166,11 +173,10 @@ impl Client {
         let Some(torrent) = self.torrents.get_mut(&info_hash) else {
             return;
         };
-        let appetite = torrent.appetite(&self.config);
         let Some(membership) = torrent.memberships.get_mut(&tracker) else {
             return;
         };
-        let event = membership.announced(self.now, &appetite, offers);
+        let event = membership.announced(self.now, offers);
         for id in offers {
             if let Some(Connection::Offered(offer)) = torrent.connections.get_mut(id) {
                 offer.relayed_by.insert(tracker);
@@ -275,7 +281,7 @@ impl Client {
         let joined = torrent
             .memberships
             .iter()
-            .filter(|(_, membership)| membership.started);
+            .filter(|(_, membership)| membership.is_started());
         let joined: Vec<_> = joined.map(|(id, _)| *id).collect();
         for id in joined {
             self.send_announce(info_hash, id, Event::Stopped, &[]);

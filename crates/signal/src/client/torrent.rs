@@ -65,7 +65,7 @@ impl Torrent {
         let creating = self.count(|connection| matches!(connection, Connection::Creating { .. }));
         let lacking = |(id, membership): (&TrackerId, &Membership)| {
             let tracker = trackers.get(id)?;
-            let again = membership.due(&appetite) <= now;
+            let again = membership.due() <= now;
             let wanted = if !tracker.is_connected() {
                 // The offer and the socket take about as long: begin with both at once.
                 if tracker.is_promising() {
