@@ -1,12 +1,13 @@
 //! Where the values of a bencoded text lie (BEP 3).
 //!
-//! `serde_bencode` turns values into types, but an info-hash is taken over the bytes of `info` as they came, and
-//! a stranger's bytes may nest a million lists. So every text passes the scanner of this module first: it checks
-//! the whole structure with a bounded depth, allocates nothing, and says which bytes belong to which key.
+//! An info-hash is taken over the bytes of `info` as they came, and a stranger's bytes may nest a million lists or
+//! hold a million empty strings. So this module walks a text where it lies: it checks the whole structure with a
+//! bounded depth, copies nothing, and says which bytes belong to which key. `serde_bencode` turns single values
+//! into types, and writes.
 //!
-//! What it tolerates, since torrents in the wild have it and nobody reads them differently for it: keys that are
-//! not sorted, keys that are not UTF-8, leading zeros. What it refuses: a key of a [`Dictionary`] that stands twice
-//! (readers disagree about which one counts), an integer beyond 64 bits, nesting deeper than [`MAX_DEPTH`].
+//! What is tolerated, since torrents in the wild have it and all read them alike: keys that are not sorted, keys that
+//! are not UTF-8, leading zeros. What is refused: a key of a [`Dictionary`] that stands twice (readers disagree
+//! about which one counts), an integer beyond 64 bits, nesting deeper than [`MAX_DEPTH`].
 
 #![warn(clippy::indexing_slicing)]
 
@@ -101,7 +102,7 @@ impl<'a> Dictionary<'a> {
     /// The bytes of this key's value, where it is a string.
     #[must_use]
     pub fn string(&self, key: &str) -> Option<&'a [u8]> {
-        Scanner::new(self.get(key)?).string().ok()
+        self.get(key).and_then(string)
     }
 
     /// The value of this key as a `T`; `None` where there is no such key.
@@ -128,15 +129,22 @@ pub fn value_length(bytes: &[u8]) -> Result<usize, BencodeError> {
     Ok(scanner.at)
 }
 
-/// The items of the list at the start of `bytes`, still bencoded; none where there is no list. It ends where an item is
-/// not well-formed.
-pub fn items(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = bytes.strip_prefix(b"l").unwrap_or_default();
-    core::iter::from_fn(move || {
+/// The items of the list at the start of `bytes`, still bencoded; `None` where there is no list. The items end early
+/// where one is not well-formed, which can't be in a value of a [`Dictionary`].
+#[must_use]
+pub fn items(bytes: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+    let mut rest = bytes.strip_prefix(b"l")?;
+    Some(core::iter::from_fn(move || {
         let (item, after) = rest.split_at_checked(value_length(rest).ok()?)?;
         rest = after;
         Some(item)
-    })
+    }))
+}
+
+/// The bytes of the string at the start of `bytes`, if there is one.
+#[must_use]
+pub fn string(bytes: &[u8]) -> Option<&[u8]> {
+    Scanner::new(bytes).string().ok()
 }
 
 /// Appends a string (a key, or a value) to a bencoded text.
@@ -158,10 +166,10 @@ impl<'a> Scanner<'a> {
     }
 
     fn peek(&self) -> Result<u8, BencodeError> {
-        self.bytes
-            .get(self.at)
-            .copied()
-            .ok_or(BencodeError::Truncated(self.at))
+        match self.bytes.get(self.at) {
+            Some(byte) => Ok(*byte),
+            None => Err(BencodeError::Truncated(self.at)),
+        }
     }
 
     /// The bytes that `scan` passes over.
@@ -250,12 +258,15 @@ impl<'a> Scanner<'a> {
                 self.at += 1;
                 return Ok(number);
             }
-            let digit = char::from(byte).to_digit(10).ok_or(BencodeError::Number(start))?;
-            number = number
-                .checked_mul(10)
-                .and_then(|number| number.checked_add(digit.into()))
-                .ok_or(BencodeError::Number(start))?;
+            let digit = char::from(byte).to_digit(10);
+            let Some(next) = digit.and_then(|digit| number.checked_mul(10)?.checked_add(digit.into())) else {
+                return Err(BencodeError::Number(start));
+            };
+            number = next;
             self.at += 1;
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

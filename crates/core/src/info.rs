@@ -3,11 +3,8 @@
 #![warn(clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_bytes::ByteBuf;
 
-use crate::bencode::{BencodeError, Dictionary};
-use crate::bounded::AtMost;
+use crate::bencode::{self, BencodeError, Dictionary};
 use crate::files::{self, Attributes};
 use crate::names::{Names, safe_component};
 use crate::{
@@ -57,6 +54,12 @@ pub enum MetainfoError {
     /// A torrent of version 2 alone (BEP 52).
     #[error("this torrent is for BitTorrent v2 only; ask for a v1 or a hybrid torrent")]
     OnlyVersion2,
+    /// More files than [`Info::MAX_FILES`].
+    #[error("this torrent has more than the {max} files that are supported", max = Info::MAX_FILES)]
+    TooManyFiles,
+    /// More components in a path than [`Info::MAX_PATH_DEPTH`].
+    #[error("this torrent's folders nest deeper than the {max} levels that are supported", max = Info::MAX_PATH_DEPTH)]
+    PathTooDeep,
     /// The lengths of the files add up to more than 64 bits.
     #[error("the torrent file is damaged: its files add up to an impossible length")]
     Length,
@@ -98,7 +101,7 @@ impl Info {
         let hashes = info.string("pieces").ok_or_else(|| missing_pieces(&info))?;
         let piece_hashes = raw.slice_ref(hashes);
         let name = name_of(&info).unwrap_or_else(|| hash.to_string());
-        let files = info.get("files").map(|_| files_of(&info)).transpose()?;
+        let files = info.get("files").map(files_of).transpose()?;
         let is_multi_file = files.is_some();
         let files = files.map_or_else(|| single_file(&info, &name), Ok)?;
         let total_length = files.last().map_or(0, |last| last.offset() + last.length());
@@ -186,47 +189,51 @@ impl Info {
     }
 }
 
-/// An entry of `files`. Keys that are not UTF-8 make it unreadable.
-#[derive(Deserialize)]
-struct RawFile {
-    length: Option<u64>,
-    path: Option<RawPath>,
-    #[serde(rename = "path.utf-8")]
-    path_utf8: Option<RawPath>,
-    attr: Option<ByteBuf>,
-}
-
-type RawPath = AtMost<ByteBuf, { Info::MAX_PATH_DEPTH }>;
-
-fn files_of(info: &Dictionary) -> Result<Vec<FileEntry>, MetainfoError> {
-    let raw: AtMost<RawFile, { Info::MAX_FILES }> = require(info, "files")?;
+fn files_of(list: &[u8]) -> Result<Vec<FileEntry>, MetainfoError> {
+    let list = bencode::items(list).ok_or_else(|| invalid("files", &"it is not a list"))?;
     let mut names = Names::default();
+    let mut files = Vec::new();
     let mut offset = 0u64;
-    let place = |file: RawFile| {
-        let path = file
-            .path_utf8
-            .or(file.path)
-            .ok_or(MetainfoError::Missing("path"))?
-            .0;
-        let path = path.iter().map(|component| component.as_slice());
-        let letters = file.attr.unwrap_or_default();
-        let attributes = Attributes::from_letters(&letters);
-        let length = match file.length {
-            Some(length) => length,
-            None if letters.contains(&b'l') => 0,
-            None => return Err(MetainfoError::Missing("length")),
+    for file in list {
+        if files.len() == Info::MAX_FILES {
+            return Err(MetainfoError::TooManyFiles);
+        }
+        let (file, _) = Dictionary::from_prefix(file).map_err(|error| invalid("files", &error))?;
+        let letters = file.string("attr").unwrap_or_default();
+        let attributes = Attributes::from_letters(letters);
+        // Some makers of torrents write a symbolic link without its length of zero.
+        let length = if letters.contains(&b'l') {
+            0
+        } else {
+            require(&file, "length")?
         };
+        let path = path_of(&file)?;
+        let path = path.iter().copied();
         // Padding is never written, and all of it may have one path.
         let path = if attributes.is_padding() {
             path.map(safe_component).collect()
         } else {
             names.place(path)
         };
-        let entry = FileEntry::new(path, offset, length, attributes);
+        files.push(FileEntry::new(path, offset, length, attributes));
         offset = offset.checked_add(length).ok_or(MetainfoError::Length)?;
-        Ok(entry)
-    };
-    raw.0.into_iter().map(place).collect()
+    }
+    Ok(files)
+}
+
+fn path_of<'a>(file: &Dictionary<'a>) -> Result<Vec<&'a [u8]>, MetainfoError> {
+    let path = file
+        .get("path.utf-8")
+        .or_else(|| file.get("path"))
+        .ok_or(MetainfoError::Missing("path"))?;
+    let path = bencode::items(path)
+        .and_then(|path| path.take(Info::MAX_PATH_DEPTH + 1).map(bencode::string).collect());
+    let path: Vec<_> = path.ok_or_else(|| invalid("path", &"it is not a list of strings"))?;
+    if path.len() > Info::MAX_PATH_DEPTH {
+        Err(MetainfoError::PathTooDeep)
+    } else {
+        Ok(path)
+    }
 }
 
 fn single_file(info: &Dictionary, name: &str) -> Result<Vec<FileEntry>, MetainfoError> {
@@ -251,9 +258,13 @@ fn require<T: serde::de::DeserializeOwned>(info: &Dictionary, key: &'static str)
     match info.read(key) {
         Ok(Some(value)) => Ok(value),
         Ok(None) => Err(MetainfoError::Missing(key)),
-        Err(error) => Err(MetainfoError::Invalid {
-            key,
-            reason: error.to_string(),
-        }),
+        Err(error) => Err(invalid(key, &error)),
+    }
+}
+
+fn invalid(key: &'static str, reason: &dyn ToString) -> MetainfoError {
+    MetainfoError::Invalid {
+        key,
+        reason: reason.to_string(),
     }
 }

@@ -8,7 +8,6 @@
 
 pub mod bencode;
 mod bitfield;
-mod bounded;
 mod create;
 mod files;
 mod geometry;

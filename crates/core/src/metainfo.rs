@@ -9,8 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_bytes::ByteBuf;
 
-use crate::bencode::{self, Dictionary, push_string};
-use crate::bounded::Texts;
+use crate::bencode::{self, Dictionary};
 use crate::{Info, Magnet, MetainfoError};
 
 /// A whole torrent file: the `info` dictionary and what stands around it.
@@ -69,16 +68,14 @@ impl Metainfo {
 
     fn new(info: Arc<Info>, others: BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
         let value = |key: &str| others.get(key.as_bytes()).map(Vec::as_slice);
-        let texts = |value| {
-            serde_bencode::from_bytes::<Texts<{ Self::MAX_URLS }>>(value)
-                .unwrap_or_default()
-                .0
-        };
         let mut room = Self::MAX_URLS;
         let mut trackers = Vec::new();
-        for tier in value("announce-list").into_iter().flat_map(bencode::items) {
-            let mut tier = texts(tier);
-            tier.truncate(room);
+        for tier in value("announce-list")
+            .and_then(bencode::items)
+            .into_iter()
+            .flatten()
+        {
+            let tier: Vec<_> = texts(tier).take(room).collect();
             room -= tier.len();
             if !tier.is_empty() {
                 trackers.push(tier);
@@ -86,9 +83,17 @@ impl Metainfo {
         }
         // BEP 12: where there is a list, `announce` is for readers that don't know lists.
         if trackers.is_empty() {
-            trackers.extend(value("announce").map(texts).filter(|tier| !tier.is_empty()));
+            trackers.extend(
+                value("announce")
+                    .and_then(|announce| texts(announce).next())
+                    .map(|url| vec![url]),
+            );
         }
-        let web_seeds = value("url-list").map(texts).unwrap_or_default();
+        let web_seeds = value("url-list")
+            .into_iter()
+            .flat_map(texts)
+            .take(Self::MAX_URLS)
+            .collect();
         Self {
             info,
             others,
@@ -108,7 +113,7 @@ impl Metainfo {
             .collect();
         entries.insert(b"info", self.info.raw());
         for (key, value) in entries {
-            push_string(&mut out, key);
+            bencode::push_string(&mut out, key);
             out.extend_from_slice(value);
         }
         out.push(b'e');
@@ -179,6 +184,19 @@ impl Metainfo {
         let text: ByteBuf = serde_bencode::from_bytes(self.others.get(key.as_bytes())?).ok()?;
         Some(String::from_utf8_lossy(&text).into_owned())
     }
+}
+
+/// The texts of a value that real clients write as a string or as a list of strings. What is neither, empty or not
+/// UTF-8 is passed over.
+fn texts(value: &[u8]) -> impl Iterator<Item = String> {
+    let list = bencode::items(value).into_iter().flatten();
+    let strings = bencode::string(value)
+        .into_iter()
+        .chain(list.filter_map(bencode::string));
+    let texts = strings
+        .filter_map(|bytes| str::from_utf8(bytes).ok())
+        .map(str::trim);
+    texts.filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 fn insert(others: &mut BTreeMap<Vec<u8>, Vec<u8>>, key: &str, value: impl Serialize) {

@@ -14,13 +14,11 @@
 #![warn(clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Makes one component of a path safe, whatever it was.
 pub(crate) fn safe_component(raw: &[u8]) -> String {
-    let mut name: String = String::from_utf8_lossy(raw)
-        .chars()
-        .map(|c| if is_unsafe(c) { '_' } else { c })
-        .collect();
+    let mut name = String::from_utf8_lossy(raw).replace(is_unsafe, "_");
     if name.len() > LONGEST {
         name = shorten(&name, SHORTENED);
     }
@@ -74,15 +72,12 @@ impl Names {
 impl Folder {
     /// The folder of this name in here, or of the name that it then gets.
     fn enter(&mut self, name: &mut String) -> &mut Self {
-        let taken = self.taken.get(&fold(name));
-        if taken.is_some_and(|taken| taken.folder.is_none()) {
+        let mut key = fold(name);
+        if self.taken.get(&key).is_some_and(|taken| taken.folder.is_none()) {
             *name = self.folder_beside_file(name);
+            key = fold(name);
         }
-        self.taken
-            .entry(fold(name))
-            .or_default()
-            .folder
-            .get_or_insert_default()
+        self.taken.entry(key).or_default().folder.get_or_insert_default()
     }
 
     /// What a folder is called that has a file's name.
@@ -99,10 +94,12 @@ impl Folder {
     }
 
     fn add_file(&mut self, name: &mut String) {
-        if self.taken.contains_key(&fold(name)) {
+        if let Entry::Vacant(entry) = self.taken.entry(fold(name)) {
+            entry.insert(Taken::default());
+        } else {
             *name = self.unused(name);
+            self.taken.insert(fold(name), Taken::default());
         }
-        self.taken.insert(fold(name), Taken::default());
     }
 
     /// The first numbered form of a taken name that is not taken.
@@ -137,23 +134,16 @@ fn is_unsafe(c: char) -> bool {
 
 /// Whether Windows takes this for a device: the part before the first dot counts, spaces at its end do not.
 fn is_device(name: &str) -> bool {
-    let stem = name
-        .split('.')
-        .next()
-        .unwrap_or_default()
-        .trim_end()
-        .to_uppercase();
-    let numbered = |prefix| {
-        let digit = stem
-            .strip_prefix(prefix)
-            .map(|rest: &str| rest.chars().collect::<Vec<_>>());
-        matches!(digit.as_deref(), Some(['0'..='9' | '¹' | '²' | '³']))
+    let stem = name.split('.').next().unwrap_or_default().trim_end_matches(' ');
+    let is = |device: &str| stem.eq_ignore_ascii_case(device);
+    let is_numbered = |(device, number): (&str, &str)| {
+        let known = device.eq_ignore_ascii_case("COM") || device.eq_ignore_ascii_case("LPT");
+        known && (matches!(number.as_bytes(), [b'0'..=b'9']) || matches!(number, "¹" | "²" | "³"))
     };
-    matches!(
-        stem.as_str(),
-        "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$"
-    ) || numbered("COM")
-        || numbered("LPT")
+    ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"]
+        .into_iter()
+        .any(is)
+        || stem.split_at_checked(3).is_some_and(is_numbered)
 }
 
 /// The name before its extension, and the extension with its dot, where it is short enough for one.
