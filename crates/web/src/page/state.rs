@@ -1,0 +1,243 @@
+//! What the page shows, and how every notice of the worker and every act of the user changes it.
+//!
+//! Nothing here knows a browser. What an act asks of the worker is returned as the [`Request`] to send.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::protocol::{FileView, Notice, Request, TorrentId, TorrentView, ViewState};
+
+/// Everything that the page shows.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// How far this tab is.
+    pub(super) phase: Phase,
+    /// In the order the user added them.
+    torrents: Vec<TorrentView>,
+    /// Of torrents whose files are known. Never one of a torrent that isn't in `torrents`.
+    files: BTreeMap<TorrentId, Vec<FileView>>,
+    troubles: VecDeque<Trouble>,
+    next_trouble: u32,
+    /// The torrent whose removal waits for the user's word.
+    leaving: Option<TorrentId>,
+    /// What a screen reader says next.
+    announcement: String,
+}
+
+/// How far this tab is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The worker has not spoken yet.
+    #[default]
+    Starting,
+    /// The worker runs the torrents.
+    Running,
+    /// Another tab does.
+    OtherTab,
+}
+
+/// Something that did not work, until the user dismisses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// Its name while it is shown.
+    pub(super) id: u32,
+    /// What happened and what to do.
+    pub(super) text: String,
+}
+
+/// More would bury the page; the oldest goes.
+const MAX_TROUBLES: usize = 4;
+
+/// Browsers ask about, or refuse, more downloads at once than that.
+const MAX_SAVED_AT_ONCE: usize = 100;
+
+impl State {
+    /// Takes in what the worker said. Notices that go with a browser object, or that are about connections, change
+    /// nothing here.
+    pub(super) fn handle_notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Ready { storage } => {
+                self.phase = Phase::Running;
+                if let Err(trouble) = storage {
+                    self.complain(trouble);
+                }
+            }
+            Notice::OtherTab => self.phase = Phase::OtherTab,
+            Notice::TakenOver => self.phase = Phase::Running,
+            Notice::Torrents(torrents) => self.handle_torrents(torrents),
+            Notice::Files(torrent, files) => {
+                if self.torrent(torrent).is_some() {
+                    self.files.insert(torrent, files);
+                }
+            }
+            Notice::FileProgress(torrent, changes) => {
+                let Some(files) = self.files.get_mut(&torrent) else {
+                    return;
+                };
+                for (index, done, selected) in changes {
+                    if let Some(file) = files.get_mut(index as usize) {
+                        file.done = done;
+                        file.selected = selected;
+                    }
+                }
+            }
+            Notice::Error(trouble) => self.complain(trouble),
+            Notice::File { .. }
+            | Notice::CreateOffer(..)
+            | Notice::AcceptOffer(..)
+            | Notice::AcceptAnswer(..)
+            | Notice::CloseConnection(_) => {}
+        }
+    }
+
+    fn handle_torrents(&mut self, torrents: Vec<TorrentView>) {
+        for torrent in &torrents {
+            if let Some(news) = news(self.torrent(torrent.id), torrent) {
+                self.announcement = news;
+            }
+        }
+        self.torrents = torrents;
+        let torrents = &self.torrents;
+        let is_there = |id: &TorrentId| torrents.iter().any(|torrent| torrent.id == *id);
+        self.files.retain(|id, _| is_there(id));
+        self.leaving = self.leaving.filter(is_there);
+    }
+
+    /// The torrents' names, newest first.
+    pub(super) fn newest_first(&self) -> Vec<TorrentId> {
+        self.torrents.iter().rev().map(|torrent| torrent.id).collect()
+    }
+
+    /// A torrent, while it is there.
+    pub(super) fn torrent(&self, id: TorrentId) -> Option<&TorrentView> {
+        self.torrents.iter().find(|torrent| torrent.id == id)
+    }
+
+    /// The files of a torrent, where they are known.
+    pub(super) fn files(&self, id: TorrentId) -> &[FileView] {
+        self.files.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// What did not work, oldest first.
+    pub(super) fn troubles(&self) -> Vec<Trouble> {
+        self.troubles.iter().cloned().collect()
+    }
+
+    /// The last thing worth interrupting nobody for, but worth saying.
+    pub(super) fn announcement(&self) -> &str {
+        &self.announcement
+    }
+
+    /// Says it once nothing else is being said.
+    pub(super) fn announce(&mut self, text: &str) {
+        text.clone_into(&mut self.announcement);
+    }
+
+    /// Shows what did not work. Said again, it moves to the end instead of standing there twice.
+    pub(super) fn complain(&mut self, text: String) {
+        self.troubles.retain(|trouble| trouble.text != text);
+        if self.troubles.len() == MAX_TROUBLES {
+            self.troubles.pop_front();
+        }
+        self.troubles.push_back(Trouble {
+            id: self.next_trouble,
+            text,
+        });
+        self.next_trouble = self.next_trouble.wrapping_add(1);
+    }
+
+    /// The user has read it.
+    pub(super) fn dismiss(&mut self, id: u32) {
+        self.troubles.retain(|trouble| trouble.id != id);
+    }
+
+    /// The user wants to be rid of a torrent. Where that would delete something that was downloaded, it waits for
+    /// [`State::confirm_removal`].
+    pub(super) fn ask_removal(&mut self, id: TorrentId) -> Option<Request> {
+        let torrent = self.torrent(id)?;
+        if downloaded(torrent) > 0.0 {
+            self.leaving = Some(id);
+            None
+        } else {
+            Some(Request::Remove(id))
+        }
+    }
+
+    /// The torrent whose removal waits for the user's word.
+    pub(super) fn leaving(&self) -> Option<&TorrentView> {
+        self.leaving.and_then(|id| self.torrent(id))
+    }
+
+    /// The user means it.
+    pub(super) fn confirm_removal(&mut self) -> Option<Request> {
+        self.leaving.take().map(Request::Remove)
+    }
+
+    /// The user does not.
+    pub(super) fn cancel_removal(&mut self) {
+        self.leaving = None;
+    }
+
+    /// The user wants this file, or no longer does.
+    pub(super) fn select(&mut self, id: TorrentId, file: usize, selected: bool) -> Option<Request> {
+        self.files.get_mut(&id)?.get_mut(file)?.selected = selected;
+        Some(self.selection(id))
+    }
+
+    /// The user wants all files, or none.
+    pub(super) fn select_all(&mut self, id: TorrentId, selected: bool) -> Option<Request> {
+        for file in self.files.get_mut(&id)? {
+            file.selected = selected;
+        }
+        Some(self.selection(id))
+    }
+
+    fn selection(&self, id: TorrentId) -> Request {
+        Request::SelectFiles(id, self.files(id).iter().map(|file| file.selected).collect())
+    }
+
+    /// What to ask for in order to save everything that is complete; empty where that would be a single file or
+    /// more than a browser hands out at once.
+    pub(super) fn save_all(&self, id: TorrentId) -> Vec<Request> {
+        let complete = (0..)
+            .zip(self.files(id))
+            .filter(|(_, file)| is_complete(file.done, file.length));
+        let requests: Vec<Request> = complete
+            .take(MAX_SAVED_AT_ONCE + 1)
+            .map(|(index, _)| Request::Save(id, index))
+            .collect();
+        if (2..=MAX_SAVED_AT_ONCE).contains(&requests.len()) {
+            requests
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+/// Whether the whole file is there.
+pub(super) fn is_complete(done: f64, length: f64) -> bool {
+    done >= length
+}
+
+/// Bytes that removing the torrent would delete.
+pub(super) fn downloaded(torrent: &TorrentView) -> f64 {
+    if torrent.own_files {
+        0.0
+    } else {
+        torrent.size * torrent.progress
+    }
+}
+
+/// What is worth telling somebody who doesn't see the page: beginnings and ends, never progress.
+fn news(before: Option<&TorrentView>, now: &TorrentView) -> Option<String> {
+    let what = match (before.map(|torrent| torrent.state), now.state) {
+        (None, ViewState::Connecting | ViewState::Downloading | ViewState::Hashing) => " was added.",
+        (Some(ViewState::Seeding), ViewState::Seeding) => return None,
+        (_, ViewState::Seeding) if now.own_files => " can be shared now.",
+        (Some(ViewState::Connecting | ViewState::Downloading), ViewState::Seeding) => " is complete.",
+        _ => return None,
+    };
+    Some(now.name.clone() + what)
+}
+
+#[cfg(test)]
+mod tests;

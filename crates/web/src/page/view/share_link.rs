@@ -1,0 +1,68 @@
+//! The link that opens a torrent on this page, and ways to pass it on.
+
+use std::time::Duration;
+
+use leptos::html;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{HtmlDocument, HtmlElement};
+
+use crate::page::acts::Acts;
+use crate::page::address;
+use crate::protocol::TorrentView;
+
+/// The link with a button that copies it, and the magnet link for other programs.
+#[component]
+pub(in crate::page) fn ShareLink(torrent: Memo<TorrentView>) -> impl IntoView {
+    let state = Acts::here().state;
+    let anchor = NodeRef::<html::A>::new();
+    let label = RwSignal::new("Copy link");
+    let magnet = Memo::new(move |_| torrent.with(|torrent| torrent.magnet.clone().unwrap_or_default()));
+    let link =
+        Memo::new(move |_| magnet.with(|magnet| format!("{}#{magnet}", address::base(&address::current()))));
+
+    let copy_link = move |_| {
+        let Some(anchor) = anchor.get_untracked() else {
+            return;
+        };
+        spawn_local(async move {
+            let was_copied = copy(&link.get_untracked(), &anchor).await;
+            label.set(if was_copied { "Copied" } else { "Press Ctrl+C" });
+            if was_copied {
+                state.update(|state| state.announce("The link was copied."));
+            }
+            set_timeout(
+                move || {
+                    label.try_set("Copy link");
+                },
+                Duration::from_secs(2),
+            );
+        });
+    };
+
+    view! {
+        <div class="link">
+            <a node_ref=anchor class="address" data-testid="share-link" href=move || link.get()>{move || link.get()}</a>
+            <button type="button" class="main" data-testid="copy-link" on:click=copy_link>{move || label.get()}</button>
+            <a class="magnet" data-testid="magnet-link" href=move || magnet.get()>"Magnet link"</a>
+        </div>
+    }
+}
+
+/// Copies the text. Where the browser offers no clipboard (an address without https), what is copied is the
+/// selected element, which stays selected where even that fails.
+async fn copy(text: &str, element: &HtmlElement) -> bool {
+    let clipboard = window().navigator().clipboard();
+    if !JsValue::from(&clipboard).is_undefined() && JsFuture::from(clipboard.write_text(text)).await.is_ok() {
+        return true;
+    }
+    if let Ok(Some(selection)) = window().get_selection() {
+        selection.select_all_children(element).unwrap_or_default();
+    }
+    document()
+        .unchecked_into::<HtmlDocument>()
+        .exec_command("copy")
+        .unwrap_or(false)
+}
