@@ -108,7 +108,7 @@ impl Client {
     }
 
     /// Announce a torrent from now on. Addresses that are not `ws://` or `wss://`, and those beyond the
-    /// configured number, are not used. For a torrent that is there already the trackers are added.
+    /// configured numbers, are not used. For a torrent that is there already the trackers are added.
     ///
     /// Say with [`update`](Self::update) how the torrent stands before the next
     /// [`poll_output`](Self::poll_output): what is done first depends on it.
@@ -124,6 +124,9 @@ impl Client {
                 .iter()
                 .find(|(_, tracker)| tracker.url == url)
                 .map(|(id, _)| *id);
+            if known.is_none() && self.trackers.len() >= self.config.trackers {
+                continue;
+            }
             let id = known.unwrap_or_else(|| {
                 let id = TrackerId(self.next_tracker);
                 self.next_tracker = self.next_tracker.wrapping_add(1);
@@ -143,16 +146,17 @@ impl Client {
         let Some(torrent) = self.torrents.get_mut(&info_hash) else {
             return;
         };
-        if torrent.progress == progress {
-            return;
-        }
-        self.changed = true;
-        if torrent.progress.wanted_peers == 0 && progress.wanted_peers > 0 {
+        let before = core::mem::replace(&mut torrent.progress, progress);
+        if before.wanted_peers == 0 && progress.wanted_peers > 0 {
             for membership in torrent.memberships.values_mut() {
                 membership.eager = membership.is_started();
             }
         }
-        torrent.progress = progress;
+        // Of the rest, only the next announce speaks.
+        let complete = |progress: &Progress| progress.left == Some(0);
+        if before.wanted_peers != progress.wanted_peers || complete(&before) != complete(&progress) {
+            self.changed = true;
+        }
     }
 
     /// Tell the trackers of this now. [`Event::Stopped`] pauses the torrent: what is not open yet is closed, and
@@ -257,6 +261,7 @@ impl Client {
                 let Some(membership) = torrent.memberships.get_mut(&tracker) else {
                     return;
                 };
+                sender.warning = None;
                 membership.warning = warning.as_deref().map(excerpt);
                 if let Some(id) = tracker_id {
                     membership.keep_tracker_id(id);

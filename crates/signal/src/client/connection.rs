@@ -45,6 +45,10 @@ pub(super) struct Offer {
 }
 
 impl Connection {
+    pub(super) const fn is_creating(&self) -> bool {
+        matches!(self, Self::Creating { .. })
+    }
+
     /// Whether it counts against the budget of offers.
     pub(super) const fn is_offer(&self) -> bool {
         match self {

@@ -31,6 +31,8 @@ pub struct Config {
     pub connections_per_torrent: usize,
     /// The most trackers of one torrent; further ones are not used. Links and torrent files may name any number.
     pub trackers_per_torrent: usize,
+    /// The most trackers in all. Each of them has a socket.
+    pub trackers: usize,
 }
 
 impl Config {
@@ -46,6 +48,7 @@ impl Config {
             incoming_per_torrent: 10,
             connections_per_torrent: 60,
             trackers_per_torrent: 10,
+            trackers: 50,
         }
     }
 }
@@ -59,8 +62,8 @@ pub struct Progress {
     pub downloaded: u64,
     /// Bytes that are missing; `None` where that is not known because the metadata is missing.
     pub left: Option<u64>,
-    /// How many more peers the torrent would like. At 0 no offers are made; the offers of others are answered
-    /// all the same.
+    /// How many more peers the torrent takes, a complete one included. At 0 no offers are made and none are
+    /// answered.
     pub wanted_peers: usize,
 }
 

@@ -124,6 +124,10 @@ impl Membership {
         self.next
     }
 
+    pub(super) fn is_due(&self, now: Time) -> bool {
+        self.next <= now
+    }
+
     /// Brings the next announce forward where peers are wanted again, or where there are some that none of our
     /// offers reached.
     pub(super) fn hasten(&mut self, now: Time, appetite: &Appetite) {
@@ -135,8 +139,26 @@ impl Membership {
         }
     }
 
+    /// How many offers can be sent at this moment.
+    pub(super) fn wanted(&self, now: Time, appetite: &Appetite) -> usize {
+        if self.is_due(now) {
+            self.round(appetite)
+        } else {
+            self.further(appetite)
+        }
+    }
+
+    /// How many offers that no tracker has passed on are worth keeping for this one.
+    pub(super) fn reserve(&self, now: Time, appetite: &Appetite) -> usize {
+        if let Standing::Asked { .. } = self.standing {
+            appetite.most
+        } else {
+            self.wanted(now, appetite)
+        }
+    }
+
     /// How many offers the announce that is due should carry.
-    pub(super) fn round(&self, appetite: &Appetite) -> usize {
+    fn round(&self, appetite: &Appetite) -> usize {
         match self.event {
             Some(Event::Completed | Event::Stopped | Event::Paused) => 0,
             Some(Event::Started | Event::Update) | None => self.useful(appetite).min(appetite.most),
@@ -144,7 +166,7 @@ impl Membership {
     }
 
     /// How many offers more could be answered before the next regular announce.
-    pub(super) fn further(&self, appetite: &Appetite) -> usize {
+    fn further(&self, appetite: &Appetite) -> usize {
         let Standing::Replied = self.standing else {
             return 0;
         };
@@ -155,20 +177,9 @@ impl Membership {
             .saturating_sub(self.sent)
     }
 
-    /// How many offers that no tracker has passed on are worth keeping for this one.
-    pub(super) fn reserve(&self, now: Time, appetite: &Appetite) -> usize {
-        if let Standing::Asked { .. } = self.standing {
-            appetite.most
-        } else if self.next <= now {
-            self.round(appetite)
-        } else {
-            self.further(appetite)
-        }
-    }
-
     /// An announce is being sent with these offers; returns what it has to tell.
     pub(super) fn announced(&mut self, now: Time, offers: &[ConnectionId]) -> Event {
-        if self.next <= now {
+        if self.is_due(now) {
             if core::mem::take(&mut self.hastened) {
                 self.early = (self.early * 2).min(LONGEST_INTERVAL);
             }
@@ -211,10 +222,14 @@ impl Membership {
         offers.split_off(used)
     }
 
-    /// The tracker refused the last announce.
+    /// The tracker refused something, perhaps the last announce: no more offers before the next one.
     pub(super) fn refused(&mut self, reason: String) {
-        if self.is_started() {
+        if let Standing::Asked { .. } = self.standing {
             self.standing = Standing::Replied;
+            self.swarm = Some(Swarm {
+                others: 0,
+                leechers: 0,
+            });
         }
         self.warning = Some(reason);
     }

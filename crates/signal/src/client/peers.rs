@@ -17,22 +17,23 @@ impl Client {
     /// The offer that [`Output::CreateOffer`] asked for, with all its candidates.
     pub fn handle_offer(&mut self, now: Time, connection: ConnectionId, sdp: impl AsRef<str>) {
         self.wake(now);
-        let sdp = sdp.as_ref();
-        let (timeout, now) = (self.config.offer_timeout, self.now);
-        let name = OfferId(self.random_bytes());
+        let (sdp, timeout, now) = (sdp.as_ref(), self.config.offer_timeout, self.now);
+        let id = OfferId(self.random_bytes());
         let Some(state @ Connection::Creating { .. }) = self.connection(connection) else {
             return;
         };
+        if sdp.len() > MAX_SDP_BYTES {
+            self.close(connection);
+            self.pause_offers();
+            return;
+        }
         *state = Connection::Offered(Offer {
-            id: name,
+            id,
             description: DescriptionKind::Offer.describe(sdp),
             until: now + timeout,
             fresh_until: now + timeout * 3 / 4,
             relayed_by: BTreeSet::new(),
         });
-        if sdp.len() > MAX_SDP_BYTES {
-            self.close(connection);
-        }
     }
 
     /// The answer that [`Output::AcceptOffer`] asked for, with all its candidates.
@@ -95,16 +96,14 @@ impl Client {
         };
         *state = Connection::Open { peer };
         torrent.memberships.values_mut().for_each(Membership::found);
-        let others = torrent.connections_to(peer).filter(|(id, _)| *id != connection);
-        let others: Vec<_> = others
-            .map(|(id, other)| (id, matches!(other, Connection::Open { .. })))
-            .collect();
-        for (other, open) in others {
-            if ours == (me < peer) {
-                self.close(other);
-            } else if open {
-                self.close(connection);
-            }
+        // There are two at most: one that we offered, one that the peer did.
+        let other = torrent.connections_to(peer).find(|(id, _)| *id != connection);
+        let other = other.map(|(id, other)| (id, matches!(other, Connection::Open { .. })));
+        let stays = ours == (me < peer);
+        match other {
+            Some((other, _)) if stays => self.close(other),
+            Some((_, true)) => self.close(connection),
+            Some((_, false)) | None => {}
         }
     }
 
@@ -126,25 +125,20 @@ impl Client {
         raw: &RawValue,
     ) {
         let incoming = self.count(Connection::is_incoming);
-        let Some(torrent) = self
-            .torrents
-            .get_mut(&info_hash)
-            .filter(|torrent| torrent.running)
-        else {
+        let Some(torrent) = self.torrents.get(&info_hash).filter(|torrent| torrent.running) else {
             return;
         };
-        let full = incoming >= self.config.incoming_budget
+        let full = torrent.progress.wanted_peers == 0
+            || incoming >= self.config.incoming_budget
             || torrent.count(Connection::is_incoming) >= self.config.incoming_per_torrent
             || torrent.connections.len() >= self.config.connections_per_torrent;
         let known = peer == self.config.peer_id || torrent.connections_to(peer).next().is_some();
-        let (false, false, Some(sdp)) = (full, known, DescriptionKind::Offer.sdp(raw)) else {
+        let Some(sdp) = DescriptionKind::Offer.sdp(raw).filter(|_| !full && !known) else {
             return;
         };
-        let id = ConnectionId(self.next_connection);
-        self.next_connection = self.next_connection.wrapping_add(1);
         let until = self.now + DESCRIBE_TIMEOUT;
-        torrent.connections.insert(
-            id,
+        let connection = self.insert(
+            info_hash,
             Connection::Accepting {
                 peer,
                 tracker,
@@ -152,13 +146,11 @@ impl Client {
                 until,
             },
         );
-        self.owners.insert(id, info_hash);
-        let sdp = sdp.into_owned();
         self.outputs.push_back(Output::AcceptOffer {
-            connection: id,
+            connection,
             info_hash,
             peer_id: peer,
-            sdp,
+            sdp: sdp.into_owned(),
         });
     }
 
@@ -203,6 +195,17 @@ impl Client {
 
     pub(super) fn count(&self, which: fn(&Connection) -> bool) -> usize {
         self.torrents.values().map(|torrent| torrent.count(which)).sum()
+    }
+
+    /// Gives a connection a name.
+    pub(super) fn insert(&mut self, info_hash: InfoHash, connection: Connection) -> ConnectionId {
+        let id = ConnectionId(self.next_connection);
+        self.next_connection = self.next_connection.wrapping_add(1);
+        if let Some(torrent) = self.torrents.get_mut(&info_hash) {
+            torrent.connections.insert(id, connection);
+            self.owners.insert(id, info_hash);
+        }
+        id
     }
 
     fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {

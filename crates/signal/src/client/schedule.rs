@@ -46,8 +46,12 @@ impl Client {
             .flat_map(|torrent| &torrent.memberships)
             .filter_map(|(id, membership)| {
                 self.trackers.get(id).filter(|tracker| tracker.is_connected())?;
-                let due = membership.due();
-                Some(if due <= self.now { due + PATIENCE } else { due })
+                let patience = if membership.is_due(self.now) {
+                    PATIENCE
+                } else {
+                    Duration::ZERO
+                };
+                Some(membership.due() + patience)
             });
         let offers =
             (self.now < self.offers_pause && self.next_lacking().is_some()).then_some(self.offers_pause);
@@ -86,7 +90,7 @@ impl Client {
         for torrent in self.torrents.values() {
             for (id, connection) in &torrent.connections {
                 if connection.deadline().is_some_and(|deadline| deadline <= self.now) {
-                    ended.push((*id, matches!(connection, Connection::Creating { .. })));
+                    ended.push((*id, connection.is_creating()));
                 }
             }
         }
@@ -140,13 +144,8 @@ impl Client {
         let torrent = self.torrents.get(&info_hash)?;
         let membership = torrent.memberships.get(&tracker)?;
         let appetite = torrent.appetite(&self.config);
-        let due = membership.due();
-        let again = due <= self.now;
-        let wanted = if again {
-            membership.round(&appetite)
-        } else {
-            membership.further(&appetite)
-        };
+        let again = membership.is_due(self.now);
+        let wanted = membership.wanted(self.now, &appetite);
         let mut offers = Vec::new();
         let mut room = ANNOUNCE_BYTES;
         for (id, offer) in torrent.sendable(self.now, tracker, again).take(wanted) {
@@ -165,7 +164,7 @@ impl Client {
             // Somebody waits for the first piece: the other offers follow.
             wanted == 0 || !offers.is_empty()
         };
-        let patient = !again || self.now < due + PATIENCE;
+        let patient = !again || self.now < membership.due() + PATIENCE;
         (enough || !patient).then_some(offers)
     }
 
@@ -235,16 +234,8 @@ impl Client {
             let Some(info_hash) = self.next_lacking() else {
                 return;
             };
-            let Some(torrent) = self.torrents.get_mut(&info_hash) else {
-                return;
-            };
-            let connection = ConnectionId(self.next_connection);
-            self.next_connection = self.next_connection.wrapping_add(1);
             let until = self.now + DESCRIBE_TIMEOUT;
-            torrent
-                .connections
-                .insert(connection, Connection::Creating { until });
-            self.owners.insert(connection, info_hash);
+            let connection = self.insert(info_hash, Connection::Creating { until });
             let label = InfoHash::new(self.random_bytes()).to_string();
             self.outputs.push_back(Output::CreateOffer {
                 connection,

@@ -58,29 +58,13 @@ impl Torrent {
         config: &Config,
         trackers: &BTreeMap<TrackerId, Tracker>,
     ) -> usize {
-        if !self.running {
-            return 0;
-        }
         let appetite = self.appetite(config);
-        let creating = self.count(|connection| matches!(connection, Connection::Creating { .. }));
-        let lacking = |(id, membership): (&TrackerId, &Membership)| {
-            let tracker = trackers.get(id)?;
-            let again = membership.due() <= now;
-            let wanted = if !tracker.is_connected() {
-                // The offer and the socket take about as long: begin with both at once.
-                if tracker.is_promising() {
-                    membership.round(&appetite)
-                } else {
-                    0
-                }
-            } else if again {
-                membership.round(&appetite)
-            } else {
-                membership.further(&appetite)
-            };
-            Some(wanted.saturating_sub(creating + self.sendable(now, *id, again).count()))
-        };
-        self.memberships.iter().filter_map(lacking).max().unwrap_or(0)
+        let creating = self.count(Connection::is_creating);
+        let lacking = self.in_reach(trackers).map(|(id, membership)| {
+            let there = creating + self.sendable(now, id, membership.is_due(now)).count();
+            membership.wanted(now, &appetite).saturating_sub(there)
+        });
+        lacking.max().unwrap_or(0)
     }
 
     /// The offers that can be sent to a tracker now: in a new round (`again`) also those that it had before.
@@ -103,27 +87,22 @@ impl Torrent {
         trackers: &BTreeMap<TrackerId, Tracker>,
     ) -> Vec<ConnectionId> {
         let appetite = self.appetite(config);
-        let reserve = |(id, membership): (&TrackerId, &Membership)| {
-            let tracker = trackers.get(id)?;
-            match (tracker.is_connected(), tracker.is_promising()) {
-                (true, _) => Some(membership.reserve(now, &appetite)),
-                (false, true) => Some(membership.round(&appetite)),
-                (false, false) => None,
-            }
-        };
-        let reserve = self.memberships.iter().filter_map(reserve).max().unwrap_or(0);
+        let reserve = self
+            .in_reach(trackers)
+            .map(|(_, membership)| membership.reserve(now, &appetite))
+            .max();
         let idle = self.offers().filter(|(_, offer)| offer.relayed_by.is_empty());
         let (fresh, stale): (Vec<_>, Vec<_>) = idle.partition(|(_, offer)| now < offer.fresh_until);
         let creating = self
             .connections
             .iter()
-            .filter(|(_, it)| matches!(it, Connection::Creating { .. }));
+            .filter(|(_, connection)| connection.is_creating());
         let usable = fresh
             .into_iter()
             .map(|(id, _)| id)
             .chain(creating.map(|(id, _)| *id));
         usable
-            .skip(reserve)
+            .skip(reserve.unwrap_or(0))
             .chain(stale.into_iter().map(|(id, _)| id))
             .collect()
     }
@@ -151,6 +130,19 @@ impl Torrent {
             .iter()
             .filter(leads_there)
             .map(|(id, connection)| (*id, connection))
+    }
+
+    /// The trackers to which offers can be sent, now or in a moment: a socket and an offer take about as long, so
+    /// both are begun at once.
+    fn in_reach(
+        &self,
+        trackers: &BTreeMap<TrackerId, Tracker>,
+    ) -> impl Iterator<Item = (TrackerId, &Membership)> {
+        let in_reach = |(id, _): &(&TrackerId, _)| trackers.get(id).is_some_and(Tracker::is_promising);
+        let memberships = self.memberships.iter().filter(|_| self.running);
+        memberships
+            .filter(in_reach)
+            .map(|(id, membership)| (*id, membership))
     }
 
     fn offers(&self) -> impl Iterator<Item = (ConnectionId, &Offer)> {

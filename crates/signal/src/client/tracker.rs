@@ -26,7 +26,7 @@ pub(super) struct Tracker {
     link: Link,
     /// Connections in a row that did not work.
     failures: u32,
-    /// What it said that belongs to no torrent.
+    /// What it said that belongs to no torrent, until the next reply.
     pub(super) warning: Option<String>,
 }
 
@@ -136,9 +136,13 @@ impl Tracker {
         matches!(self.link, Link::Connected { .. })
     }
 
-    /// Whether the socket is being opened and nothing speaks against it so far.
+    /// Whether the socket is open, or being opened and nothing speaks against it so far.
     pub(super) fn is_promising(&self) -> bool {
-        matches!(self.link, Link::Connecting { .. }) && self.failures == 0
+        match self.link {
+            Link::Connected { .. } => true,
+            Link::Connecting { .. } => self.failures == 0,
+            Link::Idle | Link::Waiting { .. } => false,
+        }
     }
 
     /// Why the socket is to be given up now.

@@ -361,6 +361,35 @@ fn what_is_said_without_the_time_is_done_when_the_time_is_told() {
 }
 
 #[test]
+fn statistics_alone_are_no_reason_to_wake_up() {
+    let mut world = World::new();
+    world.seed(torrent(1), &[A]);
+    world.run(secs(10));
+    let before = world.client.poll_output();
+    let seeding = Progress {
+        left: Some(0),
+        wanted_peers: 50,
+        ..Progress::default()
+    };
+    world.client.update(
+        torrent(1),
+        Progress {
+            uploaded: 5,
+            ..seeding
+        },
+    );
+    assert_eq!(world.client.poll_output(), before);
+    world.run(secs(120));
+    assert!(
+        world
+            .sent()
+            .last()
+            .expect("it announced")
+            .contains(r#""uploaded":5"#)
+    );
+}
+
+#[test]
 fn a_tracker_id_comes_back_in_the_next_announce() {
     let mut world = World::new();
     world.script(A).counts = (1, 0);

@@ -101,19 +101,21 @@ fn an_offer_for_a_torrent_that_is_unknown_or_paused_is_ignored() {
 }
 
 #[test]
-fn an_offer_is_answered_although_no_peers_are_wanted() {
-    let mut world = waiting();
-    world.client.update(
-        torrent(1),
-        Progress {
-            left: Some(0),
-            wanted_peers: 0,
-            ..Progress::default()
-        },
-    );
-    world.tell(A, &offer_from(torrent(1), peer(1), 1));
-    world.run(secs(5));
-    assert_eq!(world.connections.len(), 1);
+fn offers_are_answered_as_long_as_peers_are_wanted_by_who_is_complete_too() {
+    for (wanted_peers, accepted) in [(0, 0), (1, 1)] {
+        let mut world = waiting();
+        world.client.update(
+            torrent(1),
+            Progress {
+                left: Some(0),
+                wanted_peers,
+                ..Progress::default()
+            },
+        );
+        world.tell(A, &offer_from(torrent(1), peer(1), 1));
+        world.run(secs(5));
+        assert_eq!(world.accepted(), accepted);
+    }
 }
 
 #[test]

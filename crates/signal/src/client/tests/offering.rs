@@ -225,14 +225,20 @@ fn an_announce_stays_below_what_aquatic_takes_in_a_frame() {
 #[test]
 fn a_description_of_our_own_that_could_not_be_sent_is_given_up() {
     let mut world = World::new();
+    world.gathering = Some(secs(1_000_000));
     world.leech(torrent(1), &[A]);
     world.run(millis(10));
-    let connection = *world.connections.keys().next().expect("offers are being made");
-    world
-        .client
-        .handle_offer(world.now, connection, "x".repeat(100_000));
-    world.run(millis(1));
-    assert!(!world.connections.contains_key(&connection));
+    for _ in 0..100 {
+        let Some(connection) = world.connections.keys().next().copied() else {
+            break;
+        };
+        world
+            .client
+            .handle_offer(world.now, connection, "x".repeat(100_000));
+        world.run(millis(1));
+        assert!(!world.connections.contains_key(&connection));
+    }
+    assert_eq!(world.created(), 5, "no new ones are made in their place at once");
 }
 
 #[test]

@@ -225,6 +225,20 @@ fn a_link_with_a_thousand_trackers_opens_ten_sockets() {
 }
 
 #[test]
+fn a_hundred_torrents_with_trackers_of_their_own_open_fifty_sockets() {
+    let mut world = World::new();
+    for number in 0..100 {
+        world.leech(torrent(number), &[&format!("wss://t{number}.example"), A]);
+    }
+    world.run(secs(1));
+    assert_eq!(world.sockets.len(), 50);
+    assert!(
+        world.client.trackers(torrent(99)).any(|status| status.url == A),
+        "the one that is there is shared"
+    );
+}
+
+#[test]
 fn trackers_that_are_added_later_are_announced_to() {
     let mut world = World::new();
     world.seed(torrent(1), &[A]);
@@ -266,6 +280,25 @@ fn a_failure_is_a_warning_and_the_schedule_goes_on() {
     world.run(secs(250));
     assert_eq!(world.announces().len(), 3);
     assert_eq!(world.status(torrent(1), A).state, TrackerState::Connected);
+}
+
+#[test]
+fn a_refused_announce_is_not_followed_by_more_offers() {
+    let mut world = World::new();
+    world.script(A).replies = false;
+    world.leech(torrent(1), &[A]);
+    world.run(millis(200));
+    let reason = "not here".into();
+    let failure = TrackerMessage::Failure {
+        action: None,
+        info_hash: Some(torrent(1)),
+        reason,
+    };
+    world.tell(A, &failure.to_json());
+    world.run(secs(40));
+    assert_eq!(world.announces().len(), 1);
+    // Perhaps it was not this announce that was refused: the offer that was sent can still be answered.
+    assert_eq!(world.connections.len(), 1);
 }
 
 #[test]
