@@ -2,7 +2,7 @@
 
 #![warn(clippy::indexing_slicing)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -68,19 +68,13 @@ impl Metainfo {
 
     fn new(info: Arc<Info>, others: BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
         let value = |key: &str| others.get(key.as_bytes()).map(Vec::as_slice);
-        let mut room = Self::MAX_URLS;
-        let mut trackers = Vec::new();
-        for tier in value("announce-list")
+        let mut is_new = once();
+        let tiers = value("announce-list")
             .and_then(bencode::items)
             .into_iter()
-            .flatten()
-        {
-            let tier: Vec<_> = texts(tier).take(room).collect();
-            room -= tier.len();
-            if !tier.is_empty() {
-                trackers.push(tier);
-            }
-        }
+            .flatten();
+        let tiers = tiers.map(|tier| texts(tier).filter(&mut is_new).collect::<Vec<_>>());
+        let mut trackers: Vec<_> = tiers.filter(|tier| !tier.is_empty()).collect();
         // BEP 12: where there is a list, `announce` is for readers that don't know lists.
         if trackers.is_empty() {
             trackers.extend(
@@ -92,7 +86,7 @@ impl Metainfo {
         let web_seeds = value("url-list")
             .into_iter()
             .flat_map(texts)
-            .take(Self::MAX_URLS)
+            .filter(once())
             .collect();
         Self {
             info,
@@ -126,14 +120,14 @@ impl Metainfo {
         &self.info
     }
 
-    /// The URLs of the trackers in tiers (BEP 12), at most [`Metainfo::MAX_URLS`] and none of them empty;
-    /// `announce` alone is one tier.
+    /// The URLs of the trackers in tiers (BEP 12), each once, none of them empty, at most
+    /// [`Metainfo::MAX_URLS`]; `announce` alone is one tier.
     #[must_use]
     pub fn trackers(&self) -> &[Vec<String>] {
         &self.trackers
     }
 
-    /// The URLs that serve the files over HTTP (BEP 19), at most [`Metainfo::MAX_URLS`].
+    /// The URLs that serve the files over HTTP (BEP 19), each once, at most [`Metainfo::MAX_URLS`].
     #[must_use]
     pub fn web_seeds(&self) -> &[String] {
         &self.web_seeds
@@ -197,6 +191,12 @@ fn texts(value: &[u8]) -> impl Iterator<Item = String> {
         .filter_map(|bytes| str::from_utf8(bytes).ok())
         .map(str::trim);
     texts.filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// Lets each URL pass once, and at most [`Metainfo::MAX_URLS`] of them.
+fn once() -> impl FnMut(&String) -> bool {
+    let mut seen = BTreeSet::new();
+    move |url| seen.len() < Metainfo::MAX_URLS && seen.insert(url.clone())
 }
 
 fn insert(others: &mut BTreeMap<Vec<u8>, Vec<u8>>, key: &str, value: impl Serialize) {

@@ -23,9 +23,6 @@ fn a_torrent_of_a_hundred_thousand_files_opens_at_once() {
             i if i < FILES / 2 => vec![format!("a ({i})")],
             _ => vec!["a".into(), format!("{i}")],
         }),
-        ("deep", |i| {
-            (0..10).map(|level| format!("{level}{}", i >> level)).collect()
-        }),
     ];
     for (name, path) in paths {
         let torrent = torrent_of((0..FILES).map(path));
