@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 /// BitTorrent from browser to browser.
 ///
 /// The exit status is 0 where all went well, 1 where `verify` found something missing or damaged, and 2 where something
-/// else is wrong. What happens is logged on standard error, in as much detail as the environment variable RUST_LOG says
+/// else is wrong. What happens is logged on standard error, in as much detail as the environment variable `RUST_LOG` says
 /// ("info" by default; "causeway=debug" for more).
 #[derive(Debug, Parser)]
 #[command(name = "causeway", version, about, long_about)]

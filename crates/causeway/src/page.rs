@@ -45,10 +45,14 @@ impl Settings {
 /// Serves the page's files, and its settings at `/config.json`.
 pub(crate) fn router(settings: &Settings) -> Router {
     let config = settings.to_json();
+    let files = Arc::new(Files::embedded());
+    let to_compress = Arc::clone(&files);
+    // So that not even the first visitor waits for it.
+    std::thread::spawn(move || to_compress.0.values().filter_map(File::gzip).count());
     Router::new()
         .route("/", get(file))
         .route("/{*path}", get(file))
-        .with_state(Arc::new(Files::embedded()))
+        .with_state(files)
         .route("/config.json", get(|| async { (NO_CACHE, Json(config)) }))
         .layer(middleware::from_fn_with_state(
             Arc::new(Policy::new(settings)),
@@ -75,7 +79,14 @@ struct Dist;
 
 impl Files {
     fn embedded() -> Self {
-        let file = |path: &str| Some(File::new(path, &Dist::get(path)?));
+        let file = |path: &str| {
+            let embedded = Dist::get(path)?;
+            Some(File::new(
+                path,
+                embedded.data.into_owned().into(),
+                embedded.metadata.sha256_hash(),
+            ))
+        };
         Self(
             Dist::iter()
                 .filter_map(|path| Some((path.to_string(), file(&path)?)))
@@ -94,12 +105,12 @@ struct File {
 }
 
 impl File {
-    fn new(path: &str, embedded: &rust_embed::EmbeddedFile) -> Self {
-        let hash = embedded.metadata.sha256_hash();
+    fn new(path: &str, plain: Bytes, hash: [u8; 32]) -> Self {
+        let [hash @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = hash;
         Self {
             content_type: content_type(path),
-            tag: hash[..16].iter().map(|byte| format!("{byte:02x}")).collect(),
-            plain: Bytes::copy_from_slice(&embedded.data),
+            tag: format!("{:032x}", u128::from_be_bytes(hash)),
+            plain,
             gzip: OnceLock::new(),
         }
     }
@@ -151,9 +162,10 @@ fn accepts_gzip(request: &HeaderMap) -> bool {
         .into_iter()
         .filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|coding| {
-        let (name, quality) = coding.split_once(";q=").unwrap_or((coding, "1"));
-        name.trim().eq_ignore_ascii_case("gzip")
-            && quality.trim().parse().is_ok_and(|quality: f32| quality > 0.0)
+        let mut parts = coding.split(';').map(str::trim);
+        let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let quality = parts.find_map(|part| part.strip_prefix("q=")).unwrap_or("1");
+        is_gzip && quality.parse().is_ok_and(|quality: f32| quality > 0.0)
     })
 }
 
@@ -190,14 +202,17 @@ struct Policy {
 impl Policy {
     fn new(settings: &Settings) -> Self {
         let uris = settings.trackers.iter().filter_map(|url| url.parse::<Uri>().ok());
-        let origins = uris.filter_map(|uri| Some(format!(" {}://{}", uri.scheme_str()?, uri.authority()?)));
+        let origins = uris.filter_map(|uri| {
+            let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+            Some(format!(" {}://{}{port}", uri.scheme_str()?, uri.host()?))
+        });
         Self {
             trackers: origins.collect(),
         }
     }
 
-    /// The policy for a page that was reached under the name `host`. Older Safaris do not take `'self'` to mean
-    /// WebSockets, so they are named.
+    /// The policy for a page that was reached under the name `host`. To older Safaris `'self'` does not mean the
+    /// WebSocket of this server, so that is named.
     fn header(&self, host: Option<&str>) -> String {
         let is_name = |host: &&str| {
             host.chars()
@@ -244,3 +259,88 @@ const PROTECTION: [(&str, &str); 4] = [
          midi=(), payment=(), usb=()",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(headers: &[(&'static str, &str)]) -> HeaderMap {
+        let header = |(name, value): &(&'static str, &str)| {
+            Some((
+                header::HeaderName::from_static(name),
+                HeaderValue::from_str(value).ok()?,
+            ))
+        };
+        headers.iter().filter_map(header).collect()
+    }
+
+    fn file() -> File {
+        File::new("a.wasm", Bytes::from(vec![0; 10_000]), [0xab; 32])
+    }
+
+    #[test]
+    fn a_file_goes_out_compressed_to_who_can_read_that() {
+        let cases = [
+            ("", false),
+            ("gzip", true),
+            ("deflate, GZIP;q=0.5, br", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.0", false),
+            ("br, gzip; q=1.0", true),
+            ("identity", false),
+            ("gzipped", false),
+        ];
+        for (accepted, is_compressed) in cases {
+            let response = file().respond(&headers(&[("accept-encoding", accepted)]));
+            assert_eq!(
+                response.headers().contains_key("content-encoding"),
+                is_compressed,
+                "{accepted}"
+            );
+            assert_eq!(response.headers()["content-type"], "application/wasm");
+            assert_eq!(response.headers()["cache-control"], "no-cache");
+            assert_eq!(response.headers()["vary"], "Accept-Encoding");
+        }
+    }
+
+    #[test]
+    fn what_gains_nothing_is_not_compressed() {
+        let file = File::new("a.png", Bytes::from_static(b"x"), [0; 32]);
+        let response = file.respond(&headers(&[("accept-encoding", "gzip")]));
+        assert!(!response.headers().contains_key("content-encoding"));
+    }
+
+    #[test]
+    fn a_browser_that_has_the_latest_is_told_so() {
+        let plain = format!("\"{}\"", "ab".repeat(16));
+        let gzip = format!("\"{}-gzip\"", "ab".repeat(16));
+        for (encoding, known, status) in [
+            ("", plain.clone(), 304),
+            ("", format!("\"other\", W/{plain}"), 304),
+            ("", gzip.clone(), 200),
+            ("", "\"other\"".into(), 200),
+            ("gzip", gzip, 304),
+            ("gzip", plain, 200),
+        ] {
+            let request = headers(&[("accept-encoding", encoding), ("if-none-match", &known)]);
+            assert_eq!(file().respond(&request).status(), status, "{encoding} {known}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_host_can_not_change_the_policy() {
+        let settings = Settings {
+            trackers: vec!["wss://u@t.example/a".into()],
+            ice_servers: Vec::new(),
+        };
+        let policy = Policy::new(&settings);
+        assert!(
+            policy
+                .header(Some("h.example:1"))
+                .contains("connect-src 'self' ws://h.example:1 wss://h.example:1 wss://t.example;")
+        );
+        for host in ["x; script-src *", "x *", "x,y", "x'"] {
+            assert_eq!(policy.header(Some(host)), policy.header(None));
+        }
+    }
+}

@@ -21,7 +21,8 @@ use crate::{http, page};
 ///
 /// By default only this machine reaches it. With "--listen 0.0.0.0:8080" ("--listen [::]:8080" for IPv6, too) everybody
 /// does who can reach this machine. Browsers allow a page to do what this one does only over HTTPS or on localhost: for
-/// the public, put a reverse proxy with a certificate in front, and have it pass on WebSockets.
+/// the public, put a reverse proxy with a certificate in front, and have it pass on
+/// WebSocket connections.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Where to listen; port 0 takes any free one
@@ -32,7 +33,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
-    /// STUN server for the page, as stun:HOST:PORT (may be repeated)
+    /// STUN server for the page, as `stun:HOST:PORT` (may be repeated)
     #[arg(long = "ice-server", value_name = "URL", value_parser = ice_server, conflicts_with = "no_ice_servers",
         default_values = ["stun:stun.l.google.com:19302", "stun:stun.cloudflare.com:3478"])]
     ice_servers: Vec<String>,
@@ -41,7 +42,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     no_ice_servers: bool,
 
-    /// Further tracker for the page, as wss://HOST/PATH (may be repeated)
+    /// Further tracker for the page, as `wss://HOST/PATH` (may be repeated)
     #[arg(long = "tracker", value_name = "URL", value_parser = tracker)]
     trackers: Vec<String>,
 }

@@ -20,7 +20,7 @@ pub struct Config {
     /// The most torrents that one scrape is answered about.
     pub max_scrape: usize,
 
-    /// The most WebSockets at once; further ones are refused with status 503.
+    /// The most connections at once; further ones are refused with status 503.
     pub max_sockets: usize,
     /// The longest message that is read, in bytes. The offers of ten peers without trickle ICE pass 16 KiB by far.
     pub max_message: usize,
@@ -44,9 +44,9 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            interval: Duration::from_secs(120),
-            member_timeout: Duration::from_secs(480),
-            offer_timeout: Duration::from_secs(60),
+            interval: Duration::from_mins(2),
+            member_timeout: Duration::from_mins(8),
+            offer_timeout: Duration::from_mins(1),
             max_offers: 20,
             max_torrents_per_socket: 2_000,
             max_members: 1_000_000,

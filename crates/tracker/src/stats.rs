@@ -109,14 +109,14 @@ impl Stats {
 
     fn add(&mut self, peer_id: PeerId, roles: Roles) {
         self.peers_all += 1;
-        let role = match (roles.seeds, roles.leeches) {
+        let role = match (roles.seeds > 0, roles.leeches > 0) {
             (true, true) => &mut self.peers_seeder_and_leecher,
             (true, false) => &mut self.peers_seeder_only,
             (false, _) => &mut self.peers_leecher_only,
         };
         *role += 1;
-        self.peers_ipv4 += usize::from(roles.ipv4);
-        self.peers_ipv6 += usize::from(roles.ipv6);
+        self.peers_ipv4 += usize::from(roles.ipv4 > 0);
+        self.peers_ipv6 += usize::from(roles.ipv6 > 0);
 
         let (mut client, mut version) = client_and_version(peer_id);
         if !self.clients.contains_key(&client) && self.clients.len() >= MAX_CLIENTS {
@@ -154,21 +154,27 @@ impl Stats {
     }
 }
 
-/// What one peer does in all its swarms.
+/// In how many swarms a peer does what.
 #[derive(Clone, Copy, Debug, Default)]
 struct Roles {
-    seeds: bool,
-    leeches: bool,
-    ipv4: bool,
-    ipv6: bool,
+    seeds: u32,
+    leeches: u32,
+    ipv4: u32,
+    ipv6: u32,
 }
 
 impl Roles {
     fn add(&mut self, member: MemberView) {
-        self.seeds |= member.complete;
-        self.leeches |= !member.complete;
-        self.ipv4 |= member.ipv4;
-        self.ipv6 |= !member.ipv4;
+        *(if member.complete {
+            &mut self.seeds
+        } else {
+            &mut self.leeches
+        }) += 1;
+        *(if member.ipv4 {
+            &mut self.ipv4
+        } else {
+            &mut self.ipv6
+        }) += 1;
     }
 }
 

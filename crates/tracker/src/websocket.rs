@@ -3,8 +3,6 @@
 mod connection;
 mod outbox;
 mod pace;
-#[cfg(test)]
-mod tests;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
@@ -55,8 +53,8 @@ impl Tracker {
         Self { shared }
     }
 
-    /// The routes of the tracker: WebSockets at `/announce`, statistics at `/stats` and `/stats.json`. WebSockets at `/`
-    /// are for the tracker, too; everything else is left to `page`.
+    /// The routes of the tracker: a WebSocket at `/announce`, statistics at `/stats` and `/stats.json`. A WebSocket at `/`
+    /// is for the tracker, too; everything else is left to `page`.
     ///
     /// The router wants to know its clients' addresses: serve it through
     /// [`into_make_service_with_connect_info::<SocketAddr>`](Router::into_make_service_with_connect_info).
@@ -91,14 +89,12 @@ async fn announce(
     ConnectInfo(address): ConnectInfo<SocketAddr>,
     upgrade: Upgrade,
 ) -> Response {
-    match upgrade {
-        Ok(upgrade) => accept(&shared, upgrade, address),
-        Err(_) => {
-            let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, "websocket")];
-            let body = "This is a WebTorrent tracker: connect to it with a WebSocket.\n";
-            (StatusCode::UPGRADE_REQUIRED, headers, body).into_response()
-        }
-    }
+    let Ok(upgrade) = upgrade else {
+        let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, "websocket")];
+        let body = "This is a WebTorrent tracker: connect to it with a WebSocket.\n";
+        return (StatusCode::UPGRADE_REQUIRED, headers, body).into_response();
+    };
+    accept(&shared, upgrade, address)
 }
 
 async fn announce_at_root(

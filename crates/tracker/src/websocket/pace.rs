@@ -33,8 +33,8 @@ impl Pace {
 
     /// When the next message may be read, where that is not now.
     pub(super) fn waits_until(&self, now: Time) -> Option<Time> {
-        let ahead = self.paid_at.since(now);
-        (ahead > self.credit).then(|| now + (ahead - self.credit))
+        let too_far_ahead = self.paid_at.since(now).saturating_sub(self.credit);
+        (!too_far_ahead.is_zero()).then(|| now + too_far_ahead)
     }
 }
 

@@ -1,0 +1,157 @@
+//! What is bounded, and what holds in any order of events.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn a_socket_may_be_in_so_many_swarms_and_no_more() {
+    let world = World::with(Config {
+        max_torrents_per_socket: 3,
+        ..Config::default()
+    });
+    let mut peer = World::connect(1, 1);
+    let mut join =
+        |number: u8, event| world.try_announce(&mut peer, InfoHash::new([number; 20]), event, false, &[]);
+    for number in 1..=3 {
+        assert!(join(number, Event::Started).is_ok());
+    }
+    assert_eq!(join(4, Event::Started), Err(Refusal::TooManyTorrents(3)));
+    assert!(join(1, Event::Update).is_ok(), "those that it is in go on");
+    assert!(join(1, Event::Stopped).is_ok());
+    assert!(join(4, Event::Started).is_ok(), "there is room again");
+}
+
+#[test]
+fn a_full_tracker_refuses_newcomers_and_keeps_its_members() {
+    let world = World::with(Config {
+        max_members: 2 * SHARDS,
+        ..Config::default()
+    });
+    let (mut first, _second, mut third) = (world.leecher(1), world.leecher(2), World::connect(3, 3));
+    assert_eq!(
+        world.try_announce(&mut third, SWARM, Event::Started, false, &[]),
+        Err(Refusal::Full)
+    );
+    assert_eq!(world.offer(&mut first, false, &[1]), [2]);
+    world.leave(first);
+    assert!(
+        world
+            .try_announce(&mut third, SWARM, Event::Started, false, &[])
+            .is_ok()
+    );
+}
+
+#[test]
+fn members_that_fall_silent_are_forgotten_and_may_come_back() {
+    let mut world = World::new();
+    let mut silent = world.seeder(1);
+    let mut talker = world.leecher(2);
+    world.now += Duration::from_secs(479);
+    world.offer(&mut talker, false, &[1]);
+    world.registry.expire(world.now);
+    assert_eq!(world.counts(), (1, 1, 0));
+
+    world.now += Duration::from_secs(1);
+    world.registry.expire(world.now);
+    world.check_invariants();
+    assert_eq!(world.counts(), (0, 1, 0));
+    assert!(world.offer(&mut talker, false, &[1]).is_empty());
+
+    world.announce(&mut silent, Event::Update, true, &[]);
+    assert_eq!(world.counts(), (1, 1, 0));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Announce {
+        link: usize,
+        name: u8,
+        swarm: u8,
+        event: Event,
+        complete: bool,
+        offers: u8,
+    },
+    Answer {
+        link: usize,
+        from: u8,
+        to: u8,
+        swarm: u8,
+        offer: u8,
+    },
+    Doubt {
+        link: usize,
+        in_doubt: bool,
+    },
+    Leave {
+        link: usize,
+    },
+    Pass {
+        seconds: u64,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let event = prop_oneof![
+        4 => Just(Event::Update),
+        2 => Just(Event::Started),
+        1 => Just(Event::Completed),
+        1 => Just(Event::Stopped),
+    ];
+    prop_oneof![
+        8 => (0..8usize, 0..5u8, 0..2u8, event, any::<bool>(), 0..6u8).prop_map(
+            |(link, name, swarm, event, complete, offers)| Step::Announce { link, name, swarm, event, complete, offers }
+        ),
+        4 => (0..8usize, 0..5u8, 0..5u8, 0..2u8, 0..6u8)
+            .prop_map(|(link, from, to, swarm, offer)| Step::Answer { link, from, to, swarm, offer }),
+        1 => (0..8usize, any::<bool>()).prop_map(|(link, in_doubt)| Step::Doubt { link, in_doubt }),
+        1 => (0..8usize).prop_map(|link| Step::Leave { link }),
+        1 => (0..300u64).prop_map(|seconds| Step::Pass { seconds }),
+    ]
+}
+
+proptest! {
+    /// Whatever happens in whatever order: the invariants hold, nobody gets two offers or one that bears its own name,
+    /// and when all have left nothing is left.
+    #[test]
+    fn any_order_of_events_leaves_the_registry_in_order(steps in proptest::collection::vec(step(), 0..80)) {
+        let mut world = World::new();
+        let mut peers: Vec<_> = (0..8).map(|number| World::connect(number, number)).collect();
+        for step in steps {
+            match step {
+                Step::Announce { link, name, swarm, event, complete, offers } => {
+                    let swarm = InfoHash::new([swarm; 20]);
+                    let own_name = PeerId::new([name; 20]);
+                    peers[link].name = own_name;
+                    let offers: Vec<u8> = (0..offers).collect();
+                    let announced = world.try_announce(&mut peers[link], swarm, event, complete, &offers);
+                    let receivers = announced.expect("there is room").receivers;
+                    prop_assert!(receivers.len() <= offers.len());
+                    for (place, receiver) in receivers.iter().enumerate() {
+                        prop_assert!(!receivers[..place].contains(receiver));
+                        let joined = &peers[usize::from(receiver.0)].session.joined;
+                        prop_assert_ne!(joined.get(&swarm), Some(&own_name));
+                    }
+                }
+                Step::Answer { link, from, to, swarm, offer } => {
+                    let (from, to) = (PeerId::new([from; 20]), PeerId::new([to; 20]));
+                    let offer = OfferId([offer; 20]);
+                    let swarm = InfoHash::new([swarm; 20]);
+                    let receiver = world.registry.answer(world.now, &peers[link].session, swarm, (from, to), offer);
+                    prop_assert!(receiver.is_none_or(|receiver| usize::from(receiver.0) != link && from != to));
+                }
+                Step::Doubt { link, in_doubt } => doubt(&peers[link], in_doubt),
+                Step::Leave { link } => world.registry.leave(&mut peers[link].session),
+                Step::Pass { seconds } => {
+                    world.now += Duration::from_secs(seconds);
+                    world.registry.expire(world.now);
+                }
+            }
+            world.check_invariants();
+        }
+        for peer in peers {
+            world.leave(peer);
+        }
+        prop_assert_eq!(world.registry.some_counts(10), []);
+    }
+}

@@ -1,0 +1,285 @@
+//! Clients that send too much, too fast, too little or nonsense.
+
+use core::time::Duration;
+use std::time::Instant;
+
+use crate::client::{Server, announce, answer, b20};
+use causeway_tracker::Config;
+use futures_util::SinkExt;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+/// The offers of ten peers without trickle ICE can pass 16 KiB.
+#[tokio::test]
+async fn a_message_of_128_kib_is_relayed_unchanged() {
+    let server = Server::start().await;
+    let (mut a, mut b) = (server.connect().await, server.connect().await);
+    a.announce(announce(b'a', 1, &[])).await;
+    let mut message = announce(b'b', 1, &[7]);
+    let rest = 128 * 1024 - message.to_string().len();
+    let sdp = message["offers"][0]["offer"]["sdp"]
+        .as_str()
+        .expect("it is text")
+        .to_owned()
+        + &"x".repeat(rest);
+    message["offers"][0]["offer"]["sdp"] = json!(sdp);
+    assert_eq!(message.to_string().len(), 128 * 1024);
+    b.announce(message).await;
+    assert_eq!(a.receive().await["offer"]["sdp"], json!(sdp));
+}
+
+#[tokio::test]
+async fn a_longer_message_is_refused_and_everybody_else_goes_on() {
+    let server = Server::start().await;
+    let mut other = server.connect().await;
+    for length in [200 * 1024, 300 * 1024, 4 << 20] {
+        let mut client = server.connect().await;
+        // The tracker may have closed before all is written.
+        let result = client.socket.send(Message::text("x".repeat(length))).await;
+        if length <= Config::default().max_message {
+            result.expect("it is read, and refused in words");
+            let reply = client.receive().await;
+            assert!(
+                reply["failure reason"]
+                    .as_str()
+                    .is_some_and(|reason| reason.contains("too long")),
+                "{reply}"
+            );
+        } else {
+            client.closed().await;
+        }
+        other.announce(announce(b'o', 1, &[])).await;
+    }
+}
+
+#[tokio::test]
+async fn nonsense_is_answered_with_what_is_wrong_and_changes_nothing() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    client.announce(announce(b'a', 1, &[])).await;
+    let hash = b20(0xff);
+    let cases = [
+        String::new(),
+        "{".into(),
+        "[]".into(),
+        "null".into(),
+        "{}".into(),
+        json!({"action": "dance"}).to_string(),
+        json!({"action": "announce"}).to_string(),
+        json!({"action": "announce", "info_hash": hash}).to_string(),
+        json!({"action": "announce", "info_hash": hash, "peer_id": "\u{100}".repeat(20)}).to_string(),
+        json!({"action": "announce", "info_hash": hash, "peer_id": b20(1), "answer": {}}).to_string(),
+        json!({"action": "scrape", "info_hash": 5}).to_string(),
+        "[".repeat(100_000),
+    ];
+    for case in cases {
+        client.send_text(&case).await;
+        let reply = client.receive().await;
+        assert!(reply["failure reason"].is_string(), "{case}: {reply}");
+    }
+    let reply = client.announce(announce(b'a', 1, &[])).await;
+    assert_eq!((&reply["complete"], &reply["incomplete"]), (&json!(0), &json!(1)));
+}
+
+/// bittorrent-tracker's process ends on `[null]`.
+#[tokio::test]
+async fn offers_that_are_none_are_left_out() {
+    let server = Server::start().await;
+    let (mut a, mut b) = (server.connect().await, server.connect().await);
+    a.announce(announce(b'a', 1, &[])).await;
+    let mut message = announce(b'b', 1, &[7]);
+    let offers = message["offers"].as_array_mut().expect("it is a list");
+    offers.insert(0, Value::Null);
+    offers.push(json!({"offer_id": "short"}));
+    message["numwant"] = json!(5);
+    b.announce(message).await;
+    assert_eq!(a.receive().await["offer_id"], b20(7));
+    a.is_idle().await;
+}
+
+#[tokio::test]
+async fn who_reads_too_slowly_is_closed_and_costs_nobody_else() {
+    let config = Config {
+        max_outgoing: 64 * 1024,
+        messages_per_second: 100_000,
+        message_burst: 100_000,
+        send_within: Duration::from_millis(500),
+        ..Config::default()
+    };
+    let server = Server::with(config).await;
+    let mut slow = server.connect_without_room().await;
+    slow.announce(announce(b's', 1, &[])).await;
+    let mut other = server.connect().await;
+    let mut message = announce(b'o', 1, &[7]);
+    let sdp = "x".repeat(32 * 1024);
+    message["offers"][0]["offer"]["sdp"] = json!(sdp);
+    // The buffers of the operating system take some megabytes before the tracker notices anything.
+    let mut offers = 0;
+    while other.announce(message.clone()).await["incomplete"] == 2 {
+        offers += 1;
+        assert!(
+            offers < 10_000,
+            "the tracker keeps on to a client that does not read"
+        );
+    }
+    assert_eq!(server.stats().await["peersAll"], 1);
+}
+
+#[tokio::test]
+async fn a_fast_sender_is_read_at_the_pace() {
+    let config = Config {
+        messages_per_second: 50,
+        message_burst: 5,
+        ..Config::default()
+    };
+    let server = Server::with(config).await;
+    let mut client = server.connect().await;
+    let begin = Instant::now();
+    for _ in 0..30 {
+        client.send(announce(b'a', 1, &[])).await;
+    }
+    for _ in 0..30 {
+        client.receive().await;
+    }
+    assert!(
+        begin.elapsed() >= Duration::from_millis(450),
+        "24 messages at 50 a second: {:?}",
+        begin.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_socket_that_is_in_too_many_swarms_is_told_so() {
+    let server = Server::with(Config {
+        max_torrents_per_socket: 2,
+        ..Config::default()
+    })
+    .await;
+    let mut client = server.connect().await;
+    for torrent in [1, 2, 3] {
+        let mut message = announce(b'a', 1, &[]);
+        message["info_hash"] = json!(b20(torrent));
+        client.send(message).await;
+        let reply = client.receive().await;
+        assert_eq!(reply["info_hash"], b20(torrent));
+        assert_eq!(reply.get("failure reason").is_some(), torrent == 3, "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn a_tracker_takes_so_many_sockets_and_no_more() {
+    let server = Server::with(Config {
+        max_sockets: 2,
+        ..Config::default()
+    })
+    .await;
+    let mut first = server.connect().await;
+    let _second = server.connect().await;
+    let refusal = server
+        .try_connect("/announce")
+        .await
+        .err()
+        .expect("the tracker is full");
+    assert!(refusal.to_string().contains("503"), "{refusal}");
+    first.socket.close(None).await.expect("it can be closed");
+    first.closed().await;
+    while server.try_connect("/announce").await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Browsers can't ping. This client does not read, and so does not answer.
+#[tokio::test]
+async fn the_silent_are_dropped_and_those_who_answer_pings_are_not() {
+    let config = Config {
+        ping_after: Duration::from_millis(50),
+        pong_within: Duration::from_millis(500),
+        ..Config::default()
+    };
+    let server = Server::with(config).await;
+    let mut silent = server.connect().await;
+    let mut quiet = server.connect().await;
+    silent.announce(announce(b's', 1, &[])).await;
+    quiet.announce(announce(b'q', 1, &[])).await;
+    let reading = tokio::spawn(async move { quiet.closed().await });
+    while server.stats().await["peersAll"] != 1 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!reading.is_finished(), "who answers stays");
+    assert_eq!(silent.closed().await, Some(1008));
+    server.tracker.close(Duration::from_secs(5)).await;
+    assert_eq!(reading.await.expect("it reads to the end"), Some(1001));
+}
+
+/// The old socket of a client that reconnected, after its network went away.
+#[tokio::test]
+async fn a_socket_whose_name_is_claimed_anew_has_to_show_that_it_lives() {
+    let config = Config {
+        proof_within: Duration::from_millis(200),
+        ..Config::default()
+    };
+    let server = Server::with(config).await;
+    let (mut dead, mut new, mut other) = (
+        server.connect().await,
+        server.connect().await,
+        server.connect().await,
+    );
+    dead.announce(announce(b'a', 1, &[])).await;
+    other.announce(announce(b'o', 1, &[])).await;
+    new.announce(announce(b'a', 1, &[])).await;
+    other.announce(announce(b'o', 1, &[1])).await;
+    assert_eq!(
+        new.receive().await["offer_id"],
+        b20(1),
+        "the newcomer works at once"
+    );
+    new.send(answer(b'a', b'o', 1)).await;
+    assert_eq!(other.receive().await["offer_id"], b20(1));
+    // To read would be to answer: the time that it has for that must pass first.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(dead.closed().await, Some(1008));
+    other.announce(announce(b'o', 1, &[2])).await;
+    assert_eq!(new.receive().await["offer_id"], b20(2));
+}
+
+#[tokio::test]
+async fn a_live_socket_whose_name_is_claimed_anew_keeps_its_offers() {
+    let config = Config {
+        proof_within: Duration::from_millis(300),
+        ..Config::default()
+    };
+    let server = Server::with(config).await;
+    let (mut live, mut stranger, mut other) = (
+        server.connect().await,
+        server.connect().await,
+        server.connect().await,
+    );
+    live.announce(announce(b'a', 1, &[])).await;
+    other.announce(announce(b'o', 1, &[])).await;
+    stranger.announce(announce(b'a', 1, &[])).await;
+    // Reading answers the ping, and another announce comes after it.
+    live.announce(announce(b'a', 1, &[])).await;
+    for offer in 1..=20 {
+        other.announce(announce(b'o', 1, &[offer])).await;
+        assert_eq!(live.receive().await["offer_id"], b20(offer));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stranger.is_idle().await;
+}
+
+#[tokio::test]
+async fn a_closing_tracker_says_so_and_takes_nobody_any_more() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    client.announce(announce(b'a', 1, &[])).await;
+    server.tracker.close(Duration::from_secs(5)).await;
+    assert_eq!(client.closed().await, Some(1001));
+    assert!(server.try_connect("/announce").await.is_err());
+}
+
+#[tokio::test]
+async fn who_comes_without_a_websocket_is_told_what_this_is() {
+    let server = Server::start().await;
+    assert_eq!(server.get("/announce").await.0, 426);
+    assert_eq!(server.get("/").await.0, 404, "the page is another one's business");
+}

@@ -1,0 +1,5 @@
+//! The WebSocket tracker, spoken to over real sockets.
+
+mod client;
+mod hostile;
+mod protocol;
