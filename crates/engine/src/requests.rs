@@ -8,9 +8,11 @@ use std::collections::VecDeque;
 ///
 /// So many are kept waiting as the peer delivers in [`HORIZON`], which is well above any round trip: the pipe
 /// never runs dry, and the peer is not asked for what it can't deliver soon. Before the rate is known the number
-/// is that of a fast link, because a slow start would cost the most where it matters most.
+/// is that of a fast link and grows with every block: it costs little where the link is slow, and a careful start
+/// would cost much where it is fast.
 ///
-/// Invariant: `waiting` is in the order of asking, without duplicates, and no block of `late` is in it.
+/// Invariant: `waiting` is in the order of asking, without duplicates. A block of `late` may have been asked for
+/// again; then its first rejection is for the first time.
 #[derive(Debug)]
 pub(crate) struct Requests {
     waiting: VecDeque<Block>,
@@ -29,6 +31,7 @@ pub(crate) struct Requests {
 struct Window {
     start: Time,
     bytes: u64,
+    blocks: usize,
 }
 
 /// Whether a block was to be expected.
@@ -75,7 +78,7 @@ impl Requests {
     pub(crate) fn depth(&self) -> usize {
         let blocks = match self.rate {
             _ if self.snubbed => 1,
-            None => FIRST_DEPTH,
+            None => FIRST_DEPTH + self.window.as_ref().map_or(0, |window| window.blocks),
             Some(rate) => {
                 let bytes = u128::from(rate) * HORIZON.as_micros() / 1_000_000;
                 usize::try_from(bytes / u128::from(BLOCK_LENGTH))
@@ -90,9 +93,12 @@ impl Requests {
     pub(crate) fn asked(&mut self, block: Block, now: Time) {
         if self.waiting.is_empty() {
             self.last_progress = now;
-            self.window = Some(Window { start: now, bytes: 0 });
+            self.window = Some(Window {
+                start: now,
+                bytes: 0,
+                blocks: 0,
+            });
         }
-        self.late.retain(|late| *late != block);
         self.waiting.push_back(block);
     }
 
@@ -113,11 +119,7 @@ impl Requests {
 
     /// The peer will not send the block. Says whether it was waited for.
     pub(crate) fn rejected(&mut self, block: Block) -> bool {
-        let expected = remove(&mut self.waiting, block);
-        if !expected {
-            remove(&mut self.late, block);
-        }
-        expected
+        !remove(&mut self.late, block) && remove(&mut self.waiting, block)
     }
 
     /// Nothing is asked of the peer for a while, so that one which rejects everything is not asked in circles.
@@ -144,16 +146,20 @@ impl Requests {
         (self.window, self.rate, self.snubbed) = (None, None, false);
     }
 
-    /// Takes everything that is waited for, if it has been for too long; some may still arrive.
-    pub(crate) fn overdue(&mut self, now: Time) -> VecDeque<Block> {
-        if self.waiting.is_empty() || now.since(self.last_progress) < PATIENCE {
-            return VecDeque::new();
+    /// Takes back what the peer will not deliver soon, so that others can be asked: everything where it has been
+    /// silent for too long, else what is far beyond its depth. Some of it may still arrive.
+    pub(crate) fn overdue(&mut self, now: Time) -> Vec<Block> {
+        let mut keep = self.waiting.len();
+        if keep > 0 && now.since(self.last_progress) >= PATIENCE {
+            self.snubbed = true;
+            (self.window, self.rate) = (None, None);
+            keep = 0;
+        } else if self.rate.is_some() && keep > 2 * self.depth() + LEAST_DEPTH {
+            keep = self.depth();
         }
-        self.snubbed = true;
-        (self.window, self.rate) = (None, None);
-        let given_up = core::mem::take(&mut self.waiting);
-        given_up.iter().for_each(|block| self.give_up(*block));
-        given_up
+        let overdue: Vec<_> = self.waiting.drain(keep..).collect();
+        overdue.iter().for_each(|block| self.give_up(*block));
+        overdue
     }
 
     /// Whether the peer let us wait for too long, and has sent nothing since.
@@ -195,12 +201,17 @@ impl Requests {
     fn measure(&mut self, length: u32, now: Time) {
         let Some(window) = &mut self.window else { return };
         window.bytes += u64::from(length);
+        window.blocks += 1;
         let elapsed = now.since(window.start);
         if elapsed >= WINDOW {
             let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
             let sample = window.bytes * 1_000_000 / micros;
             self.rate = Some(self.rate.map_or(sample, |rate| u64::midpoint(rate, sample)));
-            *window = Window { start: now, bytes: 0 };
+            *window = Window {
+                start: now,
+                bytes: 0,
+                blocks: 0,
+            };
         }
         if self.waiting.is_empty() {
             self.window = None;
@@ -228,8 +239,8 @@ fn remove(blocks: &mut VecDeque<Block>, block: Block) -> bool {
 
 /// What a peer delivers in this time is kept asked for.
 const HORIZON: Duration = Duration::from_secs(1);
-/// Requests that wait before the rate is known: 2 MiB, 40 MB/s at a round trip of 50 ms.
-const FIRST_DEPTH: usize = 128;
+/// Requests that wait at first: 1 MiB, 40 MB/s at a round trip of 25 ms.
+const FIRST_DEPTH: usize = 64;
 /// Requests that wait at least, so that a link that has become faster shows it.
 const LEAST_DEPTH: usize = 4;
 /// The rate is taken over so long.
@@ -297,14 +308,25 @@ mod tests {
 
     #[test]
     fn requests_go_out_in_batches() {
-        let mut requests = Requests::new(80);
-        (0..80).for_each(|index| requests.asked(block(index), at(0)));
-        for index in 0..9 {
+        let mut requests = Requests::new(40);
+        (0..40).for_each(|index| requests.asked(block(index), at(0)));
+        for index in 0..4 {
             requests.answered(block(index), at(1));
             assert_eq!(requests.room(at(1)), 0, "{index}");
         }
-        requests.answered(block(9), at(1));
-        assert_eq!(requests.room(at(1)), 10);
+        requests.answered(block(4), at(1));
+        assert_eq!(requests.room(at(1)), 5);
+    }
+
+    #[test]
+    fn before_the_rate_is_known_every_block_makes_room_for_two() {
+        let mut requests = Requests::new(1000);
+        (0..64).for_each(|index| requests.asked(block(index), at(0)));
+        (0..64).for_each(|index| assert_eq!(requests.answered(block(index), at(10)), Answer::Expected));
+        assert_eq!(requests.depth(), FIRST_DEPTH, "it ran dry, so nothing is known");
+        (64..128).for_each(|index| requests.asked(block(index), at(10)));
+        (64..100).for_each(|index| assert_eq!(requests.answered(block(index), at(20)), Answer::Expected));
+        assert_eq!(requests.room(at(20)), 36 + 36);
     }
 
     #[test]
@@ -318,6 +340,37 @@ mod tests {
         assert_eq!(requests.room(at(15_000)), 1);
         assert_eq!(requests.answered(block(1), at(16_000)), Answer::Late);
         assert!(!requests.is_snubbed(), "it delivers again");
+    }
+
+    #[test]
+    fn a_slow_peer_loses_what_it_will_not_deliver_soon() {
+        let mut requests = Requests::new(80);
+        (0..64).for_each(|index| requests.asked(block(index), at(0)));
+        (0..5).for_each(|index| {
+            assert_eq!(
+                requests.answered(block(index), at(250 * u64::from(index + 1))),
+                Answer::Expected
+            )
+        });
+        assert_eq!(requests.depth(), LEAST_DEPTH);
+        let overdue = requests.overdue(at(1_300));
+        assert_eq!(
+            overdue,
+            (9..64).map(block).collect::<Vec<_>>(),
+            "the last are given up"
+        );
+        assert!(requests.overdue(at(1_300)).is_empty());
+        assert!(!requests.is_snubbed());
+    }
+
+    #[test]
+    fn a_block_that_was_given_up_and_asked_for_again_is_rejected_once_for_the_first_time() {
+        let mut requests = Requests::new(80);
+        requests.asked(block(0), at(0));
+        assert!(requests.cancelled(block(0)));
+        requests.asked(block(0), at(1));
+        assert!(!requests.rejected(block(0)));
+        assert_eq!(requests.answered(block(0), at(2)), Answer::Expected);
     }
 
     #[test]

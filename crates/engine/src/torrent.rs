@@ -291,6 +291,7 @@ impl Torrent {
                 for peer in self.peers.values_mut() {
                     peer.lacking = peer.pieces.known().map_or(0, |have| content.lacking_of(have));
                 }
+                self.cancel_unwanted();
                 self.touch_all();
             }
         }

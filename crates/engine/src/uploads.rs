@@ -6,15 +6,17 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::{LinkId, Output};
 
-/// What one peer asked for and has not got.
+/// What one peer asked for and has not got. Blocks go out in the order in which they were asked for, so that
+/// the peer completes piece after piece.
 ///
-/// Invariant: `held` is the bytes of blocks that are being read for this peer or are ready.
+/// Invariant: `held` is the bytes of the blocks in `next`.
 #[derive(Debug, Default)]
 pub(crate) struct Uploads {
-    asked: VecDeque<Block>,
-    reading: usize,
-    ready: VecDeque<(Block, Bytes)>,
+    /// Blocks that are being read, or at hand.
+    next: VecDeque<(Block, Option<Bytes>)>,
     held: usize,
+    /// Blocks that come after those.
+    asked: VecDeque<Block>,
     /// Parts of the metadata (BEP 9).
     metadata: VecDeque<u32>,
 }
@@ -22,7 +24,7 @@ pub(crate) struct Uploads {
 impl Uploads {
     /// Requests for blocks that wait.
     pub(crate) fn len(&self) -> usize {
-        self.asked.len() + self.reading + self.ready.len()
+        self.next.len() + self.asked.len()
     }
 
     /// The peer asks for this block.
@@ -32,11 +34,11 @@ impl Uploads {
 
     /// The peer asks for this part of the metadata. Says whether there is room for that.
     pub(crate) fn ask_metadata(&mut self, part: u32) -> bool {
-        let room = self.metadata.len() < MOST_METADATA;
-        if room {
+        let has_room = self.metadata.len() < MOST_METADATA;
+        if has_room {
             self.metadata.push_back(part);
         }
-        room
+        has_room
     }
 
     /// Takes the next part of the metadata to send.
@@ -49,24 +51,26 @@ impl Uploads {
         !self.metadata.is_empty()
     }
 
-    /// The length of the block that is to be sent next, if it is at hand.
-    pub(crate) fn next_length(&self) -> Option<usize> {
-        self.ready.front().map(|(_, data)| data.len())
-    }
-
-    /// Takes the block that is to be sent next.
-    pub(crate) fn next_ready(&mut self) -> Option<(Block, Bytes)> {
-        let (block, data) = self.ready.pop_front()?;
-        self.held -= data.len();
+    /// Takes the block that is to be sent next, if it is at hand and the link `takes` so many bytes.
+    pub(crate) fn next_block(&mut self, takes: impl Fn(usize) -> bool) -> Option<(Block, Bytes)> {
+        let (block, data) = self.next.front_mut()?;
+        let (block, data) = (*block, data.take_if(|data| takes(data.len()))?);
+        self.drop_next(0);
         Some((block, data))
     }
 
-    /// The block was read for this peer; it is dropped where the peer may not have it any more.
+    /// The block was read for this peer; `None` where the peer may not have it any more.
     pub(crate) fn was_read(&mut self, block: Block, data: Option<Bytes>) {
-        self.reading -= 1;
+        let Some(place) = self
+            .next
+            .iter()
+            .position(|(next, data)| *next == block && data.is_none())
+        else {
+            return;
+        };
         match data {
-            Some(data) => self.ready.push_back((block, data)),
-            None => self.held -= block.length() as usize,
+            Some(data) => self.next[place].1 = Some(data),
+            None => self.drop_next(place),
         }
     }
 
@@ -76,22 +80,31 @@ impl Uploads {
             self.asked.remove(place);
             return true;
         }
-        if let Some(place) = self.ready.iter().position(|(ready, _)| *ready == block) {
-            self.ready.remove(place);
-            self.held -= block.length() as usize;
-            return true;
-        }
-        false
+        let place = self
+            .next
+            .iter()
+            .position(|(next, data)| *next == block && data.is_some());
+        place.inspect(|place| self.drop_next(*place)).is_some()
     }
 
     /// Takes back all requests for blocks that aren't being read.
     pub(crate) fn cancel_all(&mut self) -> Vec<Block> {
-        let mut blocks = Vec::with_capacity(self.asked.len() + self.ready.len());
-        while let Some((block, _)) = self.next_ready() {
-            blocks.push(block);
-        }
+        let mut blocks = Vec::with_capacity(self.len());
+        self.next.retain(|(block, data)| {
+            if data.is_some() {
+                self.held -= block.length() as usize;
+                blocks.push(*block);
+            }
+            data.is_none()
+        });
         blocks.extend(self.asked.drain(..));
         blocks
+    }
+
+    fn drop_next(&mut self, place: usize) {
+        if let Some((block, _)) = self.next.remove(place) {
+            self.held -= block.length() as usize;
+        }
     }
 }
 
@@ -116,7 +129,7 @@ impl Reads {
                 // The peer asked twice: one answer is enough.
                 continue;
             }
-            uploads.reading += 1;
+            uploads.next.push_back((block, None));
             uploads.held += block.length() as usize;
             if is_new {
                 self.bytes += block.length() as usize;
@@ -210,10 +223,30 @@ mod tests {
         }
         reads.start(A, &mut uploads, &mut out);
         assert_eq!(out.len(), first, "what is ready counts");
-        assert_eq!(uploads.next_ready().map(|(block, _)| block), Some(block(0)));
+        assert_eq!(uploads.next_block(|_| false), None, "the link takes nothing");
+        assert_eq!(
+            uploads.next_block(|_| true).map(|(block, _)| block),
+            Some(block(0))
+        );
         reads.start(A, &mut uploads, &mut out);
         assert_eq!(out.len(), first + 1);
         assert_eq!(uploads.len(), 999);
+    }
+
+    #[test]
+    fn blocks_go_out_in_the_order_in_which_they_were_asked_for() {
+        let (mut reads, mut out) = (Reads::default(), VecDeque::new());
+        let mut uploads = asking(0..3);
+        reads.start(A, &mut uploads, &mut out);
+        uploads.was_read(block(2), Some(data()));
+        uploads.was_read(block(1), Some(data()));
+        assert_eq!(uploads.next_block(|_| true), None);
+        uploads.was_read(block(0), Some(data()));
+        let next = || uploads.next_block(|_| true).map(|(block, _)| block);
+        assert_eq!(
+            core::iter::from_fn(next).collect::<Vec<_>>(),
+            [block(0), block(1), block(2)]
+        );
     }
 
     #[test]

@@ -171,8 +171,26 @@ impl Torrent {
             if overdue.is_empty() {
                 continue;
             }
-            content.picker.leave(*link);
+            if peer.requests.is_snubbed() {
+                content.picker.leave(*link);
+            }
             for block in overdue {
+                content.picker.released(block, *link);
+                peer.outbox.push(&Message::Cancel(BlockRequest::from(block)));
+            }
+        }
+    }
+
+    /// Takes back requests for pieces that nobody wants any more.
+    pub(super) fn cancel_unwanted(&mut self) {
+        let Metadata::Known(content) = &mut self.metadata else {
+            return;
+        };
+        for (link, peer) in &mut self.peers {
+            let unwanted = |block: &Block| !content.lacks(block.piece());
+            let blocks: Vec<_> = peer.requests.waiting().filter(unwanted).collect();
+            for block in blocks {
+                peer.requests.cancelled(block);
                 content.picker.released(block, *link);
                 peer.outbox.push(&Message::Cancel(BlockRequest::from(block)));
             }

@@ -83,14 +83,7 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        while peer
-            .uploads
-            .next_length()
-            .is_some_and(|length| peer.outbox.takes(length))
-        {
-            let Some((block, data)) = peer.uploads.next_ready() else {
-                break;
-            };
+        while let Some((block, data)) = peer.uploads.next_block(|length| peer.outbox.takes(length)) {
             peer.outbox.send_block(link, block, data, &mut self.out);
             peer.last_sent = self.now;
             peer.up.add(self.now, block.length().into());

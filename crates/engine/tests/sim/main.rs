@@ -7,8 +7,8 @@ mod hostile;
 mod metadata;
 mod node;
 mod script;
-mod storage;
 mod stopping;
+mod storage;
 mod swarm;
 mod world;
 
@@ -27,7 +27,9 @@ fn with_seeds(scenario: impl Fn(u64)) {
     }
 
     #[expect(clippy::disallowed_methods, reason = "a person replays a failure with it")]
-    let replayed = std::env::var("CAUSEWAY_SEED").ok().and_then(|seed| seed.parse().ok());
+    let replayed = std::env::var("CAUSEWAY_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
     let seeds = replayed.map_or(0..8, |seed| seed..seed + 1);
     for seed in seeds {
         let seed = Seed(seed);

@@ -25,15 +25,23 @@ impl Shared {
         let total = files.iter().map(|(_, length)| length).sum();
         let mut content = vec![0; total];
         fastrand::Rng::with_seed(total as u64).fill(&mut content);
-        let draft_file =
-            |(name, length): &(&str, usize)| DraftFile { path: vec![(*name).to_owned()], length: *length as u64 };
-        let options = CreateOptions { piece_length: Some(piece_length), ..CreateOptions::default() };
+        let draft_file = |(name, length): &(&str, usize)| DraftFile {
+            path: vec![(*name).to_owned()],
+            length: *length as u64,
+        };
+        let options = CreateOptions {
+            piece_length: Some(piece_length),
+            ..CreateOptions::default()
+        };
         let name = if files.len() == 1 { files[0].0 } else { "folder" };
         let draft = Draft::new(name, files.iter().map(draft_file).collect(), options).expect("valid");
         let mut creator = draft.hasher();
         creator.update(&content);
         let metainfo = creator.finish().expect("all bytes were given");
-        Self { info: Arc::clone(metainfo.info()), content: content.into() }
+        Self {
+            info: Arc::clone(metainfo.info()),
+            content: content.into(),
+        }
     }
 }
 
@@ -79,7 +87,11 @@ impl Node {
         for piece in geometry.all_pieces().filter(|piece| have.has(*piece)) {
             let start = usize::try_from(geometry.start_of(piece)).expect("small");
             let range = start..start + geometry.length_of(piece) as usize;
-            assert_eq!(self.storage.bytes[range.clone()], self.shared.content[range], "{piece:?} is as shared");
+            assert_eq!(
+                self.storage.bytes[range.clone()],
+                self.shared.content[range],
+                "{piece:?} is as shared"
+            );
         }
     }
 }
@@ -103,9 +115,21 @@ impl Start {
         match self {
             Self::Seed => {
                 let storage = Storage::full(geometry, &shared.content);
-                (Source::Info { info, stored: Stored::Everything }, storage)
+                (
+                    Source::Info {
+                        info,
+                        stored: Stored::Everything,
+                    },
+                    storage,
+                )
             }
-            Self::Leech => (Source::Info { info, stored: Stored::Nothing }, Storage::empty(geometry)),
+            Self::Leech => (
+                Source::Info {
+                    info,
+                    stored: Stored::Nothing,
+                },
+                Storage::empty(geometry),
+            ),
             Self::Magnet => (Source::Magnet(info.info_hash()), Storage::empty(geometry)),
             Self::With(stored, storage) => (Source::Info { info, stored }, storage),
         }

@@ -62,7 +62,9 @@ pub(crate) enum Conduct {
 impl Script {
     pub(crate) fn new(shared: &Shared, conduct: Conduct) -> Self {
         let mut id = *b"-XX0000-000000000000";
-        id[19] = format!("{conduct:?}").bytes().fold(0, |sum: u8, byte| sum.wrapping_mul(31).wrapping_add(byte));
+        id[19] = format!("{conduct:?}")
+            .bytes()
+            .fold(0, |sum: u8, byte| sum.wrapping_mul(31).wrapping_add(byte));
         Self {
             shared: shared.clone(),
             peer_id: PeerId::new(id),
@@ -76,12 +78,6 @@ impl Script {
         }
     }
 
-    /// Somebody else by name.
-    pub(crate) fn named(mut self, id: PeerId) -> Self {
-        self.peer_id = id;
-        self
-    }
-
     pub(crate) fn opened(&mut self) -> Bytes {
         self.decoder = Decoder::new(Limits::default());
         self.closed = false;
@@ -92,11 +88,18 @@ impl Script {
             Conduct::Stranger => [9; 20].into(),
             _ => self.shared.info.info_hash(),
         };
-        let hello = Handshake { reserved: Reserved::ours(), info_hash, peer_id: self.peer_id };
+        let hello = Handshake {
+            reserved: Reserved::ours(),
+            info_hash,
+            peer_id: self.peer_id,
+        };
         Bytes::copy_from_slice(&hello.encode())
     }
 
     pub(crate) fn received(&mut self, bytes: Bytes, rng: &mut Rng) -> Bytes {
+        if self.conduct == Conduct::Mute {
+            return Bytes::new();
+        }
         self.decoder.push(bytes);
         let mut out = BytesMut::new();
         while let Some(frame) = self.decoder.next().expect("a torrent speaks well") {
@@ -125,13 +128,21 @@ impl Script {
             metadata_size: (self.conduct == Conduct::FalseMetadata).then_some(size),
             ..ExtendedHandshake::default()
         };
-        Message::Extended { id: 0, payload: hello.to_bytes() }.encode(out);
+        Message::Extended {
+            id: 0,
+            payload: hello.to_bytes(),
+        }
+        .encode(out);
         match self.conduct {
             Conduct::Leech | Conduct::Flood | Conduct::AskNonsense => Message::Interested.encode(out),
             Conduct::Boast => Message::Have(self.shared.info.geometry().pieces()).encode(out),
             Conduct::Pour => {
                 let data = Bytes::from_static(&[0; 100]);
-                let piece = Message::Piece { piece: 0, offset: 0, data: data.into() };
+                let piece = Message::Piece {
+                    piece: 0,
+                    offset: 0,
+                    data: data.into(),
+                };
                 (0..100).for_each(|_| piece.encode(out));
             }
             _ => {}
@@ -168,8 +179,15 @@ impl Script {
                 }
             }
             Conduct::AskNonsense => {
-                for (piece, offset, length) in [(u32::MAX, 0, 1), (0, u32::MAX, 9), (0, 0, 1 << 18), (0, 0, 0)] {
-                    Message::Request(BlockRequest { piece, offset, length }).encode(out);
+                for (piece, offset, length) in
+                    [(u32::MAX, 0, 1), (0, u32::MAX, 9), (0, 0, 1 << 18), (0, 0, 0)]
+                {
+                    Message::Request(BlockRequest {
+                        piece,
+                        offset,
+                        length,
+                    })
+                    .encode(out);
                 }
             }
             _ => {}
@@ -181,14 +199,22 @@ impl Script {
         match self.conduct {
             Conduct::Corrupt(percent) => {
                 let geometry = self.shared.info.geometry();
-                let start = geometry.piece(request.piece).map(|piece| geometry.start_of(piece)).expect("exists");
+                let start = geometry
+                    .piece(request.piece)
+                    .map(|piece| geometry.start_of(piece))
+                    .expect("exists");
                 let start = usize::try_from(start + u64::from(request.offset)).expect("small");
                 let mut data = self.shared.content[start..start + request.length as usize].to_vec();
                 if rng.u8(..100) < percent {
                     data[0] ^= 1;
                 }
                 let data = Bytes::from(data).into();
-                Message::Piece { piece: request.piece, offset: request.offset, data }.encode(out);
+                Message::Piece {
+                    piece: request.piece,
+                    offset: request.offset,
+                    data,
+                }
+                .encode(out);
             }
             Conduct::Reject => Message::Reject(request).encode(out),
             Conduct::Flap if self.requests % 10 == 0 => {
@@ -201,11 +227,22 @@ impl Script {
 
     fn serve_metadata(&mut self, payload: &Bytes, out: &mut BytesMut) {
         let message = MetadataMessage::from_bytes(payload).expect("well formed");
-        let MetadataMessage::Request { piece } = message else { return };
+        let MetadataMessage::Request { piece } = message else {
+            return;
+        };
         let total_size = u32::try_from(self.shared.info.raw().len()).expect("small");
         let length = (total_size - piece * 16_384).min(16_384);
         let data = vec![0; length as usize].into();
-        let payload = MetadataMessage::Data { piece, total_size, data }.to_bytes();
-        Message::Extended { id: self.metadata_id, payload }.encode(out);
+        let payload = MetadataMessage::Data {
+            piece,
+            total_size,
+            data,
+        }
+        .to_bytes();
+        Message::Extended {
+            id: self.metadata_id,
+            payload,
+        }
+        .encode(out);
     }
 }

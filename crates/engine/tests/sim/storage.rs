@@ -17,7 +17,12 @@ pub(crate) struct Storage {
 impl Storage {
     pub(crate) fn empty(geometry: Geometry) -> Self {
         let length = usize::try_from(geometry.total_length()).expect("small");
-        Self { bytes: vec![0; length], written: vec![false; length], geometry, room: u64::MAX }
+        Self {
+            bytes: vec![0; length],
+            written: vec![false; length],
+            geometry,
+            room: u64::MAX,
+        }
     }
 
     pub(crate) fn full(geometry: Geometry, content: &[u8]) -> Self {
