@@ -158,6 +158,10 @@ const fn last_byte_mask(length: u32) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -185,5 +189,29 @@ mod tests {
         assert_eq!(Bitfield::from_wire(&[0xff, 0b1110_0000], 10), None);
         assert_eq!(Bitfield::from_wire(&[0xff], 10), None);
         assert_eq!(Bitfield::from_wire(&[0xff, 0, 0], 10), None);
+    }
+    proptest! {
+        #[test]
+        fn a_bitfield_is_the_set_of_the_bits_that_were_set(length in 0u32..100, bits in prop::collection::vec(any::<u32>(), 0..50)) {
+            let (mut field, mut set) = (Bitfield::none(length), BTreeSet::new());
+            for bit in bits {
+                let (bit, value) = (bit % 128, bit >> 31 == 0);
+                let changes = bit < length && if value { set.insert(bit) } else { set.remove(&bit) };
+                prop_assert_eq!(field.set_bit(bit, value), changes);
+            }
+            prop_assert_eq!(field.iter_ones().collect::<BTreeSet<_>>(), set.clone());
+            prop_assert_eq!(field.count_ones() as usize, set.len());
+            prop_assert_eq!(field.is_all(), set.len() == length as usize);
+            prop_assert_eq!(Bitfield::from_wire(&field.to_wire(), length), Some(field));
+        }
+
+        #[test]
+        fn bytes_that_are_taken_are_given_back(bytes in any::<Vec<u8>>(), spare in 0u32..9) {
+            let length = u32::try_from(bytes.len()).expect("small") * 8;
+            if let Some(field) = Bitfield::from_wire(&bytes, length.saturating_sub(spare)) {
+                prop_assert_eq!(field.as_bytes(), bytes);
+                prop_assert_eq!(field.iter_ones().count(), field.count_ones() as usize);
+            }
+        }
     }
 }

@@ -290,3 +290,6 @@ fn check_name(name: &str) -> Result<(), CreateError> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

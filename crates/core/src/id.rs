@@ -86,13 +86,53 @@ impl FromStr for InfoHash {
         }
         let mut bytes = [0; Self::LENGTH];
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = pair.iter().try_fold(0, |value, digit| {
-                let digit = char::from(*digit)
-                    .to_digit(16)
-                    .and_then(|digit| u8::try_from(digit).ok());
-                digit.map(|digit| value << 4 | digit).ok_or(ParseInfoHashError)
-            })?;
+            *byte = pair
+                .iter()
+                .try_fold(0, |value, digit| Some(value << 4 | hex_digit(*digit)?))
+                .ok_or(ParseInfoHashError)?;
         }
         Ok(Self(bytes))
+    }
+}
+
+/// The value of a hexadecimal digit of either case.
+pub(crate) fn hex_digit(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_info_hash_is_40_digits_of_either_case() {
+        let text = "0123456789abcdefABCDEF00000000000000000f";
+        let hash: InfoHash = text.parse().expect("40 digits");
+        assert_eq!(
+            hash.as_bytes().first_chunk(),
+            Some(&[0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0xab])
+        );
+        assert_eq!(hash.to_string(), text.to_lowercase());
+    }
+
+    #[test]
+    fn anything_else_is_no_info_hash() {
+        let zeros = "0".repeat(39);
+        for text in [
+            String::new(),
+            zeros.clone(),
+            zeros.clone() + "00",
+            zeros.clone() + "g",
+            zeros + "+",
+        ] {
+            assert_eq!(text.parse::<InfoHash>(), Err(ParseInfoHashError), "{text}");
+        }
+        assert_eq!(
+            "é".repeat(20).parse::<InfoHash>(),
+            Err(ParseInfoHashError),
+            "40 bytes that are no digits"
+        );
     }
 }

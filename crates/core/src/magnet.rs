@@ -7,11 +7,12 @@ use core::ops::RangeInclusive;
 use core::str::FromStr;
 
 use crate::InfoHash;
+use crate::id::hex_digit;
 
 /// What a magnet link says.
 ///
-/// Reading keeps at most [`Magnet::MAX_ITEMS`] of each list, each once, and none that is empty. Parameters that are not
-/// listed here (`xs`, `as`, `kt`) are passed over.
+/// Reading keeps at most [`Magnet::MAX_ITEMS`] trackers, web seeds and peers, each once and none empty. Parameters that
+/// are not listed here (`xs`, `as`, `kt`) are passed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Magnet {
     /// `xt=urn:btih:`, the torrent; the first where there are several.
@@ -57,7 +58,7 @@ pub enum MagnetError {
 impl Magnet {
     /// The longest link that is read, in bytes.
     pub const MAX_LENGTH: usize = 64 << 10;
-    /// The most trackers, web seeds, peers and ranges of files that are kept.
+    /// The most trackers, web seeds and peers that are kept, of each kind.
     pub const MAX_ITEMS: usize = 100;
 
     /// A link to this torrent that says nothing else.
@@ -192,7 +193,7 @@ fn parse_selection(text: &str) -> Result<Vec<RangeInclusive<u32>>, MagnetError> 
         let (first, last) = (first.parse().ok()?, last.parse().ok()?);
         (first <= last).then_some(first..=last)
     };
-    let ranges: Option<Vec<_>> = text.split(',').take(Magnet::MAX_ITEMS).map(range).collect();
+    let ranges: Option<Vec<_>> = text.split(',').map(range).collect();
     ranges.ok_or_else(|| MagnetError::Selection(text.chars().take(50).collect()))
 }
 
@@ -206,17 +207,13 @@ fn keep(list: &mut Vec<String>, item: String) {
 fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let escaped = after
-            .split_at_checked(2)
-            .filter(|_| *first == b'%')
-            .and_then(|(digits, after)| {
-                // Checked by hand, because `from_str_radix` takes a sign.
-                let digits = str::from_utf8(digits)
-                    .ok()
-                    .filter(|d| d.bytes().all(|d| d.is_ascii_hexdigit()))?;
-                Some((u8::from_str_radix(digits, 16).ok()?, after))
-            });
+    while let [first, after @ ..] = rest {
+        let escaped = match after {
+            [high, low, after @ ..] if *first == b'%' => hex_digit(*high)
+                .zip(hex_digit(*low))
+                .map(|(high, low)| (high << 4 | low, after)),
+            _ => None,
+        };
         let (byte, after) = escaped.unwrap_or((*first, after));
         bytes.push(byte);
         rest = after;
@@ -236,3 +233,6 @@ impl fmt::Display for Escaped<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -180,8 +180,11 @@ impl Metainfo {
     }
 }
 
-/// The texts of a value that real clients write as a string or as a list of strings. What is neither, empty or not
-/// UTF-8 is passed over.
+/// The longest URL in bytes that is taken from a torrent.
+const LONGEST_URL: usize = 2_000;
+
+/// The texts of a value that real clients write as a string or as a list of strings. What is neither, empty, longer
+/// than any URL or not UTF-8 is passed over.
 fn texts(value: &[u8]) -> impl Iterator<Item = String> {
     let list = bencode::items(value).into_iter().flatten();
     let strings = bencode::string(value)
@@ -190,7 +193,9 @@ fn texts(value: &[u8]) -> impl Iterator<Item = String> {
     let texts = strings
         .filter_map(|bytes| str::from_utf8(bytes).ok())
         .map(str::trim);
-    texts.filter(|text| !text.is_empty()).map(str::to_owned)
+    texts
+        .filter(|text| (1..=LONGEST_URL).contains(&text.len()))
+        .map(str::to_owned)
 }
 
 /// Lets each URL pass once, and at most [`Metainfo::MAX_URLS`] of them.

@@ -445,11 +445,11 @@ fn multi(files: &str) -> String {
 }
 
 fn file(length: u64, path: &[&str]) -> String {
-    let path: String = path
+    let path: Vec<_> = path
         .iter()
         .map(|component| format!("{}:{component}", component.len()))
         .collect();
-    format!("d6:lengthi{length}e4:pathl{path}ee")
+    format!("d6:lengthi{length}e4:pathl{}ee", path.concat())
 }
 
 fn read(info: &str) -> Result<Info, MetainfoError> {
