@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 
 use crate::process;
 
-/// The variables by which a developer names others than those on the PATH, and which the end-to-end tests read.
+/// The variables by which a developer names others than those on the PATH, and which the end-to-end tests
+/// read.
 const BROWSER: &str = "CAUSEWAY_CHROMIUM";
 const DRIVER: &str = "CAUSEWAY_CHROMEDRIVER";
 

@@ -1,7 +1,8 @@
 //! `cargo xtask dist`: the page as static files, for web servers that know nothing of it.
 //!
 //! What `causeway serve` adds when it serves the page has to be in the files then: `config.json`, and the
-//! Content-Security-Policy as a `<meta>` element. The policy admits the trackers of `config.json` and nobody else.
+//! Content-Security-Policy as a `<meta>` element. The policy admits the trackers of `config.json` and nobody
+//! else.
 
 use std::fs;
 use std::path::{self, Path, PathBuf};
@@ -36,7 +37,8 @@ pub(crate) fn run(folder: Option<PathBuf>, trackers: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Whether nothing gets lost when the page is built into `folder`: it's not there, empty, or from an earlier run.
+/// Whether nothing gets lost when the page is built into `folder`: it's not there, empty, or from an earlier
+/// run.
 fn is_free(folder: &Path) -> bool {
     let is_empty = folder
         .read_dir()
@@ -100,11 +102,13 @@ const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; 
 const NOTE_FILE: &str = "HOSTING.txt";
 
 const NOTE: &str = "\
-Put these files anywhere on a web server, under any path. Browsers let a page do what this one does only over https or
-on localhost. Serve `.wasm` as `application/wasm`, so that it is compiled while it arrives, and everything compressed.
-config.json names the trackers that introduce visitors to each other, and the STUN and TURN servers that help them to
-connect. For trackers of your own, `causeway serve` at wss://HOST/announce for example, build it again with --tracker
-URL: the page may connect only to those that the policy in index.html admits.
+Put these files anywhere on a web server, under any path. Browsers let a page do what this one does
+only over https or on localhost. Serve `.wasm` as `application/wasm`, so that it is compiled while it
+arrives, and everything compressed.
+
+config.json names the trackers that introduce visitors to each other, and the STUN and TURN servers
+that help them to connect. For other trackers, `causeway serve` at wss://HOST/announce for example,
+build it again with --tracker URL: the page may connect only to those that index.html admits.
 ";
 
 #[cfg(test)]

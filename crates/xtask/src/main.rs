@@ -1,6 +1,7 @@
 //! The developer's commands, run as `cargo xtask COMMAND`.
 //!
-//! What they do is told on standard error, a line before each program that is started; standard output belongs to those programs.
+//! What they do is told on standard error, a line before each program that is started; standard output
+//! belongs to those programs.
 
 mod bench;
 mod browser;
@@ -49,7 +50,8 @@ enum Command {
         #[arg(long, value_name = "STEP", value_parser = test::names())]
         skip: Vec<String>,
     },
-    /// Check the rules that no other tool knows: directions of dependencies, lengths of files, the architecture page
+    /// Check the rules that no other tool knows: directions of dependencies, lengths of files, the
+    /// architecture page
     Tidy,
     /// Build the page as static files that any web server can host
     Dist {

@@ -1,7 +1,7 @@
 //! `cargo xtask setup`: what building and testing need beyond Rust itself.
 //!
-//! Every step looks first whether its work is done already, so that a second run takes a moment and needs no network.
-//! What can't be installed from here is an error with the sentence that says what to do by hand.
+//! Every step looks first whether its work is done already, so that a second run takes a moment and needs no
+//! network. What can't be installed from here is an error with the sentence that says what to do by hand.
 
 mod debian;
 mod node;

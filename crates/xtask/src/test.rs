@@ -1,7 +1,8 @@
 //! `cargo xtask test`: everything that a change has to pass, as steps that can be repeated one by one.
 //!
-//! The cheap ones come first. Steps that build the same thing name the same packages, since cargo would compile a dependency again for
-//! another selection of features. The end-to-end tests are last, so that the runner's own summary closes the output.
+//! The cheap ones come first. Steps that build the same thing name the same packages, since cargo would
+//! compile a dependency again for another selection of features. The end-to-end tests are last, so that the
+//! runner's own summary closes the output.
 
 use std::time::Instant;
 
@@ -40,11 +41,6 @@ const STEPS: &[Step] = &[
         run: deny,
     },
     Step {
-        name: "page",
-        about: "the page as it is released, which the program carries",
-        run: release_page,
-    },
-    Step {
         name: "clippy",
         about: "lints, natively",
         run: clippy,
@@ -76,7 +72,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "end-to-end",
-        about: "browsers and real clients against each other",
+        about: "the page as it is released, in browsers and against real clients",
         run: end_to_end,
     },
 ];
@@ -162,10 +158,6 @@ fn deny() -> Result<()> {
     process::run(&mut deny(&["check", "--disable-fetch", "advisories"]))
 }
 
-fn release_page() -> Result<()> {
-    page::build(None)
-}
-
 fn clippy() -> Result<()> {
     process::run(&mut process::cargo([
         "clippy",
@@ -223,6 +215,7 @@ fn wasm() -> Result<()> {
 }
 
 fn end_to_end() -> Result<()> {
+    page::build(None)?;
     process::run(&mut process::cargo(["build", "--workspace", "--bin", "causeway"]))?;
     let mut command = process::cargo(["nextest", "run", "--workspace", "--filterset", END_TO_END]);
     Browser::require()?.prepare(&mut command);

@@ -1,9 +1,9 @@
 //! The toolchain that builds WebAssembly.
 //!
-//! Nearly always it is the one that runs this program, once `rustup target add` has given it the standard library for
-//! wasm32. Where rustup's server can't be reached, a Debian system has another way (see `setup::debian`): its compiler,
-//! linked into rustup as a second toolchain that builds nothing but WebAssembly. Every command that builds for wasm32 is
-//! prepared here, so that all of them take the same one.
+//! Nearly always it is the one that runs this program, once `rustup target add` has given it the standard
+//! library for wasm32. Where rustup's server can't be reached, a Debian system has another way (see
+//! `setup::debian`): its compiler, linked into rustup as a second toolchain that builds nothing but
+//! WebAssembly. Every command that builds for wasm32 is prepared here, so that all of them take the same one.
 
 use std::env;
 use std::path::Path;
@@ -76,8 +76,8 @@ impl WasmToolchain {
     }
 }
 
-/// Whether a toolchain compiles an empty crate for wasm32. Files in its folder would not tell: a standard library that
-/// another version of the compiler built is no use.
+/// Whether a toolchain compiles an empty crate for wasm32. Files in its folder would not tell: a standard
+/// library that another version of the compiler built is no use.
 fn builds_wasm(toolchain: Option<&str>) -> bool {
     let folder = env::temp_dir();
     let arguments = [

@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 pub(crate) fn root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
-        // Cargo says where this package lies now. What was compiled in may be another clone that shares the build cache.
+        // Cargo says where this package lies now. What was compiled in may be another clone that shares the
+        // build cache.
         let package = env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
         package.join("../..").canonicalize().unwrap_or(package)

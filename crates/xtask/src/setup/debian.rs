@@ -1,5 +1,5 @@
-//! Debian's packages, for what can't be had by cargo; among them a Rust compiler whose standard library can be built for wasm32
-//! without rustup's server.
+//! Debian's packages, for what can't be had by cargo; among them a Rust compiler whose standard library can
+//! be built for wasm32 without rustup's server.
 
 use std::ffi::OsStr;
 use std::fs;

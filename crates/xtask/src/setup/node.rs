@@ -1,4 +1,5 @@
-//! The npm packages that the end-to-end tests use as the other side: the clients and trackers that are deployed.
+//! The npm packages that the end-to-end tests use as the other side: the clients and trackers that are
+//! deployed.
 
 use std::fs;
 
@@ -18,7 +19,7 @@ pub(super) fn packages() -> Result<()> {
         done("the npm packages of tests/");
         return Ok(());
     }
-    let by_hand = "the end-to-end tests need Node.js 20 or later and npm: install them from nodejs.org or by your package manager";
+    let by_hand = "the end-to-end tests need Node.js 20 or later and npm: install both by your package manager, or from nodejs.org";
     program_from_debian("node", &["nodejs"], by_hand)?;
     program_from_debian("npm", &["npm"], by_hand)?;
     doing("the npm packages of tests/", "about a minute");

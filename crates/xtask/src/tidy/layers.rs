@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::PURE;
 use crate::process;
 
-/// What each of our packages may use of our own. Development dependencies are held to the same: a test that needs more belongs
-/// further up.
+/// What each of our packages may use of our own. Development dependencies are held to the same: a test that
+/// needs more belongs further up.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("causeway-core", &[]),
     ("causeway-wire", &["causeway-core"]),
@@ -43,7 +43,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// What brings a clock, sockets, threads, a runtime or a browser with it: no crate without I/O is built on any of these.
+/// What brings a clock, sockets, threads, a runtime or a browser with it: no crate without I/O is built on
+/// any of these.
 const WORLDLY: &[&str] = &[
     "async-std",
     "axum",
