@@ -19,7 +19,8 @@ pub(super) fn packages() -> Result<()> {
         done("the npm packages of tests/");
         return Ok(());
     }
-    let by_hand = "the end-to-end tests need Node.js 20 or later and npm: install both by your package manager, or from nodejs.org";
+    let by_hand =
+        "the end-to-end tests need Node.js 20 or later and npm: install both, from nodejs.org for example";
     program_from_debian("node", &["nodejs"], by_hand)?;
     program_from_debian("npm", &["npm"], by_hand)?;
     doing("the npm packages of tests/", "about a minute");
