@@ -153,7 +153,9 @@ impl MetadataFetch {
     /// Parts that were asked for too long ago become free, and whom they were asked of is left alone for a while.
     pub(crate) fn expire(&mut self, now: Time) {
         let late = self.free_parts(|_, at| now.since(at) >= PATIENCE);
-        late.into_iter().for_each(|link| self.rest(link, now));
+        for link in late {
+            self.rest(link, now);
+        }
     }
 
     /// A part arrived; what was not asked of this peer is ignored.

@@ -82,9 +82,11 @@ mod tests {
     const LINK: LinkId = LinkId(1);
 
     fn sent(out: &mut VecDeque<Output>) -> Vec<Bytes> {
-        let bytes = |output| match output {
-            Output::Send { link: LINK, bytes } => bytes,
-            other => panic!("{other:?}"),
+        let bytes = |output| {
+            let Output::Send { link: LINK, bytes } = output else {
+                panic!("{output:?}")
+            };
+            bytes
         };
         out.drain(..).map(bytes).collect()
     }

@@ -186,6 +186,6 @@ pub(crate) const MOST_UNASKED: u32 = 64;
 /// Requests that a peer keeps waiting which does not say how many; what deployed clients use.
 const DEFAULT_REQQ: u32 = 250;
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(25);
-const KEEP_ALIVE: Duration = Duration::from_secs(60);
-const SILENCE: Duration = Duration::from_secs(180);
+const KEEP_ALIVE: Duration = Duration::from_mins(1);
+const SILENCE: Duration = Duration::from_mins(3);
 const QUIET: Duration = Duration::from_secs(10);

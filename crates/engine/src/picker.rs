@@ -216,20 +216,18 @@ impl Picker {
         let Some(BlockState::Asked(first)) = open.state(block.index()) else {
             return;
         };
-        let others = self.duplicates.get_mut(&block);
-        if first != link {
-            if let Some(others) = others {
-                others.retain(|other| *other != link);
+        let mut others = self.duplicates.remove(&block).unwrap_or_default();
+        if first == link {
+            let next = others.pop().map_or(BlockState::Free, BlockState::Asked);
+            open.set(block.index(), next);
+            if next == BlockState::Free {
+                self.freed(block.piece());
             }
-            return;
+        } else {
+            others.retain(|other| *other != link);
         }
-        let next = match others.and_then(Vec::pop) {
-            Some(other) => BlockState::Asked(other),
-            None => BlockState::Free,
-        };
-        open.set(block.index(), next);
-        if next == BlockState::Free {
-            self.freed(block.piece());
+        if !others.is_empty() {
+            self.duplicates.insert(block, others);
         }
     }
 

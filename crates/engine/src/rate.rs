@@ -5,7 +5,7 @@ use causeway_core::Time;
 /// Invariant: `slots[n % SLOTS]` holds the bytes of slot `n` for the `SLOTS` slots up to `newest`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rate {
-    slots: [u64; SLOTS as usize],
+    slots: [u64; SLOTS],
     newest: u64,
     started: Option<Time>,
 }
@@ -15,10 +15,10 @@ impl Rate {
     pub(crate) fn add(&mut self, now: Time, bytes: u64) {
         let started = self.started.get_or_insert(now);
         let slot = slot_of(now);
-        if slot >= self.newest + SLOTS {
+        if slot >= self.newest + SLOTS as u64 {
             // Nothing moved for a whole window: the pause is no part of the next one.
             *started = now;
-            self.slots = [0; SLOTS as usize];
+            self.slots = [0; SLOTS];
         } else {
             for passed in self.newest + 1..=slot {
                 self.slots[index(passed)] = 0;
@@ -31,7 +31,7 @@ impl Rate {
     /// The mean of the last five seconds, or since the start where that is later.
     pub(crate) fn per_second(&self, now: Time) -> u64 {
         let Some(started) = self.started else { return 0 };
-        let oldest = (slot_of(now) + 1).saturating_sub(SLOTS);
+        let oldest = (slot_of(now) + 1).saturating_sub(SLOTS as u64);
         let kept = oldest..=self.newest;
         let bytes: u64 = kept.map(|slot| self.slots[index(slot)]).sum();
         let start = started.as_micros().max(oldest * SLOT_MICROS);
@@ -44,12 +44,11 @@ fn slot_of(time: Time) -> u64 {
     time.as_micros() / SLOT_MICROS
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the remainder is below SLOTS")]
 fn index(slot: u64) -> usize {
-    (slot % SLOTS) as usize
+    usize::try_from(slot % SLOTS as u64).unwrap_or(0)
 }
 
-const SLOTS: u64 = 10;
+const SLOTS: usize = 10;
 const SLOT_MICROS: u64 = 500_000;
 
 #[cfg(test)]

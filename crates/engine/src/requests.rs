@@ -158,7 +158,9 @@ impl Requests {
             keep = self.depth();
         }
         let overdue: Vec<_> = self.waiting.drain(keep..).collect();
-        overdue.iter().for_each(|block| self.give_up(*block));
+        for block in &overdue {
+            self.give_up(*block);
+        }
         overdue
     }
 
@@ -252,7 +254,7 @@ const REST: Duration = Duration::from_secs(2);
 /// A peer that is late by so much is not as fast as it was.
 const STALLED: Duration = Duration::from_secs(1);
 /// Stands for the time that a peer of unknown rate takes.
-const UNKNOWN: Duration = Duration::from_secs(3600);
+const UNKNOWN: Duration = Duration::from_hours(1);
 /// Blocks that were given up and are remembered.
 const MOST_LATE: usize = 1024;
 
@@ -346,12 +348,10 @@ mod tests {
     fn a_slow_peer_loses_what_it_will_not_deliver_soon() {
         let mut requests = Requests::new(80);
         (0..64).for_each(|index| requests.asked(block(index), at(0)));
-        (0..5).for_each(|index| {
-            assert_eq!(
-                requests.answered(block(index), at(250 * u64::from(index + 1))),
-                Answer::Expected
-            )
-        });
+        for index in 0..5 {
+            let answer = requests.answered(block(index), at(250 * u64::from(index + 1)));
+            assert_eq!(answer, Answer::Expected);
+        }
         assert_eq!(requests.depth(), LEAST_DEPTH);
         let overdue = requests.overdue(at(1_300));
         assert_eq!(

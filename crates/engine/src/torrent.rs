@@ -308,9 +308,9 @@ impl Torrent {
     fn stop(&mut self, run: Run) {
         self.run = run;
         let links: Vec<_> = self.greetings.keys().chain(self.peers.keys()).copied().collect();
-        links
-            .into_iter()
-            .for_each(|link| self.close(link, CloseReason::Stopped));
+        for link in links {
+            self.close(link, CloseReason::Stopped);
+        }
         self.timers.clear();
     }
 
@@ -330,10 +330,12 @@ impl Torrent {
             .map(|(link, _)| *link)
             .chain(gone.map(|(link, _)| *link))
             .collect();
-        silent
-            .into_iter()
-            .for_each(|link| self.close(link, CloseReason::Silent));
-        self.peers.values_mut().for_each(|peer| peer.keep_alive(now));
+        for link in silent {
+            self.close(link, CloseReason::Silent);
+        }
+        for peer in self.peers.values_mut() {
+            peer.keep_alive(now);
+        }
         self.give_up_overdue();
         if let Metadata::Fetching { fetch, .. } = &mut self.metadata {
             fetch.expire(now);

@@ -8,7 +8,7 @@ const NOW: Time = Time::ZERO;
 
 /// Metadata of three parts and one byte.
 fn metadata() -> Bytes {
-    (0..3 * METADATA_PIECE_LENGTH + 1)
+    (0..=3 * METADATA_PIECE_LENGTH)
         .map(|byte| (byte % 251) as u8)
         .collect()
 }
@@ -21,7 +21,9 @@ fn part(bytes: &Bytes, index: u32) -> Bytes {
 fn fetch_from(links: &[LinkId]) -> MetadataFetch {
     let mut fetch = MetadataFetch::new(InfoHash::new(*sha1(&metadata()).as_bytes()));
     let size = u32::try_from(metadata().len()).expect("small");
-    links.iter().for_each(|link| fetch.offered(*link, size));
+    for link in links {
+        fetch.offered(*link, size);
+    }
     fetch
 }
 

@@ -115,7 +115,9 @@ impl Torrent {
             Receipt::Needed(others) => {
                 self.unwritten += length;
                 self.out.push_back(Output::Write { block, bytes: data });
-                others.into_iter().for_each(|other| self.cancel(other, block));
+                for other in others {
+                    self.cancel(other, block);
+                }
             }
         }
         Ok(())

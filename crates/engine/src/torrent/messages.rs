@@ -12,10 +12,6 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&link) else {
             return Ok(());
         };
-        let fast_only = |peer: &Peer, name: &str| match peer.has_fast() {
-            true => Ok(()),
-            false => Err(misbehaved(format!("it sent {name} without the fast extension"))),
-        };
         match message {
             Message::KeepAlive | Message::Port(_) | Message::Unknown { .. } | Message::Suggest(_) => Ok(()),
             Message::Choke => {
@@ -42,11 +38,13 @@ impl Torrent {
             Message::Bitfield(bits) => self.peer_has_bitfield(link, &bits),
             Message::HaveAll => {
                 fast_only(peer, "`have all`")?;
-                self.peer_has_all(link)
+                self.peer_has_all(link);
+                Ok(())
             }
             Message::HaveNone => {
                 fast_only(peer, "`have none`")?;
-                self.peer_has_none(link)
+                self.peer_has_none(link);
+                Ok(())
             }
             Message::AllowedFast(piece) => {
                 if peer.has_fast() && peer.allowed_fast.len() < MOST_ALLOWED_FAST {
@@ -114,7 +112,7 @@ impl Torrent {
         }
     }
 
-    fn peer_has_all(&mut self, link: LinkId) -> Result<(), CloseReason> {
+    fn peer_has_all(&mut self, link: LinkId) {
         match &self.metadata {
             Metadata::Fetching { .. } => self.set_early(link, EarlyPieces::All),
             Metadata::Known(content) => {
@@ -122,10 +120,9 @@ impl Torrent {
                 self.set_known(link, all);
             }
         }
-        Ok(())
     }
 
-    fn peer_has_none(&mut self, link: LinkId) -> Result<(), CloseReason> {
+    fn peer_has_none(&mut self, link: LinkId) {
         match &self.metadata {
             Metadata::Fetching { .. } => self.set_early(link, EarlyPieces::default()),
             Metadata::Known(content) => {
@@ -133,7 +130,6 @@ impl Torrent {
                 self.set_known(link, none);
             }
         }
-        Ok(())
     }
 
     fn set_early(&mut self, link: LinkId, early: EarlyPieces) {
@@ -187,6 +183,15 @@ impl Torrent {
             };
             peer.outbox.push(&message);
         }
+    }
+}
+
+/// BEP 6: these messages are for peers that both speak it.
+fn fast_only(peer: &Peer, name: &str) -> Result<(), CloseReason> {
+    if peer.has_fast() {
+        Ok(())
+    } else {
+        Err(misbehaved(format!("it sent {name} without the fast extension")))
     }
 }
 

@@ -38,9 +38,9 @@ impl Torrent {
             Some(Verdict::Right { files }) => {
                 self.announce_piece(piece, was_lacking);
                 self.tell(Event::PieceVerified(piece));
-                files
-                    .into_iter()
-                    .for_each(|file| self.tell(Event::FileCompleted(file)));
+                for file in files {
+                    self.tell(Event::FileCompleted(file));
+                }
                 let is_complete = self.have().is_some_and(causeway_core::Bitfield::is_all);
                 if is_complete && !was_checking {
                     self.out.push_back(Output::Announce(AnnounceEvent::Completed));

@@ -9,7 +9,7 @@ use causeway_engine::{CloseReason, Command, Event, State};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 const PIECE: u32 = 32 * 1024;
 
 /// Three files; the border of the first two lies within a piece.
@@ -18,9 +18,12 @@ fn folder() -> Shared {
 }
 
 fn completed(world: &World, node: usize) -> Vec<usize> {
-    let file = |event: &Event| match event {
-        Event::FileCompleted(file) => Some(*file),
-        _ => None,
+    let file = |event: &Event| {
+        if let Event::FileCompleted(file) = event {
+            Some(*file)
+        } else {
+            None
+        }
     };
     let mut files: Vec<_> = world.node(node).events.iter().filter_map(file).collect();
     files.sort_unstable();

@@ -10,7 +10,7 @@ use causeway_engine::CloseReason;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// An honest seed, a leech, and a peer with this conduct, all connected.
 fn beside(seed: u64, conduct: Conduct) -> (World, usize, usize) {

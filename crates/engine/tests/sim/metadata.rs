@@ -10,7 +10,7 @@ use causeway_engine::{CloseReason, Command, Event, State};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// So many files that the metadata has several parts.
 fn long_metadata() -> Shared {

@@ -1,5 +1,10 @@
 //! Peers that speak the protocol and mean harm, or merely do nothing.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a script cares for few messages, whatever others there may be"
+)]
+
 use bytes::{Bytes, BytesMut};
 use causeway_core::PeerId;
 use causeway_wire::extended::{ExtendedHandshake, MetadataMessage, UT_METADATA};
@@ -217,7 +222,7 @@ impl Script {
                 .encode(out);
             }
             Conduct::Reject => Message::Reject(request).encode(out),
-            Conduct::Flap if self.requests % 10 == 0 => {
+            Conduct::Flap if self.requests.is_multiple_of(10) => {
                 Message::Choke.encode(out);
                 Message::Unchoke.encode(out);
             }

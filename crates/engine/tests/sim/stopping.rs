@@ -11,7 +11,7 @@ use causeway_engine::{AnnounceEvent, CloseReason, Command, Event, State, Storage
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// A seed and a leech in the middle of it.
 fn half_way(seed: u64) -> (World, usize, usize) {

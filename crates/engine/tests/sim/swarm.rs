@@ -12,7 +12,7 @@ use causeway_engine::{AnnounceEvent, CloseReason, Command, Event, Limits, Snapsh
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 #[test]
 fn one_seed_gives_one_leech_everything() {

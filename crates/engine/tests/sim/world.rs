@@ -24,7 +24,7 @@ pub(crate) struct World {
 
 enum Party {
     Node(Box<Node>),
-    Script(Script),
+    Script(Box<Script>),
 }
 
 /// Two directions, each with the bytes that have not left yet.
@@ -71,7 +71,7 @@ impl World {
 
     /// A peer that does what its script says.
     pub(crate) fn add_script(&mut self, script: Script) -> usize {
-        self.parties.push(Party::Script(script));
+        self.parties.push(Party::Script(Box::new(script)));
         self.parties.len() - 1
     }
 
@@ -188,7 +188,9 @@ impl World {
     pub(crate) fn run_until_complete(&mut self, nodes: &[usize], limit: Duration) {
         let all = |world: &Self| nodes.iter().all(|node| world.node(*node).is_complete());
         self.run_until(limit, "everything is there", all);
-        nodes.iter().for_each(|node| self.node(*node).check_content());
+        for node in nodes {
+            self.node(*node).check_content();
+        }
     }
 
     fn describe(&self) -> String {
