@@ -103,6 +103,9 @@ impl Draft {
     /// A torrent of these files, which lie end to end in the order given. A single file whose path is `name` alone
     /// makes a single-file torrent.
     ///
+    /// The torrent has the names as they are given. Whoever reads it, [`Info`] too, makes them safe: match the files
+    /// that you share by their number, not by their path.
+    ///
     /// # Errors
     /// See [`CreateError`].
     pub fn new(name: &str, files: Vec<DraftFile>, options: CreateOptions) -> Result<Self, CreateError> {

@@ -2,7 +2,10 @@
 
 #![warn(clippy::indexing_slicing)]
 
+use core::fmt;
+
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 
 use crate::bencode::{self, BencodeError, Dictionary};
 use crate::files::{self, Attributes};
@@ -15,7 +18,6 @@ use crate::{
 ///
 /// Invariant: the files lie end to end and add up to the geometry's length, no two that are not padding have one
 /// path, and there is a hash for each piece.
-#[derive(Debug)]
 pub struct Info {
     raw: Bytes,
     hash: InfoHash,
@@ -189,6 +191,17 @@ impl Info {
     }
 }
 
+impl fmt::Debug for Info {
+    /// Without the files and hashes, which fill screens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Info")
+            .field("hash", &self.hash)
+            .field("name", &self.name)
+            .field("geometry", &self.geometry)
+            .finish_non_exhaustive()
+    }
+}
+
 fn files_of(list: &[u8]) -> Result<Vec<FileEntry>, MetainfoError> {
     let list = bencode::items(list).ok_or_else(|| invalid("files", &"it is not a list"))?;
     let mut names = Names::default();
@@ -201,11 +214,10 @@ fn files_of(list: &[u8]) -> Result<Vec<FileEntry>, MetainfoError> {
         let (file, _) = Dictionary::from_prefix(file).map_err(|error| invalid("files", &error))?;
         let letters = file.string("attr").unwrap_or_default();
         let attributes = Attributes::from_letters(letters);
-        // Some makers of torrents write a symbolic link without its length of zero.
-        let length = if letters.contains(&b'l') {
-            0
-        } else {
-            require(&file, "length")?
+        let length = match file.get("length") {
+            // Some makers of torrents leave out that a symbolic link has no bytes.
+            None if letters.contains(&b'l') => 0,
+            _ => require(&file, "length")?,
         };
         let path = path_of(&file)?;
         let path = path.iter().copied();
@@ -254,7 +266,7 @@ fn missing_pieces(info: &Dictionary) -> MetainfoError {
     }
 }
 
-fn require<T: serde::de::DeserializeOwned>(info: &Dictionary, key: &'static str) -> Result<T, MetainfoError> {
+fn require<T: DeserializeOwned>(info: &Dictionary, key: &'static str) -> Result<T, MetainfoError> {
     match info.read(key) {
         Ok(Some(value)) => Ok(value),
         Ok(None) => Err(MetainfoError::Missing(key)),

@@ -83,27 +83,10 @@ impl FromStr for Magnet {
         if text.len() > Self::MAX_LENGTH {
             return Err(MagnetError::TooLong);
         }
-        let query = text
-            .split_at_checked(PREFIX.len())
-            .filter(|(prefix, _)| prefix.eq_ignore_ascii_case(PREFIX))
-            .map(|(_, query)| query)
-            .ok_or(MagnetError::NotMagnet)?;
-        let mut info_hash = None;
-        let mut version_2 = false;
-        // The hash stands in for the real one, which may come last.
-        let mut magnet = Self::new(InfoHash::new([0; InfoHash::LENGTH]));
-        for (key, value) in query.split('&').filter_map(|parameter| parameter.split_once('=')) {
-            // `tr.1` is `tr`, but `x.pe` is a name of its own.
-            let name = key
-                .split_once('.')
-                .filter(|(_, n)| n.parse::<u32>().is_ok())
-                .map_or(key, |(name, _)| name);
+        let query = strip_prefix(text, PREFIX).ok_or(MagnetError::NotMagnet)?;
+        let mut magnet = Self::new(info_hash_of(query)?);
+        for (name, value) in parameters(query) {
             match name {
-                "xt" if info_hash.is_none() => match topic(&decode(value)) {
-                    Topic::Version1(hash) => info_hash = Some(parse_hash(hash)?),
-                    Topic::Version2 => version_2 = true,
-                    Topic::Other => {}
-                },
                 "dn" => magnet.name = Some(decode(&value.replace('+', " "))).filter(|name| !name.is_empty()),
                 "tr" => keep(&mut magnet.trackers, decode(value)),
                 "ws" => keep(&mut magnet.web_seeds, decode(value)),
@@ -112,12 +95,6 @@ impl FromStr for Magnet {
                 _ => {}
             }
         }
-        let missing = if version_2 {
-            MagnetError::OnlyVersion2
-        } else {
-            MagnetError::NoHash
-        };
-        magnet.info_hash = info_hash.ok_or(missing)?;
         Ok(magnet)
     }
 }
@@ -146,18 +123,33 @@ impl fmt::Display for Magnet {
 
 const PREFIX: &str = "magnet:?";
 
-enum Topic<'a> {
-    Version1(&'a str),
-    Version2,
-    Other,
+/// The names and values of a link. `tr.1` is a `tr`, but `x.pe` is a name of its own.
+fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = query.split('&').filter_map(|parameter| parameter.split_once('='));
+    pairs.map(|(key, value)| match key.split_once('.') {
+        Some((name, number)) if number.parse::<u32>().is_ok() => (name, value),
+        Some(_) | None => (key, value),
+    })
 }
 
-fn topic(urn: &str) -> Topic<'_> {
-    match urn.split_at_checked("urn:btih:".len()) {
-        Some((prefix, hash)) if prefix.eq_ignore_ascii_case("urn:btih:") => Topic::Version1(hash),
-        Some((prefix, _)) if prefix.eq_ignore_ascii_case("urn:btmh:") => Topic::Version2,
-        Some(_) | None => Topic::Other,
+fn info_hash_of(query: &str) -> Result<InfoHash, MagnetError> {
+    let mut error = MagnetError::NoHash;
+    for (_, topic) in parameters(query).filter(|(name, _)| *name == "xt") {
+        let topic = decode(topic);
+        if let Some(hash) = strip_prefix(&topic, "urn:btih:") {
+            return parse_hash(hash);
+        }
+        if strip_prefix(&topic, "urn:btmh:").is_some() {
+            error = MagnetError::OnlyVersion2;
+        }
     }
+    Err(error)
+}
+
+/// What follows a prefix that is written in either case.
+fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
 fn parse_hash(text: &str) -> Result<InfoHash, MagnetError> {

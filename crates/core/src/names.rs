@@ -3,13 +3,14 @@
 //! A torrent says where its files go, and whoever made the torrent may be an enemy. The mapping is the same on
 //! every system, so that a torrent has one layout everywhere:
 //! - bytes that are not UTF-8 become U+FFFD;
-//! - `/ \ : * ? " < > |`, control characters and the marks that turn the direction of text (which make
-//!   `exe.txt` of `txt.exe` for the eye) become `_`;
+//! - `/ \ : * ? " < > |`, control characters and the marks that turn the direction of text (with which
+//!   `gpj.exe` looks like `exe.jpg`) become `_`;
 //! - dots and spaces at the end of a name become `_`, so `..` becomes `__`; an empty name becomes `_`;
 //! - the names of Windows' devices (`CON`, `nul.txt`) get a `_` in front;
 //! - names over 254 bytes are cut to 240, the extension stays;
 //! - a file whose path is taken, letter case aside, becomes `name (2).ext`, and so on; a folder whose name is
-//!   a file's becomes `name (2)`, for all that lies in it.
+//!   a file's becomes `name (2)`, for all that lies in it. Letters that Unicode writes in two ways count as
+//!   different.
 
 #![warn(clippy::indexing_slicing)]
 

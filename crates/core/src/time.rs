@@ -56,3 +56,16 @@ impl Sub for Time {
         self.since(earlier)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_stops_at_both_ends() {
+        let (early, late) = (Time::from_micros(5), Time::ZERO + Duration::from_secs(1));
+        assert_eq!(late - early, Duration::from_micros(999_995));
+        assert_eq!(early.since(late), Duration::ZERO);
+        assert_eq!(late + Duration::MAX, Time::from_micros(u64::MAX));
+    }
+}

@@ -265,6 +265,14 @@ fn padding_may_share_a_path_and_takes_none_from_a_file() {
 }
 
 #[test]
+fn a_symbolic_link_may_come_without_a_length() {
+    let link = "d4:attr1:l4:pathl1:ae12:symlink pathl2:..6:secretee";
+    let info = read(&multi(&[link, &file(1, &["b"])].concat())).expect("valid");
+    let lengths: Vec<_> = info.files().iter().map(FileEntry::length).collect();
+    assert_eq!(lengths, [0, 1]);
+}
+
+#[test]
 fn private_is_any_number_but_zero() {
     for (private, expected) in [
         ("", false),
