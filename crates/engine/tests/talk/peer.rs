@@ -1,0 +1,246 @@
+//! A torrent, and one peer or several that say whatever a test lets them say.
+
+use bytes::{Bytes, BytesMut};
+use causeway_core::{Block, CreateOptions, Draft, DraftFile, Info, PeerId, PieceIndex, Time};
+use causeway_engine::{
+    CloseReason, Command, Config, Direction, Input, LinkId, Output, Source, Stored, Torrent,
+};
+use causeway_wire::{Decoder, Frame, Handshake, Limits, Message, Reserved};
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Length of every piece of the torrents here.
+pub(crate) const PIECE: u32 = 32 * 1024;
+
+/// A torrent of so many pieces, and its content.
+pub(crate) fn info(pieces: u32) -> (Arc<Info>, Bytes) {
+    let length = u64::from(pieces * PIECE);
+    let content: Bytes = (0..length)
+        .map(|byte| u8::try_from(byte % 253).expect("small"))
+        .collect();
+    let files = vec![DraftFile {
+        path: vec!["file".to_owned()],
+        length,
+    }];
+    let options = CreateOptions {
+        piece_length: Some(PIECE),
+        ..CreateOptions::default()
+    };
+    let mut creator = Draft::new("file", files, options).expect("valid").hasher();
+    creator.update(&content);
+    (
+        Arc::clone(creator.finish().expect("all bytes were given").info()),
+        content,
+    )
+}
+
+/// A torrent and what it wants done.
+pub(crate) struct Talk {
+    pub(crate) torrent: Torrent,
+    pub(crate) info: Arc<Info>,
+    pub(crate) content: Bytes,
+    pub(crate) now: Time,
+    decoders: BTreeMap<LinkId, Decoder>,
+    said: BTreeMap<LinkId, Vec<Message>>,
+    pub(crate) closed: BTreeMap<LinkId, CloseReason>,
+    pub(crate) reads: Vec<Block>,
+    pub(crate) writes: Vec<(Block, Bytes)>,
+    pub(crate) hashes: Vec<PieceIndex>,
+}
+
+impl Talk {
+    pub(crate) fn new(pieces: u32, stored: Stored) -> Self {
+        let (info, content) = info(pieces);
+        let source = Source::Info {
+            info: Arc::clone(&info),
+            stored,
+        };
+        Self::with(source, info, content)
+    }
+
+    pub(crate) fn magnet(pieces: u32) -> Self {
+        let (info, content) = info(pieces);
+        Self::with(Source::Magnet(info.info_hash()), info, content)
+    }
+
+    fn with(source: Source, info: Arc<Info>, content: Bytes) -> Self {
+        let now = Time::from_micros(5_000_000);
+        let torrent = Torrent::new(Config::new(PeerId::new([7; 20])), source, 1, now);
+        let mut talk = Self {
+            torrent,
+            info,
+            content,
+            now,
+            decoders: BTreeMap::new(),
+            said: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            reads: Vec::new(),
+            writes: Vec::new(),
+            hashes: Vec::new(),
+        };
+        talk.perform();
+        talk
+    }
+
+    /// A link opens, and the peer on it shakes hands with these reserved bits.
+    pub(crate) fn connect_as(&mut self, number: u8, reserved: Reserved) -> LinkId {
+        let link = self.open(number.into());
+        let hello = Handshake {
+            reserved,
+            info_hash: self.torrent.info_hash(),
+            peer_id: PeerId::new([number; 20]),
+        };
+        self.send(link, Bytes::copy_from_slice(&hello.encode()));
+        link
+    }
+
+    /// A peer that speaks all that we do.
+    pub(crate) fn connect(&mut self, number: u8) -> LinkId {
+        self.connect_as(number, Reserved::ours())
+    }
+
+    /// A link opens and takes as much as it is given.
+    pub(crate) fn open(&mut self, number: u64) -> LinkId {
+        let link = LinkId(number);
+        self.decoders.insert(link, Decoder::new(Limits::default()));
+        self.input(Input::LinkOpened {
+            link,
+            direction: Direction::Incoming,
+            expected: None,
+        });
+        self.input(Input::Writable {
+            link,
+            budget: 1 << 30,
+        });
+        link
+    }
+
+    /// The peer says something.
+    pub(crate) fn say(&mut self, link: LinkId, message: &Message) {
+        let mut bytes = BytesMut::new();
+        message.encode(&mut bytes);
+        self.send(link, bytes.freeze());
+    }
+
+    pub(crate) fn send(&mut self, link: LinkId, bytes: Bytes) {
+        self.input(Input::Received { link, bytes });
+    }
+
+    /// The peer sends this block as it should be.
+    pub(crate) fn say_block(&mut self, link: LinkId, block: Block) {
+        let data = self.bytes_of(block).into();
+        self.say(
+            link,
+            &Message::Piece {
+                piece: block.piece().get(),
+                offset: block.offset(),
+                data,
+            },
+        );
+    }
+
+    /// What the torrent has said since it was last looked at.
+    pub(crate) fn heard(&mut self, link: LinkId) -> Vec<Message> {
+        self.said.remove(&link).unwrap_or_default()
+    }
+
+    /// The blocks that the torrent has asked for since it was last looked at.
+    pub(crate) fn asked(&mut self, link: LinkId) -> Vec<Block> {
+        let geometry = self.info.geometry();
+        let block = |message: Message| {
+            let Message::Request(request) = message else {
+                return None;
+            };
+            geometry.block(request.piece, request.offset, request.length)
+        };
+        self.heard(link).into_iter().filter_map(block).collect()
+    }
+
+    pub(crate) fn command(&mut self, command: Command) {
+        self.input(Input::Command(command));
+    }
+
+    pub(crate) fn input(&mut self, input: Input) {
+        self.torrent.handle_input(self.now, input);
+        self.perform();
+        self.torrent.check_invariants();
+    }
+
+    /// Time passes, second by second.
+    pub(crate) fn wait(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.now += Duration::from_secs(1);
+            self.input(Input::TimedOut);
+        }
+    }
+
+    /// Storage answers every read.
+    pub(crate) fn answer_reads(&mut self) {
+        for block in core::mem::take(&mut self.reads) {
+            let result = Ok(self.bytes_of(block));
+            self.input(Input::BlockRead { block, result });
+        }
+    }
+
+    /// Storage answers every write.
+    pub(crate) fn answer_writes(&mut self) {
+        for (block, _) in core::mem::take(&mut self.writes) {
+            self.input(Input::BlockWritten {
+                block,
+                result: Ok(()),
+            });
+        }
+    }
+
+    /// Every piece is as it should be.
+    pub(crate) fn answer_hashes(&mut self) {
+        for piece in core::mem::take(&mut self.hashes) {
+            let result = Ok(self.info.piece_hash(piece));
+            self.input(Input::PieceHashed { piece, result });
+        }
+    }
+
+    pub(crate) fn block(&self, piece: u32, offset: u32, length: u32) -> Block {
+        self.info
+            .geometry()
+            .block(piece, offset, length)
+            .expect("in range")
+    }
+
+    pub(crate) fn bytes_of(&self, block: Block) -> Bytes {
+        let start = self.info.geometry().start_of(block.piece()) + u64::from(block.offset());
+        let start = usize::try_from(start).expect("small");
+        self.content.slice(start..start + block.length() as usize)
+    }
+
+    fn perform(&mut self) {
+        loop {
+            match self.torrent.poll_output() {
+                Output::Send { link, bytes } => {
+                    let Some(decoder) = self.decoders.get_mut(&link) else {
+                        continue;
+                    };
+                    decoder.push(bytes);
+                    while let Some(frame) = decoder.next().expect("the torrent speaks well") {
+                        if let Frame::Message(message) = frame {
+                            self.said.entry(link).or_default().push(message);
+                        }
+                    }
+                }
+                Output::CloseLink { link, reason } => drop(self.closed.insert(link, reason)),
+                Output::Read { block } => self.reads.push(block),
+                Output::Write { block, bytes } => self.writes.push((block, bytes.into_bytes())),
+                Output::Hash { piece } => self.hashes.push(piece),
+                Output::Announce(_) | Output::Event(_) => {}
+                Output::Timeout(deadline) => {
+                    assert!(
+                        deadline.is_none_or(|deadline| deadline > self.now),
+                        "the deadline lies ahead"
+                    );
+                    return;
+                }
+            }
+        }
+    }
+}
