@@ -190,7 +190,11 @@ impl Driver {
                         self.touched_links.insert(connection);
                     }
                 }
-                Output::CloseLink { link, .. } => self.drop_connection(now, connection_of(link), false),
+                Output::CloseLink { link, reason } => {
+                    let text = format!("connection {} of torrent {} is closed: {reason}", link.0, id.0);
+                    web_sys::console::debug_1(&text.into());
+                    self.drop_connection(now, connection_of(link), false);
+                }
                 Output::Read { block } => running.store.read(block),
                 Output::Write { block, bytes } => running.store.write(block, bytes),
                 Output::Hash { piece } => running.store.hash(piece),

@@ -54,6 +54,8 @@ impl Driver {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let (torrent, link) = (connection.torrent, link_of(id));
         match event {
+            // A channel that was open when it was handed over may say so once more.
+            LinkEvent::Opened if connection.open => {}
             LinkEvent::Opened => {
                 connection.open = true;
                 let (direction, expected) = (connection.direction, connection.peer_id);
