@@ -8,6 +8,7 @@
 mod announce;
 mod description;
 mod field;
+mod offers;
 mod reply;
 mod scrape;
 mod twenty;

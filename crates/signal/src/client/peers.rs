@@ -96,14 +96,14 @@ impl Client {
         };
         *state = Connection::Open { peer };
         torrent.memberships.values_mut().for_each(Membership::found);
-        // There are two at most: one that we offered, one that the peer did.
-        let other = torrent.connections_to(peer).find(|(id, _)| *id != connection);
-        let other = other.map(|(id, other)| (id, matches!(other, Connection::Open { .. })));
-        let stays = ours == (me < peer);
-        match other {
-            Some((other, _)) if stays => self.close(other),
-            Some((_, true)) => self.close(connection),
-            Some((_, false)) | None => {}
+        // The other one of two that crossed. Where this is not the one that stays, that one closes this when it
+        // opens itself.
+        let crossed = torrent
+            .connections_to(peer)
+            .map(|(id, _)| id)
+            .find(|id| *id != connection);
+        if let Some(crossed) = crossed.filter(|_| ours == (me < peer)) {
+            self.close(crossed);
         }
     }
 

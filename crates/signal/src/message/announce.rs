@@ -1,14 +1,12 @@
 //! From a client to a tracker.
 
 use super::field::{Member, count, object, required, small_count, text, twenty};
+use super::offers::Offers;
 use super::twenty::Twenty;
 use super::{
-    Action, Announce, ClientMessage, DescriptionKind, Event, Fault, Left, MAX_OFFERS, MessageError, OfferId,
-    OfferItem, scrape,
+    Action, Announce, ClientMessage, DescriptionKind, Event, Fault, Left, MessageError, OfferItem, scrape,
 };
 use causeway_core::{InfoHash, PeerId};
-use core::fmt;
-use serde::de::{Deserializer as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -125,7 +123,7 @@ struct Members<'a> {
     #[serde(borrow, default)]
     numwant: Member<'a>,
     #[serde(borrow, default)]
-    offers: Member<'a>,
+    offers: Offers<'a>,
     #[serde(borrow, default)]
     trackerid: Member<'a>,
 }
@@ -146,6 +144,12 @@ impl<'a> Members<'a> {
             member: "event",
             expected: "'started', 'completed', 'stopped', 'paused', 'update', 'empty' or absent",
         })?;
+        let Offers::List(offers) = self.offers else {
+            return Err(Fault::Malformed {
+                member: "offers",
+                expected: "an array",
+            });
+        };
         Ok(ClientMessage::Announce(Announce {
             info_hash,
             peer_id,
@@ -154,7 +158,7 @@ impl<'a> Members<'a> {
             downloaded: count(self.downloaded, "downloaded")?.unwrap_or(0),
             left: Left::from_bytes(count(self.left, "left")?),
             numwant: small_count(self.numwant, "numwant")?,
-            offers: self.offers.map(offers).transpose()?.unwrap_or_default(),
+            offers,
             tracker_id: self.trackerid,
         }))
     }
@@ -193,53 +197,6 @@ impl Action {
             }),
         }
     }
-}
-
-/// The offers of an announce. What is no offer is left out: bittorrent-tracker's process used to end on
-/// `[null]`, so clients that send it exist.
-fn offers(raw: &RawValue) -> Result<Vec<OfferItem<'_>>, Fault> {
-    serde_json::Deserializer::from_str(raw.get())
-        .deserialize_seq(OffersVisitor)
-        .map_err(|_| Fault::Malformed {
-            member: "offers",
-            expected: "an array",
-        })
-}
-
-struct OffersVisitor;
-
-impl<'de> Visitor<'de> for OffersVisitor {
-    type Value = Vec<OfferItem<'de>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of offers")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let mut offers = Vec::new();
-        while offers.len() < MAX_OFFERS
-            && let Some(item) = items.next_element::<&'de RawValue>()?
-        {
-            offers.extend(offer_item(item));
-        }
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(offers)
-    }
-}
-
-fn offer_item(raw: &RawValue) -> Option<OfferItem<'_>> {
-    #[derive(Deserialize)]
-    struct Item<'a> {
-        offer_id: Twenty,
-        #[serde(borrow)]
-        offer: &'a RawValue,
-    }
-    let item: Item<'_> = object(raw.get()).ok()?;
-    DescriptionKind::Offer.sdp(item.offer)?;
-    Some(OfferItem {
-        offer_id: OfferId::from(item.offer_id),
-        offer: item.offer,
-    })
 }
 
 #[derive(Serialize)]

@@ -3,10 +3,9 @@
 use super::field::Text;
 use core::fmt;
 use serde::Serialize;
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::{RawValue, to_raw_value};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 /// Which of the two descriptions that make a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -40,13 +39,8 @@ impl DescriptionKind {
     /// socket to the tracker), so neither may be passed on.
     #[must_use]
     pub fn sdp(self, description: &RawValue) -> Option<Cow<'_, str>> {
-        let mut members: BTreeMap<Text<'_>, Plain<'_>> = serde_json::from_str(description.get()).ok()?;
-        let mut text = |name: &'static str| match members.remove(&Text(Cow::Borrowed(name)))? {
-            Plain::Text(text) => Some(text),
-            Plain::Other => None,
-        };
-        let (kind, sdp) = (text("type")?, text("sdp")?);
-        (kind.as_ref() == self.name()).then_some(sdp)
+        let Description { kind, sdp } = serde_json::from_str(description.get()).ok()?;
+        (kind? == self.name()).then_some(sdp?)
     }
 
     pub(super) const fn expected(self) -> &'static str {
@@ -64,11 +58,46 @@ impl DescriptionKind {
     }
 }
 
-/// Any value but an array or an object.
-enum Plain<'a> {
-    Text(Cow<'a, str>),
-    Other,
+/// The members that matter, where they are strings.
+struct Description<'a> {
+    kind: Option<Cow<'a, str>>,
+    sdp: Option<Cow<'a, str>>,
 }
+
+impl<'de> Deserialize<'de> for Description<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(DescriptionVisitor)
+    }
+}
+
+struct DescriptionVisitor;
+
+impl<'de> Visitor<'de> for DescriptionVisitor {
+    type Value = Description<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a session description")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut description = Description {
+            kind: None,
+            sdp: None,
+        };
+        while let Some(Text(name)) = members.next_key()? {
+            let Plain(value) = members.next_value()?;
+            match name.as_ref() {
+                "type" => description.kind = value,
+                "sdp" => description.sdp = value,
+                _ => {}
+            }
+        }
+        Ok(description)
+    }
+}
+
+/// Any value but an array or an object; the string that it is.
+struct Plain<'a>(Option<Cow<'a, str>>);
 
 impl<'de> Deserialize<'de> for Plain<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -86,30 +115,30 @@ impl<'de> Visitor<'de> for PlainVisitor {
     }
 
     fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Plain<'de>, E> {
-        Ok(Plain::Text(Cow::Borrowed(text)))
+        Ok(Plain(Some(Cow::Borrowed(text))))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Plain<'de>, E> {
-        Ok(Plain::Text(Cow::Owned(text.to_owned())))
+        Ok(Plain(Some(Cow::Owned(text.to_owned()))))
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<Plain<'de>, E> {
-        Ok(Plain::Other)
+        Ok(Plain(None))
     }
 
     fn visit_u64<E: Error>(self, _: u64) -> Result<Plain<'de>, E> {
-        Ok(Plain::Other)
+        Ok(Plain(None))
     }
 
     fn visit_i64<E: Error>(self, _: i64) -> Result<Plain<'de>, E> {
-        Ok(Plain::Other)
+        Ok(Plain(None))
     }
 
     fn visit_f64<E: Error>(self, _: f64) -> Result<Plain<'de>, E> {
-        Ok(Plain::Other)
+        Ok(Plain(None))
     }
 
     fn visit_unit<E: Error>(self) -> Result<Plain<'de>, E> {
-        Ok(Plain::Other)
+        Ok(Plain(None))
     }
 }

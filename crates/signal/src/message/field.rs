@@ -12,7 +12,7 @@ use std::borrow::Cow;
 pub(super) type Member<'a> = Option<&'a RawValue>;
 
 /// A string that borrows from the message where it has no escapes.
-#[derive(Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// Reads the members of a message.

@@ -112,6 +112,16 @@ fn a_seeder_offers_itself_to_the_leechers_that_a_tracker_counts() {
 }
 
 #[test]
+fn a_seeder_makes_no_offers_to_leechers_that_it_is_connected_to() {
+    let mut world = World::new();
+    world.script(A).counts = (1, 3);
+    world.script(A).answering = [peer(1), peer(2), peer(3)].into();
+    world.seed(torrent(1), &[A]);
+    world.run(secs(500));
+    assert_eq!((world.created(), world.connections.len()), (3, 3));
+}
+
+#[test]
 fn a_seeder_offers_itself_to_a_magnet_link_that_the_reference_counts_as_complete() {
     let mut world = World::new();
     world.script(A).counts = (2, 0);
@@ -216,6 +226,18 @@ fn who_completes_before_the_tracker_is_there_starts_as_a_seeder() {
 }
 
 #[test]
+fn who_completes_while_the_first_announce_waits_for_offers_starts_first() {
+    let mut world = World::new();
+    world.gathering = Some(secs(5));
+    world.leech(torrent(1), &[A]);
+    world.run(secs(1));
+    world.announce(torrent(1), Event::Completed);
+    world.run(secs(1));
+    let told: Vec<_> = world.announces().iter().map(|said| said.event).collect();
+    assert_eq!(told, [Event::Started]);
+}
+
+#[test]
 fn a_pause_stops_everything_and_a_resume_starts_again() {
     let mut world = World::new();
     world.script(A).counts = (1, 4);
@@ -291,27 +313,52 @@ fn a_removed_torrent_says_goodbye_and_closes_what_it_had() {
 fn wanting_peers_again_announces_early_but_does_not_hammer() {
     let mut world = World::new();
     world.script(A).counts = (1, 9);
+    world.script(A).answering = [peer(1)].into();
     let full = Progress {
         left: Some(5),
         wanted_peers: 0,
         ..Progress::default()
     };
     let hungry = Progress {
-        wanted_peers: 5,
+        wanted_peers: 1,
         ..full
     };
-    world.add(torrent(1), &[A], full);
+    world.add(torrent(1), &[A], hungry);
+    world.run(secs(1));
+    assert_eq!(world.connections.len(), 1);
+    world.client.update(torrent(1), full);
     world.run(secs(40));
-    assert_eq!(world.new_announces().len(), 1, "announced without offers");
+    assert_eq!(world.new_announces().len(), 1);
     world.client.update(torrent(1), hungry);
     world.run(secs(5));
-    assert_eq!(world.new_announces().len(), 1, "announced early");
+    let announces = world.new_announces();
+    assert_eq!(announces.len(), 1);
+    assert_eq!(
+        announces[0].offers.len(),
+        1,
+        "an early announce waits for its offer"
+    );
     for _ in 0..20 {
         world.client.update(torrent(1), full);
         world.client.update(torrent(1), hungry);
         world.run(secs(1));
     }
     assert!(world.new_announces().len() <= 1);
+}
+
+#[test]
+fn who_lost_its_peers_and_finds_new_ones_each_time_is_not_held_back() {
+    let mut world = World::new();
+    world.script(A).interval = Some(1800);
+    world.script(A).counts = (1, 1);
+    world.leech(torrent(1), &[A]);
+    for number in 1..8 {
+        world.script(A).answering = [peer(number)].into();
+        world.run(secs(20));
+        assert_eq!(world.connections.len(), 1, "peer {number} was found");
+        let connection = *world.connections.keys().next().expect("they are connected");
+        world.fail(connection);
+    }
 }
 
 #[test]

@@ -38,6 +38,34 @@ fn offers_that_a_tracker_had_nobody_for_are_closed() {
 }
 
 #[test]
+fn offers_whose_tracker_is_lost_are_closed_because_no_answer_can_come() {
+    let mut world = World::new();
+    world.script(A).counts = (1, 3);
+    world.leech(torrent(1), &[A]);
+    world.run(secs(5));
+    assert_eq!(world.connections.len(), 3);
+    let tracker = world.tracker(A);
+    world.lose(tracker, "closed");
+    world.run(millis(1));
+    assert_eq!(world.connections.len(), 0);
+}
+
+#[test]
+fn a_leecher_that_was_alone_has_one_offer_in_hand_when_it_asks_again() {
+    let mut world = World::new();
+    world.leech(torrent(1), &[A]);
+    world.run(secs(60));
+    world.script(A).counts = (1, 1);
+    world.script(A).answering = [peer(1)].into();
+    world.log.clear();
+    world.run(secs(65));
+    assert_eq!(
+        (world.created(), world.completed(), world.announces().len()),
+        (1, 1, 1)
+    );
+}
+
+#[test]
 fn an_offer_goes_to_every_tracker_and_the_first_answer_takes_it() {
     let mut world = World::new();
     world.script(A).counts = (1, 1);
