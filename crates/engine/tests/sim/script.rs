@@ -50,7 +50,7 @@ pub(crate) enum Conduct {
     Flap,
     /// Sends blocks that nobody asked for.
     Pour,
-    /// Asks for everything again and again, whatever it gets.
+    /// Asks for everything again after every hundred blocks.
     Flood,
     /// Asks for blocks that are too long, or don't exist.
     AskNonsense,
@@ -162,7 +162,7 @@ impl Script {
             Message::Reject(_) => self.rejected += 1,
             Message::Piece { .. } => {
                 self.blocks += 1;
-                if self.conduct == Conduct::Flood {
+                if self.conduct == Conduct::Flood && self.blocks.is_multiple_of(100) {
                     self.ask(out);
                 }
             }

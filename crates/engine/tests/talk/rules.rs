@@ -15,9 +15,12 @@ use crate::peer::{PIECE, Talk};
 const PLAIN: Reserved = Reserved::new([0; 8]);
 
 fn extended_handshake(messages: &[Message]) -> ExtendedHandshake {
-    let payload = messages.iter().rev().find_map(|message| match message {
-        Message::Extended { id: 0, payload } => Some(payload),
-        Message::Extended { .. } | _ => None,
+    let payload = messages.iter().rev().find_map(|message| {
+        if let Message::Extended { id: 0, payload } = message {
+            Some(payload)
+        } else {
+            None
+        }
     });
     ExtendedHandshake::from_bytes(payload.expect("it was sent")).expect("well formed")
 }
@@ -332,11 +335,11 @@ fn metadata_is_served_and_what_there_is_not_is_rejected() {
     let answers: Vec<_> = talk
         .heard(link)
         .into_iter()
-        .map(|message| match message {
-            Message::Extended { id: 9, payload } => {
-                MetadataMessage::from_bytes(&payload).expect("well formed")
-            }
-            other => panic!("{other:?}"),
+        .map(|message| {
+            let Message::Extended { id: 9, payload } = message else {
+                panic!("{message:?}")
+            };
+            MetadataMessage::from_bytes(&payload).expect("well formed")
         })
         .collect();
     let raw = talk.info.raw();
