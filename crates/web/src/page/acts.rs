@@ -10,7 +10,7 @@ use web_sys::{File, FileSystemEntry};
 use super::address;
 use super::arrange::{Arrangement, arrange};
 use super::pick::{self, Chosen};
-use super::state::{Phase, State};
+use super::state::State;
 use super::worker_handle::WorkerHandle;
 use crate::protocol::{Request, TorrentId};
 
@@ -93,11 +93,7 @@ impl Acts {
 
     /// Shares files that somebody chose, as one torrent.
     pub(super) fn share(self, chosen: Chosen) {
-        if self.state.with_untracked(|state| state.phase) == Phase::OtherTab {
-            self.complain(
-                "Causeway runs in another tab of this browser. Share the files there, or close that tab.",
-            );
-        } else if let Some(Arrangement { name, paths, files }) = arrange(chosen) {
+        if let Some(Arrangement { name, paths, files }) = arrange(chosen) {
             self.send_with(
                 &Request::Share { name, paths },
                 &files.into_iter().collect::<Array>(),

@@ -1,4 +1,4 @@
-//! The whole page: a view of [`State`], which the worker's notices and the user's acts change.
+//! Puts the page into its document: a view of [`State`], which the worker's notices and the user's acts change.
 
 use leptos::mount::mount_to;
 use leptos::prelude::*;
@@ -6,10 +6,9 @@ use wasm_bindgen::JsCast;
 use web_sys::{File, HtmlElement};
 
 use super::acts::Acts;
-use super::gestures;
 use super::save::Downloads;
-use super::state::{Phase, State};
-use super::view::{Intake, RemovalDialog, TorrentCard, Troubles};
+use super::state::State;
+use super::view::App;
 use super::worker_handle::WorkerHandle;
 use crate::protocol::Notice;
 
@@ -26,10 +25,10 @@ pub(crate) fn mount(worker: WorkerHandle) {
         );
     }
     // The page lives as long as its document.
-    mount_to(
-        place.unchecked_into::<HtmlElement>(),
-        move || view! { <App acts/> },
-    )
+    mount_to(place.unchecked_into::<HtmlElement>(), move || {
+        provide_context(acts);
+        view! { <App/> }
+    })
     .forget();
 
     let mut downloads = Downloads::default();
@@ -54,43 +53,4 @@ pub(crate) fn mount(worker: WorkerHandle) {
 
 fn has_web_rtc() -> bool {
     js_sys::Reflect::has(&window(), &"RTCPeerConnection".into()).unwrap_or(false)
-}
-
-#[component]
-fn App(acts: Acts) -> impl IntoView {
-    provide_context(acts);
-    let dragging = gestures::listen(acts);
-    let state = acts.state;
-    let torrents = Memo::new(move |_| state.with(State::newest_first));
-    let announcement = Memo::new(move |_| state.with(|state| state.announcement().to_owned()));
-    let is_other_tab = Memo::new(move |_| state.with(|state| state.phase == Phase::OtherTab));
-
-    view! {
-        <Troubles/>
-        <Show when=move || is_other_tab.get()>
-            <section class="other-tab" role="status" data-testid="other-tab">
-                <h2>"Causeway runs in another tab"</h2>
-                <p>
-                    "That tab holds your torrents. A link that you open here is handed to it; \
-                     when you close it, this one takes over."
-                </p>
-            </section>
-        </Show>
-        <Intake is_first=Signal::derive(move || torrents.with(Vec::is_empty))/>
-        <section class="torrents" id="torrents" aria-label="Your files" tabindex="-1">
-            <For
-                each=move || torrents.get()
-                key=|id| *id
-                children=move |id| {
-                    let first = state.with_untracked(|state| state.torrent(id).cloned());
-                    first.map(|first| view! { <TorrentCard first/> })
-                }
-            />
-        </section>
-        <RemovalDialog/>
-        <p class="unseen" role="status">{move || announcement.get()}</p>
-        <div class="drop-hint" class:shown=move || dragging.get() aria-hidden="true">
-            <p>"Drop to share"</p>
-        </div>
-    }
 }

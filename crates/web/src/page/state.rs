@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows a browser. What an act asks of the worker is returned as the [`Request`] to send.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use crate::protocol::{FileView, Notice, Request, TorrentId, TorrentView, ViewState};
 
@@ -13,14 +13,21 @@ pub(super) struct State {
     pub(super) phase: Phase,
     /// In the order the user added them.
     torrents: Vec<TorrentView>,
-    /// Of torrents whose files are known. Never one of a torrent that isn't in `torrents`.
-    files: BTreeMap<TorrentId, Vec<FileView>>,
-    troubles: VecDeque<Trouble>,
+    /// Of torrents whose files are known. Never those of a torrent that isn't in `torrents`.
+    files: BTreeMap<TorrentId, Files>,
+    troubles: Vec<Trouble>,
     next_trouble: u32,
     /// The torrent whose removal waits for the user's word.
     leaving: Option<TorrentId>,
     /// What a screen reader says next.
     announcement: String,
+}
+
+#[derive(Debug)]
+struct Files {
+    list: Vec<FileView>,
+    /// Another one after every change.
+    version: u32,
 }
 
 /// How far this tab is.
@@ -36,7 +43,7 @@ pub(super) enum Phase {
 }
 
 /// Something that did not work, until the user dismisses it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Trouble {
     /// Its name while it is shown.
     pub(super) id: u32,
@@ -66,13 +73,17 @@ impl State {
             Notice::Torrents(torrents) => self.handle_torrents(torrents),
             Notice::Files(torrent, files) => {
                 if self.torrent(torrent).is_some() {
-                    self.files.insert(torrent, files);
+                    self.files.insert(
+                        torrent,
+                        Files {
+                            list: files,
+                            version: 0,
+                        },
+                    );
                 }
             }
             Notice::FileProgress(torrent, changes) => {
-                let Some(files) = self.files.get_mut(&torrent) else {
-                    return;
-                };
+                let files = self.files_mut(torrent);
                 for (index, done, selected) in changes {
                     if let Some(file) = files.get_mut(index as usize) {
                         file.done = done;
@@ -103,8 +114,8 @@ impl State {
     }
 
     /// The torrents' names, newest first.
-    pub(super) fn newest_first(&self) -> Vec<TorrentId> {
-        self.torrents.iter().rev().map(|torrent| torrent.id).collect()
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = TorrentId> {
+        self.torrents.iter().rev().map(|torrent| torrent.id)
     }
 
     /// A torrent, while it is there.
@@ -114,12 +125,25 @@ impl State {
 
     /// The files of a torrent, where they are known.
     pub(super) fn files(&self, id: TorrentId) -> &[FileView] {
-        self.files.get(&id).map_or(&[], Vec::as_slice)
+        self.files.get(&id).map_or(&[], |files| &files.list)
+    }
+
+    /// Differs from what it was before whenever one of the torrent's files has changed.
+    pub(super) fn files_version(&self, id: TorrentId) -> u32 {
+        self.files.get(&id).map_or(0, |files| files.version)
+    }
+
+    fn files_mut(&mut self, id: TorrentId) -> &mut [FileView] {
+        let Some(files) = self.files.get_mut(&id) else {
+            return &mut [];
+        };
+        files.version = files.version.wrapping_add(1);
+        &mut files.list
     }
 
     /// What did not work, oldest first.
-    pub(super) fn troubles(&self) -> Vec<Trouble> {
-        self.troubles.iter().cloned().collect()
+    pub(super) fn troubles(&self) -> &[Trouble] {
+        &self.troubles
     }
 
     /// The last thing worth interrupting nobody for, but worth saying.
@@ -136,9 +160,9 @@ impl State {
     pub(super) fn complain(&mut self, text: String) {
         self.troubles.retain(|trouble| trouble.text != text);
         if self.troubles.len() == MAX_TROUBLES {
-            self.troubles.pop_front();
+            self.troubles.remove(0);
         }
-        self.troubles.push_back(Trouble {
+        self.troubles.push(Trouble {
             id: self.next_trouble,
             text,
         });
@@ -179,16 +203,16 @@ impl State {
 
     /// The user wants this file, or no longer does.
     pub(super) fn select(&mut self, id: TorrentId, file: usize, selected: bool) -> Option<Request> {
-        self.files.get_mut(&id)?.get_mut(file)?.selected = selected;
+        self.files_mut(id).get_mut(file)?.selected = selected;
         Some(self.selection(id))
     }
 
     /// The user wants all files, or none.
     pub(super) fn select_all(&mut self, id: TorrentId, selected: bool) -> Option<Request> {
-        for file in self.files.get_mut(&id)? {
+        for file in self.files_mut(id) {
             file.selected = selected;
         }
-        Some(self.selection(id))
+        Some(self.selection(id)).filter(|_| self.files.contains_key(&id))
     }
 
     fn selection(&self, id: TorrentId) -> Request {

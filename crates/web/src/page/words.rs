@@ -1,6 +1,7 @@
 //! What the page says about a torrent.
 
 use super::format;
+use super::state::downloaded;
 use crate::protocol::{TorrentView, ViewState};
 
 /// The state's name in the `data-state` attribute.
@@ -45,25 +46,43 @@ pub(super) fn extent(torrent: &TorrentView) -> String {
     }
 }
 
-/// `3 min left`, where that can be told.
-pub(super) fn time_left(torrent: &TorrentView) -> Option<String> {
-    let seconds = torrent
-        .seconds_left
-        .filter(|_| torrent.state == ViewState::Downloading)?;
-    Some(format::duration(seconds) + " left")
+/// `3 min left`; nothing where that can't be told.
+pub(super) fn time_left(torrent: &TorrentView) -> String {
+    match torrent.seconds_left {
+        Some(seconds) if torrent.state == ViewState::Downloading => format::duration(seconds) + " left",
+        _ => String::new(),
+    }
+}
+
+/// Whether it stands still and could go on.
+pub(super) fn can_resume(torrent: &TorrentView) -> bool {
+    matches!(torrent.state, ViewState::Paused | ViewState::Error)
+}
+
+/// What is asked before a torrent is removed.
+pub(super) fn removal_question(torrent: &TorrentView) -> String {
+    format!("Remove “{}”?", torrent.name)
+}
+
+/// What its removal does.
+pub(super) fn removal_consequence(torrent: &TorrentView) -> String {
+    format!(
+        "The {} that were downloaded for it are deleted from this browser. Files that you saved stay where they are.",
+        format::bytes(downloaded(torrent))
+    )
 }
 
 /// What somebody who shares should know.
-pub(super) fn advice(torrent: &TorrentView) -> Option<&'static str> {
+pub(super) fn advice(torrent: &TorrentView) -> &'static str {
     match torrent.state {
         ViewState::Seeding if torrent.own_files => {
-            Some("Send the link to whoever should have it, and keep this tab open until they do.")
+            "Send the link to whoever should have it, and keep this tab open until they do."
         }
-        ViewState::Seeding => Some("Everything is here. While this tab is open, you pass it on to others."),
+        ViewState::Seeding => "Everything is here. While this tab is open, you pass it on to others.",
         ViewState::Hashing
         | ViewState::Connecting
         | ViewState::Downloading
         | ViewState::Paused
-        | ViewState::Error => None,
+        | ViewState::Error => "",
     }
 }

@@ -2,9 +2,10 @@
 
 use leptos::prelude::*;
 
+use super::{dynamic, each, when};
 use crate::page::acts::Acts;
 use crate::page::{format, state};
-use crate::protocol::{FileView, Request, TorrentId, TorrentView};
+use crate::protocol::{FileView, Request, TorrentId};
 
 /// So many files are shown at first, and so many more each time.
 const SHOWN: usize = 100;
@@ -12,127 +13,129 @@ const SHOWN: usize = 100;
 /// The files with their progress and a button that saves each of them. A torrent may have a hundred thousand:
 /// only those that the user asks for are put on the page.
 #[component]
-pub(in crate::page) fn FileList(torrent: Memo<TorrentView>) -> impl IntoView {
-    let acts = Acts::here();
-    let (id, is_own) = torrent.with_untracked(|torrent| (torrent.id, torrent.own_files));
-    let count = Memo::new(move |_| acts.state.with(|state| state.files(id).len()));
+pub(in crate::page) fn FileList(id: TorrentId, is_own: bool) -> impl IntoView {
+    let state = Acts::here().state;
+    let count = move || state.with(|state| state.files(id).len());
     let limit = RwSignal::new(SHOWN);
-    let shown = Memo::new(move |_| count.get().min(limit.get()));
-    let is_selectable = Memo::new(move |_| !is_own && count.get() > 1);
-    let row = move |index| {
-        let file = acts
-            .state
-            .with_untracked(|state| state.files(id).get(index).cloned())?;
-        Some(view! { <FileRow id index file is_selectable=is_selectable.get_untracked()/> })
-    };
 
-    view! {
-        <Show when=move || { count.get() > 0 }>
+    let list = move || {
+        // Rows look at their file only when one of this torrent's files has changed.
+        let version = Memo::new(move |_| state.with(|state| state.files_version(id)));
+        let row = move |index| view! { <FileRow id index version is_own/> }.into_any();
+        view! {
             <details class="files" open>
-                <summary>{move || format::count(count.get(), "file", "files")}</summary>
-                <ul>
-                    <For each=move || 0..shown.get() key=|index| *index children=row/>
-                </ul>
-                <div class="buttons">
-                    <Show when=move || shown.get() < count.get()>
-                        <button type="button" class="quiet" data-testid="show-more" on:click=move |_| limit.update(|limit| *limit += SHOWN)>
-                            {move || format!("Show more ({} not shown)", format::count(count.get() - shown.get(), "file", "files"))}
-                        </button>
-                    </Show>
-                    <Show when=move || is_selectable.get()>
-                        <SelectAll id/>
-                    </Show>
-                    <SaveAll id/>
-                </div>
+                <summary>{dynamic(move || format::count(count(), "file", "files"))}</summary>
+                <ul>{each(move || (0..).take(count().min(limit.get())).collect(), row)}</ul>
+                {when(move || count() > 1, move || view! { <Together id limit is_own/> }.into_any())}
             </details>
-        </Show>
-    }
+        }
+        .into_any()
+    };
+    when(move || count() > 0, list)
 }
 
 #[component]
-fn FileRow(id: TorrentId, index: usize, file: FileView, is_selectable: bool) -> impl IntoView {
+fn FileRow(id: TorrentId, index: u32, version: Memo<u32>, is_own: bool) -> Option<impl IntoView> {
     let acts = Acts::here();
-    let FileView { path, length, .. } = file.clone();
-    let file = Memo::new(move |last: Option<&(f64, bool)>| {
-        let current = acts
-            .state
-            .with(|state| state.files(id).get(index).map(|file| (file.done, file.selected)));
-        current.or(last.copied()).unwrap_or((file.done, file.selected))
-    });
-    let progress = move || format::part(file.get().0, length);
-    let is_complete = Memo::new(move |_| state::is_complete(file.get().0, length));
+    let position = index as usize;
+    let (FileView { path, length, .. }, count) = acts.state.with_untracked(|state| {
+        let files = state.files(id);
+        Some((files.get(position)?.clone(), files.len()))
+    })?;
+    let file = move || {
+        version.track();
+        acts.state.with_untracked(|state| {
+            state
+                .files(id)
+                .get(position)
+                .map(|file| (file.done, file.selected))
+                .unwrap_or_default()
+        })
+    };
+    let progress = move || format::part(file().0, length);
+    let size = move || match file().0 {
+        done if state::is_complete(done, length) => format::bytes(length),
+        _ => format!("{} of {}", format::percent(progress()), format::bytes(length)),
+    };
     let (folder, name) = path
-        .rsplit_once('/')
-        .map_or(("", path.as_str()), |(folder, name)| (folder, name));
-    let folder = (!folder.is_empty()).then(|| view! { <span class="folder">{format!("{folder}/")}</span> });
-    let name = name.to_owned();
-    let save = u32::try_from(index).ok().map(|index| Request::Save(id, index));
+        .rfind('/')
+        .map_or(("", path.as_str()), |slash| path.split_at(slash + 1));
 
-    view! {
-        <li data-testid="file" data-path=path.clone() data-progress=move || format::fraction(progress())>
-            {is_selectable.then(|| view! {
-                <input
-                    type="checkbox"
-                    data-testid="select"
-                    aria-label=format!("Download {path}")
-                    prop:checked=move || file.get().1
-                    on:change=move |event| acts.perform(|state| state.select(id, index, event_target_checked(&event)))
-                />
-            })}
-            <span class="path">{folder}{name}</span>
-            <span class="size">
-                {move || if is_complete.get() { None } else { Some(format::percent(progress()) + " of ") }}
-                {format::bytes(length)}
-            </span>
+    let checkbox = (count > 1 && !is_own).then(|| {
+        view! {
+            <input
+                type="checkbox"
+                data-testid="select"
+                aria-label=format!("Download {path}")
+                prop:checked=dynamic(move || file().1)
+                on:change=move |event| acts.perform(|state| state.select(id, position, event_target_checked(&event)))
+            />
+        }
+    });
+    Some(view! {
+        <li data-testid="file" data-path=path.clone() data-progress=dynamic(move || format::fraction(progress()))>
+            {checkbox}
+            <span class="path"><span class="folder">{folder.to_owned()}</span>{name.to_owned()}</span>
+            <span class="size">{dynamic(size)}</span>
             <button
                 type="button"
                 class="quiet"
                 data-testid="save"
                 aria-label=format!("Save {path}")
-                disabled=move || !is_complete.get()
-                on:click=move |_| save.iter().for_each(|save| acts.send(save))
+                disabled=dynamic(move || !state::is_complete(file().0, length))
+                on:click=move |_| acts.send(&Request::Save(id, index))
             >
                 "Save"
             </button>
         </li>
-    }
+    })
 }
 
+/// What can be done with several files at once.
 #[component]
-fn SelectAll(id: TorrentId) -> impl IntoView {
+fn Together(id: TorrentId, limit: RwSignal<usize>, is_own: bool) -> impl IntoView {
     let acts = Acts::here();
-    let all = Memo::new(move |_| {
-        acts.state
-            .with(|state| state.files(id).iter().all(|file| file.selected))
-    });
-
-    view! {
-        <button
-            type="button"
-            class="quiet"
-            data-testid="select-all"
-            on:click=move |_| acts.perform(|state| state.select_all(id, !all.get_untracked()))
-        >
-            {move || if all.get() { "Select none" } else { "Select all" }}
-        </button>
-    }
-}
-
-#[component]
-fn SaveAll(id: TorrentId) -> impl IntoView {
-    let acts = Acts::here();
-    let count = Memo::new(move |_| acts.state.with(|state| state.save_all(id).len()));
+    let state = acts.state;
+    let hidden = move || {
+        state
+            .with(|state| state.files(id).len())
+            .saturating_sub(limit.get())
+    };
+    let all_selected = move || state.with(|state| state.files(id).iter().all(|file| file.selected));
+    let saved = move || state.with(|state| state.save_all(id).len());
+    let select_all = move |_| acts.perform(|state| state.select_all(id, !untrack(all_selected)));
     let save_all = move |_| {
-        for request in acts.state.with_untracked(|state| state.save_all(id)) {
+        for request in state.with_untracked(|state| state.save_all(id)) {
             acts.send(&request);
         }
     };
 
-    view! {
-        <Show when=move || { count.get() > 0 }>
-            <button type="button" class="quiet" data-testid="save-all" on:click=save_all>
-                {move || format!("Save all {}", count.get())}
+    let show_more = move || {
+        view! {
+            <button type="button" class="quiet" data-testid="show-more" on:click=move |_| limit.update(|limit| *limit += SHOWN)>
+                {dynamic(move || format!("Show more ({} not shown)", format::count(hidden(), "file", "files")))}
             </button>
-        </Show>
+        }
+    };
+    let select = move || {
+        view! {
+            <button type="button" class="quiet" data-testid="select-all" on:click=select_all>
+                {dynamic(move || if all_selected() { "Select none" } else { "Select all" }.to_owned())}
+            </button>
+        }
+    };
+    let save = move || {
+        view! {
+            <button type="button" class="quiet" data-testid="save-all" on:click=save_all>
+                {dynamic(move || format!("Save {}", format::count(saved(), "file", "files")))}
+            </button>
+        }
+    };
+    view! {
+        <div class="buttons">
+            {when(move || hidden() > 0, move || show_more().into_any())}
+            {when(move || !is_own, move || select().into_any())}
+            {when(move || saved() > 0, move || save().into_any())}
+        </div>
     }
 }

@@ -3,71 +3,83 @@
 use leptos::ev::{Event, SubmitEvent};
 use leptos::html;
 use leptos::prelude::*;
-use web_sys::{File, FileList, HtmlInputElement};
+use web_sys::HtmlInputElement;
 
+use super::{dynamic, when};
 use crate::page::acts::Acts;
-use crate::page::pick;
+use crate::page::pick::{self, Chosen};
+use crate::page::state::Phase;
 
-/// The drop zone with its buttons, and the field for links; says what Causeway is for while there is no torrent.
+/// The drop zone with its buttons, and the field for links; says what Causeway is for while there is no torrent. A
+/// tab that waits for another one hands on links and nothing else.
 #[component]
-pub(in crate::page) fn Intake(is_first: Signal<bool>) -> impl IntoView {
+pub(in crate::page) fn Intake() -> impl IntoView {
     let acts = Acts::here();
-    let share = move |event| acts.share(chosen(&event, pick::from_list));
-    let open_torrents = move |event| {
-        let files: Vec<File> = chosen(&event, pick::from_list)
-            .into_iter()
-            .map(|(_, file)| file)
-            .collect();
-        acts.open_torrent_files(files);
-    };
+    let state = acts.state;
+    let is_first = move || state.with(|state| state.newest_first().next().is_none());
+    let is_other_tab = move || state.with(|state| state.phase == Phase::OtherTab);
 
     view! {
-        <section class="intake" class:first=move || is_first.get() aria-label="Share or open">
-            <div class="share">
-                <Shores/>
-                <h2>"Drop files here, send the link"</h2>
-                <p class="explanation">
-                    "Whoever opens it gets them straight from your browser, for as long as this tab is open."
-                </p>
-                <div class="buttons">
-                    <Picker label="Choose files" testid="file-input" is_main=true on_change=share/>
-                    <Picker label="Choose a folder" testid="folder-input" folder=true on_change=share/>
-                </div>
-            </div>
+        <section class="intake" class:first=dynamic(is_first) aria-label="Share or open">
+            {when(move || !is_other_tab(), || view! { <Share/> }.into_any())}
             <div class="open">
                 <OpenForm/>
-                <Picker label="Open a .torrent file" testid="torrent-input" accept=".torrent,application/x-bittorrent" on_change=open_torrents/>
+                {when(move || !is_other_tab(), || view! { <OpenTorrentFile/> }.into_any())}
             </div>
         </section>
     }
 }
 
+#[component]
+fn Share() -> impl IntoView {
+    let acts = Acts::here();
+    let share = move |event| acts.share(chosen(&event));
+
+    view! {
+        <div class="share">
+            <Shores/>
+            <h2>"Drop files here, send the link"</h2>
+            <p class="explanation">
+                "Whoever opens it gets them straight from your browser, for as long as this tab is open."
+            </p>
+            <div class="buttons">
+                <Picker label="Choose files" testid="file-input" on_change=Box::new(share)/>
+                <Picker label="Choose a folder" testid="folder-input" on_change=Box::new(share)/>
+            </div>
+        </div>
+    }
+}
+
+#[component]
+fn OpenTorrentFile() -> impl IntoView {
+    let acts = Acts::here();
+    let open = move |event| acts.open_torrent_files(chosen(&event).into_iter().map(|(_, file)| file));
+
+    view! { <Picker label="Open a .torrent file" testid="torrent-input" on_change=Box::new(open)/> }
+}
+
 /// What was chosen; the same choice made again is an event again.
-fn chosen<T: Default>(event: &Event, read: impl FnOnce(&FileList) -> T) -> T {
+fn chosen(event: &Event) -> Chosen {
     let input: HtmlInputElement = event_target(event);
-    let chosen = input.files().map(|list| read(&list)).unwrap_or_default();
+    let chosen = input
+        .files()
+        .map(|list| pick::from_list(&list))
+        .unwrap_or_default();
     input.set_value("");
     chosen
 }
 
 /// A file input that looks like a button: the input is unseen but keeps the focus, its label is what one sees.
 #[component]
-fn Picker(
-    label: &'static str,
-    testid: &'static str,
-    #[prop(optional)] accept: &'static str,
-    #[prop(optional)] folder: bool,
-    #[prop(optional)] is_main: bool,
-    on_change: impl FnMut(Event) + 'static,
-) -> impl IntoView {
+fn Picker(label: &'static str, testid: &'static str, on_change: Box<dyn FnMut(Event)>) -> impl IntoView {
     view! {
-        <label class="button" class:main=is_main>
+        <label class="button" class:main=testid == "file-input">
             <input
                 class="unseen"
                 type="file"
                 multiple
-                accept=(!accept.is_empty()).then_some(accept)
-                prop:webkitdirectory=folder
+                accept=(testid == "torrent-input").then_some(".torrent,application/x-bittorrent")
+                prop:webkitdirectory=testid == "folder-input"
                 data-testid=testid
                 on:change=on_change
             />
@@ -112,10 +124,10 @@ fn OpenForm() -> impl IntoView {
 #[component]
 fn Shores() -> impl IntoView {
     view! {
-        <svg class="shores" viewBox="0 0 320 80" aria-hidden="true">
-            <path class="shore" d="M0 14c34 0 62 10 62 30S34 74 0 74z"/>
-            <path class="shore" d="M320 14c-34 0-62 10-62 30s28 30 62 30z"/>
-            <path class="road" d="M78 44h164"/>
+        <svg class="shores" viewBox="0 0 640 112" aria-hidden="true">
+            <path class="shore" d="M0 0h62c34 14 52 36 52 58s-14 40-40 54H0z"/>
+            <path class="shore" d="M640 0h-40c-26 16-56 34-56 58s22 44 66 54h30z"/>
+            <path class="road" pathLength="100" d="M140 62c80-36 130 36 190 10s110-50 190-14"/>
         </svg>
     }
 }

@@ -3,6 +3,7 @@
 // What Leptos generates for a component's properties is `pub` whatever the component is.
 #![expect(unreachable_pub, reason = "generated code")]
 
+mod dynamic;
 mod file_list;
 mod intake;
 mod removal;
@@ -10,7 +11,55 @@ mod share_link;
 mod torrent;
 mod troubles;
 
-pub(super) use intake::Intake;
-pub(super) use removal::RemovalDialog;
-pub(super) use torrent::TorrentCard;
-pub(super) use troubles::Troubles;
+use leptos::prelude::*;
+
+use self::dynamic::{dynamic, each, when};
+use self::intake::Intake;
+use self::removal::RemovalDialog;
+use self::torrent::TorrentCard;
+use self::troubles::Troubles;
+use super::acts::Acts;
+use super::gestures;
+use super::state::Phase;
+use crate::protocol::TorrentId;
+
+/// The whole page, whose context holds its [`Acts`].
+#[component]
+pub(super) fn App() -> impl IntoView {
+    let acts = Acts::here();
+    let state = acts.state;
+    let dragging = gestures::listen(acts);
+    let ids = move || state.with(|state| state.newest_first().map(|id| id.0).collect());
+    let card = move |id| {
+        let first = state.with_untracked(|state| state.torrent(TorrentId(id)).cloned());
+        first.map(|first| view! { <TorrentCard first/> }).into_any()
+    };
+    let is_other_tab = move || state.with(|state| state.phase == Phase::OtherTab);
+
+    view! {
+        <Troubles/>
+        {when(is_other_tab, || view! { <OtherTab/> }.into_any())}
+        <Intake/>
+        <section class="torrents" id="torrents" aria-label="Your files" tabindex="-1">
+            {each(ids, card)}
+        </section>
+        <RemovalDialog/>
+        <p class="unseen" role="status">{dynamic(move || state.with(|state| state.announcement().to_owned()))}</p>
+        <div class="drop-hint" class:shown=dynamic(move || dragging.get()) aria-hidden="true">
+            <p>"Drop to share"</p>
+        </div>
+    }
+}
+
+#[component]
+fn OtherTab() -> impl IntoView {
+    view! {
+        <section class="other-tab" role="status" data-testid="other-tab">
+            <h2>"Causeway runs in another tab"</h2>
+            <p>
+                "That tab holds your torrents. A link that you open here is handed to it; \
+                 when you close it, this tab takes over."
+            </p>
+        </section>
+    }
+}

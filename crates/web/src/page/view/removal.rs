@@ -3,9 +3,11 @@
 use leptos::html;
 use leptos::prelude::*;
 
+use super::dynamic;
 use crate::page::acts::Acts;
-use crate::page::format;
-use crate::page::state::{self, State};
+use crate::page::state::State;
+use crate::page::words;
+use crate::protocol::TorrentView;
 
 /// A modal dialog while a removal waits for the user's word.
 #[component]
@@ -13,19 +15,17 @@ pub(in crate::page) fn RemovalDialog() -> impl IntoView {
     let acts = Acts::here();
     let state = acts.state;
     let dialog = NodeRef::<html::Dialog>::new();
-    let leaving = Memo::new(move |_| state.with(|state| state.leaving().map(|torrent| torrent.id)));
-    let question = move || {
-        leaving.get()?;
-        state.with_untracked(|state| {
-            let torrent = state.leaving()?;
-            let downloaded = format::bytes(state::downloaded(torrent));
-            Some((format!("Remove “{}”?", torrent.name), format!("The {downloaded} that were downloaded for it are deleted from this browser. Files that you saved stay where they are.")))
+    let is_asking = Memo::new(move |_| state.with(|state| state.leaving().is_some()));
+    let of_leaving = move |words: fn(&TorrentView) -> String| {
+        dynamic(move || {
+            is_asking.track();
+            state.with_untracked(|state| state.leaving().map(words).unwrap_or_default())
         })
     };
 
     Effect::new(move || {
         let Some(dialog) = dialog.get() else { return };
-        if leaving.get().is_some() {
+        if is_asking.get() {
             // Fails only where it is open already.
             dialog.show_modal().unwrap_or_default();
         } else {
@@ -40,8 +40,8 @@ pub(in crate::page) fn RemovalDialog() -> impl IntoView {
             aria-labelledby="removal-title"
             on:close=move |_| state.update(State::cancel_removal)
         >
-            <h2 id="removal-title">{move || question().map(|(title, _)| title)}</h2>
-            <p>{move || question().map(|(_, text)| text)}</p>
+            <h2 id="removal-title">{of_leaving(words::removal_question)}</h2>
+            <p>{of_leaving(words::removal_consequence)}</p>
             <div class="buttons">
                 <button type="button" data-testid="cancel-remove" on:click=move |_| state.update(State::cancel_removal)>
                     "Keep it"

@@ -9,6 +9,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{HtmlDocument, HtmlElement};
 
+use super::dynamic;
 use crate::page::acts::Acts;
 use crate::page::address;
 use crate::protocol::TorrentView;
@@ -19,34 +20,30 @@ pub(in crate::page) fn ShareLink(torrent: Memo<TorrentView>) -> impl IntoView {
     let state = Acts::here().state;
     let anchor = NodeRef::<html::A>::new();
     let label = RwSignal::new("Copy link");
-    let magnet = Memo::new(move |_| torrent.with(|torrent| torrent.magnet.clone().unwrap_or_default()));
-    let link =
-        Memo::new(move |_| magnet.with(|magnet| format!("{}#{magnet}", address::base(&address::current()))));
+    let magnet = move || torrent.with(|torrent| torrent.magnet.clone().unwrap_or_default());
+    let link = move || format!("{}#{}", address::base(&address::current()), magnet());
 
     let copy_link = move |_| {
         let Some(anchor) = anchor.get_untracked() else {
             return;
         };
         spawn_local(async move {
-            let was_copied = copy(&link.get_untracked(), &anchor).await;
+            let was_copied = copy(&anchor.href(), &anchor).await;
             label.set(if was_copied { "Copied" } else { "Press Ctrl+C" });
             if was_copied {
                 state.update(|state| state.announce("The link was copied."));
             }
-            set_timeout(
-                move || {
-                    label.try_set("Copy link");
-                },
-                Duration::from_secs(2),
-            );
+            set_timeout(move || label.set("Copy link"), Duration::from_secs(2));
         });
     };
 
     view! {
         <div class="link">
-            <a node_ref=anchor class="address" data-testid="share-link" href=move || link.get()>{move || link.get()}</a>
-            <button type="button" class="main" data-testid="copy-link" on:click=copy_link>{move || label.get()}</button>
-            <a class="magnet" data-testid="magnet-link" href=move || magnet.get()>"Magnet link"</a>
+            <a node_ref=anchor class="address" data-testid="share-link" href=dynamic(link)>{dynamic(link)}</a>
+            <button type="button" class="main" data-testid="copy-link" on:click=copy_link>
+                {dynamic(move || label.get().to_owned())}
+            </button>
+            <a class="magnet" data-testid="magnet-link" href=dynamic(magnet)>"Magnet link"</a>
         </div>
     }
 }

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use super::file_list::FileList;
 use super::share_link::ShareLink;
+use super::{dynamic, when};
 use crate::page::acts::Acts;
 use crate::page::{address, format, words};
 use crate::protocol::{Request, TorrentView, ViewState};
@@ -12,72 +13,71 @@ use crate::protocol::{Request, TorrentView, ViewState};
 /// so that none loses the focus.
 #[component]
 pub(in crate::page) fn TorrentCard(first: TorrentView) -> impl IntoView {
-    let id = first.id;
+    let (id, is_own) = (first.id, first.own_files);
     let state = Acts::here().state;
     // For the moment between its removal from the state and from the page, the torrent stays as it was.
     let torrent = Memo::new(move |last: Option<&TorrentView>| {
         let current = state.with(|state| state.torrent(id).cloned());
         current.unwrap_or_else(|| last.unwrap_or(&first).clone())
     });
-    let is_stopped = move || torrent.with(|torrent| torrent.state == ViewState::Error);
-    let has_link = Memo::new(move |_| torrent.with(|torrent| torrent.magnet.is_some()));
-    let has_message = Memo::new(move |_| torrent.with(|torrent| torrent.message.is_some()));
+    let text = move |of: fn(&TorrentView) -> String| dynamic(move || torrent.with(of));
+    let has_link = move || torrent.with(|torrent| torrent.magnet.is_some());
+    let has_message = move || torrent.with(|torrent| torrent.message.is_some());
+    let message = move || {
+        view! {
+            <p
+                class="message"
+                role=text(|torrent| if torrent.state == ViewState::Error { "alert" } else { "status" }.to_owned())
+                data-testid="error"
+            >
+                {text(|torrent| torrent.message.clone().unwrap_or_default())}
+            </p>
+        }
+    };
 
     view! {
         <article
             class="torrent"
-            aria-label=move || torrent.with(|torrent| torrent.name.clone())
+            aria-label=text(|torrent| torrent.name.clone())
             data-testid="torrent"
-            data-info-hash=move || torrent.with(|torrent| torrent.info_hash.clone())
-            data-state=move || torrent.with(|torrent| words::state_name(torrent.state))
-            data-progress=move || torrent.with(|torrent| format::fraction(torrent.progress))
+            data-info-hash=text(|torrent| torrent.info_hash.clone().unwrap_or_default())
+            data-state=text(|torrent| words::state_name(torrent.state).to_owned())
+            data-progress=text(|torrent| format::fraction(torrent.progress))
         >
             <header>
-                <h3>{move || torrent.with(|torrent| torrent.name.clone())}</h3>
-                <p class="doing">{move || torrent.with(words::doing)}</p>
+                <h3>{text(|torrent| torrent.name.clone())}</h3>
+                <p class="doing">{text(|torrent| words::doing(torrent).to_owned())}</p>
             </header>
             <progress
                 class="crossing"
                 max="1"
-                prop:value=move || torrent.with(|torrent| torrent.progress)
+                prop:value=dynamic(move || torrent.with(|torrent| torrent.progress))
                 aria-label="Progress"
             ></progress>
-            <Figures torrent/>
-            <Show when=move || has_message.get()>
-                <p class="message" role=move || if is_stopped() { "alert" } else { "status" } data-testid="error">
-                    {move || torrent.with(|torrent| torrent.message.clone())}
-                </p>
-            </Show>
-            <Show when=move || has_link.get()>
-                <ShareLink torrent/>
-            </Show>
-            <p class="advice">{move || torrent.with(words::advice)}</p>
-            <FileList torrent/>
-            <Buttons torrent/>
+            <div class="status">
+                <ul class="figures">
+                    <li>{text(words::extent)}</li>
+                    <li>
+                        <span data-testid="peers">{text(|torrent| torrent.peers.to_string())}</span>
+                        {text(|torrent| if torrent.peers == 1 { " peer" } else { " peers" }.to_owned())}
+                    </li>
+                    <li class="down">
+                        <span class="unseen">"Download "</span>
+                        <span data-testid="download-rate">{text(|torrent| format::rate(torrent.download_rate))}</span>
+                    </li>
+                    <li class="up">
+                        <span class="unseen">"Upload "</span>
+                        <span data-testid="upload-rate">{text(|torrent| format::rate(torrent.upload_rate))}</span>
+                    </li>
+                    <li data-testid="time-left">{text(words::time_left)}</li>
+                </ul>
+                <Buttons torrent/>
+            </div>
+            {when(has_message, move || message().into_any())}
+            {when(has_link, move || view! { <ShareLink torrent/> }.into_any())}
+            <p class="advice">{text(|torrent| words::advice(torrent).to_owned())}</p>
+            <FileList id is_own/>
         </article>
-    }
-}
-
-/// The line of numbers.
-#[component]
-fn Figures(torrent: Memo<TorrentView>) -> impl IntoView {
-    view! {
-        <ul class="figures">
-            <li>{move || torrent.with(words::extent)}</li>
-            <li>
-                <span data-testid="peers">{move || torrent.with(|torrent| torrent.peers)}</span>
-                {move || if torrent.with(|torrent| torrent.peers == 1) { " peer" } else { " peers" }}
-            </li>
-            <li class="down">
-                <span class="unseen">"Download "</span>
-                <span data-testid="download-rate">{move || torrent.with(|torrent| format::rate(torrent.download_rate))}</span>
-            </li>
-            <li class="up">
-                <span class="unseen">"Upload "</span>
-                <span data-testid="upload-rate">{move || torrent.with(|torrent| format::rate(torrent.upload_rate))}</span>
-            </li>
-            <li data-testid="time-left">{move || torrent.with(words::time_left)}</li>
-        </ul>
     }
 }
 
@@ -85,9 +85,15 @@ fn Figures(torrent: Memo<TorrentView>) -> impl IntoView {
 fn Buttons(torrent: Memo<TorrentView>) -> impl IntoView {
     let acts = Acts::here();
     let id = torrent.with_untracked(|torrent| torrent.id);
-    let can_resume = Memo::new(move |_| {
-        torrent.with(|torrent| matches!(torrent.state, ViewState::Paused | ViewState::Error))
-    });
+    let text = move |of: fn(&TorrentView) -> &'static str| dynamic(move || torrent.with(of).to_owned());
+    let pause = move |_| {
+        let can_resume = torrent.with_untracked(words::can_resume);
+        acts.send(&if can_resume {
+            Request::Resume(id)
+        } else {
+            Request::Pause(id)
+        });
+    };
     let remove = move |_| {
         if let Some(hash) = torrent.with_untracked(|torrent| torrent.info_hash.clone()) {
             address::forget(&hash);
@@ -96,19 +102,19 @@ fn Buttons(torrent: Memo<TorrentView>) -> impl IntoView {
     };
 
     view! {
-        <footer class="buttons">
+        <div class="buttons">
             // One button, which so keeps the focus when it changes its meaning.
             <button
                 type="button"
                 class="quiet"
-                data-testid=move || if can_resume.get() { "resume" } else { "pause" }
-                on:click=move |_| acts.send(&if can_resume.get_untracked() { Request::Resume(id) } else { Request::Pause(id) })
+                data-testid=text(|torrent| if words::can_resume(torrent) { "resume" } else { "pause" })
+                on:click=pause
             >
-                {move || if can_resume.get() { "Resume" } else { "Pause" }}
+                {text(|torrent| if words::can_resume(torrent) { "Resume" } else { "Pause" })}
             </button>
             <button type="button" class="quiet" data-testid="remove" on:click=remove>
-                {move || if torrent.with(|torrent| torrent.own_files) { "Stop sharing" } else { "Remove" }}
+                {text(|torrent| if torrent.own_files { "Stop sharing" } else { "Remove" })}
             </button>
-        </footer>
+        </div>
     }
 }

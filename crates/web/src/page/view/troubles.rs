@@ -2,30 +2,38 @@
 
 use leptos::prelude::*;
 
+use super::each;
 use crate::page::acts::Acts;
-use crate::page::state::State;
 
 /// The sentences, each with a button that dismisses it.
 #[component]
 pub(in crate::page) fn Troubles() -> impl IntoView {
     let state = Acts::here().state;
-    let troubles = Memo::new(move |_| state.with(State::troubles));
+    let ids = move || state.with(|state| state.troubles().iter().map(|trouble| trouble.id).collect());
+    let trouble = move |id| {
+        let text = state.with_untracked(|state| {
+            state
+                .troubles()
+                .iter()
+                .find(|trouble| trouble.id == id)
+                .map(|trouble| trouble.text.clone())
+        });
+        view! {
+            <div class="trouble" role="alert">
+                <p data-testid="error">{text}</p>
+                <button
+                    type="button"
+                    class="quiet"
+                    aria-label="Dismiss"
+                    data-testid="dismiss"
+                    on:click=move |_| state.update(|state| state.dismiss(id))
+                >
+                    "✕"
+                </button>
+            </div>
+        }
+        .into_any()
+    };
 
-    view! {
-        <div class="troubles">
-            <For each=move || troubles.get() key=|trouble| trouble.id let(trouble)>
-                <div class="trouble" role="alert">
-                    <p data-testid="error">{trouble.text}</p>
-                    <button
-                        type="button"
-                        class="quiet"
-                        data-testid="dismiss"
-                        on:click=move |_| state.update(|state| state.dismiss(trouble.id))
-                    >
-                        "Dismiss"
-                    </button>
-                </div>
-            </For>
-        </div>
-    }
+    view! { <div class="troubles">{each(ids, trouble)}</div> }
 }
