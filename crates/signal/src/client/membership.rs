@@ -75,7 +75,9 @@ pub(super) struct Appetite {
     pub(super) complete: bool,
     /// Connections that are open or about to be.
     pub(super) peers: usize,
-    /// Neither a peer nor an offer that somebody may answer.
+    /// Offers that somebody may answer.
+    pub(super) offered: usize,
+    /// There are no peers, and none are on the way.
     pub(super) stranded: bool,
 }
 
@@ -159,10 +161,12 @@ impl Membership {
 
     /// How many offers the announce that is due should carry.
     fn round(&self, appetite: &Appetite) -> usize {
-        match self.event {
-            Some(Event::Completed | Event::Stopped | Event::Paused) => 0,
-            Some(Event::Started | Event::Update) | None => self.useful(appetite).min(appetite.most),
+        if let Some(Event::Completed | Event::Stopped | Event::Paused) = self.event {
+            return 0;
         }
+        // Somebody may have come since the last reply: an offer in hand saves a round trip then.
+        let least = usize::from(!appetite.complete);
+        self.unmet(appetite).max(least).min(appetite.most)
     }
 
     /// How many offers more could be answered before the next regular announce.
@@ -170,11 +174,12 @@ impl Membership {
         let Standing::Replied = self.standing else {
             return 0;
         };
-        let others = self.others().unwrap_or(usize::MAX);
-        self.useful(appetite)
+        let round = self
+            .others()
+            .unwrap_or(usize::MAX)
             .min(appetite.most)
-            .min(others)
-            .saturating_sub(self.sent)
+            .saturating_sub(self.sent);
+        round.min(self.unmet(appetite).saturating_sub(appetite.offered))
     }
 
     /// An announce is being sent with these offers; returns what it has to tell.
@@ -249,18 +254,17 @@ impl Membership {
         self.swarm.map(|swarm| swarm.others)
     }
 
-    /// How many offers are of use at all.
-    fn useful(&self, appetite: &Appetite) -> usize {
+    /// How many peers there are to be met.
+    fn unmet(&self, appetite: &Appetite) -> usize {
         match (appetite.complete, self.swarm) {
-            // Somebody may have come since the last reply, and an offer in hand saves a round trip then.
-            (false, Some(swarm)) => swarm.others.max(1),
+            (false, Some(swarm)) => swarm.others.saturating_sub(appetite.peers),
             (false, None) => usize::MAX,
             // Who has everything waits for others to ask, and offers itself only to those who did not find it. A
             // tracker may count as complete who has no metadata yet (the reference does for webtorrent), so
-            // one offer goes out while anybody unknown is there.
+            // anybody unknown counts for one.
             (true, Some(swarm)) => {
-                let hungry = swarm.leechers.saturating_sub(appetite.peers);
-                hungry.max(usize::from(swarm.others > appetite.peers))
+                let leechers = swarm.leechers.saturating_sub(appetite.peers);
+                leechers.max(usize::from(swarm.others > appetite.peers))
             }
             (true, None) => 0,
         }

@@ -27,20 +27,20 @@ impl Torrent {
     }
 
     pub(super) fn appetite(&self, config: &Config) -> Appetite {
-        let mut peers = 0;
-        let mut hopes = 0;
+        let (mut peers, mut offered, mut begun) = (0, 0, 0);
         for connection in self.connections.values() {
             match connection {
                 Connection::Open { .. } | Connection::Dialing { .. } => peers += 1,
-                Connection::Accepting { .. } | Connection::Creating { .. } => hopes += 1,
-                Connection::Offered(offer) => hopes += usize::from(!offer.relayed_by.is_empty()),
+                Connection::Accepting { .. } | Connection::Creating { .. } => begun += 1,
+                Connection::Offered(offer) => offered += usize::from(!offer.relayed_by.is_empty()),
             }
         }
         Appetite {
             most: config.offers_per_announce.min(self.progress.wanted_peers),
             complete: self.progress.left == Some(0),
             peers,
-            stranded: peers + hopes == 0,
+            offered,
+            stranded: peers + offered + begun == 0,
         }
     }
 

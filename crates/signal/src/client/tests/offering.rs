@@ -66,6 +66,19 @@ fn a_leecher_that_was_alone_has_one_offer_in_hand_when_it_asks_again() {
 }
 
 #[test]
+fn a_leecher_that_has_met_everybody_makes_one_offer_an_interval() {
+    let mut world = World::new();
+    world.script(A).counts = (2, 2);
+    world.script(A).answering = [peer(1), peer(2), peer(3)].into();
+    world.leech(torrent(1), &[A]);
+    world.run(secs(60));
+    assert_eq!(world.connections.len(), 3);
+    world.log.clear();
+    world.run(secs(360));
+    assert_eq!((world.created(), world.announces().len()), (3, 3));
+}
+
+#[test]
 fn an_offer_goes_to_every_tracker_and_the_first_answer_takes_it() {
     let mut world = World::new();
     world.script(A).counts = (1, 1);
