@@ -19,7 +19,7 @@ use crate::{http, page};
 ///
 /// Prints "listening on http://ADDRESS:PORT" when it is ready, and ends on SIGINT (Ctrl-C) or SIGTERM.
 ///
-/// By default only this machine reaches it. With "--listen 0.0.0.0:8080" ("--listen [::]:8080" for IPv6, too) everybody
+/// By default only this machine reaches it. With `--listen 0.0.0.0:8080` (`[::]:8080` for IPv6, too) everybody
 /// does who can reach this machine. Browsers allow a page to do what this one does only over HTTPS or on localhost: for
 /// the public, put a reverse proxy with a certificate in front, and have it pass on
 /// WebSocket connections.

@@ -3,6 +3,7 @@
 use core::pin::pin;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
@@ -89,21 +90,18 @@ impl Connection {
     }
 
     async fn serve(&mut self) -> End {
+        let shared = Arc::clone(&self.place.shared);
         // The timer is moved ahead only when it has run out: most deadlines are put off before that.
-        let mut alarm = pin!(sleep_until(self.place.shared.instant(self.liveness.next())));
+        let mut alarm = pin!(sleep_until(shared.instant(self.liveness.next())));
         loop {
-            let now = self.place.shared.now();
-            let waits_until = self.pace.waits_until(now);
-            let deadline = self.liveness.next();
-            let deadline = self
-                .place
-                .shared
-                .instant(waits_until.map_or(deadline, |time| time.min(deadline)));
+            let may_read_at = self.pace.waits_until(shared.now());
+            let due_at = self.liveness.next();
+            let deadline = shared.instant(may_read_at.map_or(due_at, |time| time.min(due_at)));
             if deadline < alarm.deadline() || alarm.is_elapsed() {
                 alarm.as_mut().reset(deadline);
             }
             let occurrence = tokio::select! {
-                message = self.socket.next(), if waits_until.is_none() => Occurrence::Read(message),
+                message = self.socket.next(), if may_read_at.is_none() => Occurrence::Read(message),
                 delivery = self.outbox.next() => Occurrence::Delivery(delivery),
                 () = &mut alarm => Occurrence::Alarm,
                 _ = self.place.closing.changed() => return End::Closing,
@@ -130,16 +128,12 @@ impl Connection {
         self.outbox.trust();
         match message {
             Message::Text(text) => self.handle_text(now, &text),
-            Message::Binary(bytes) => self.handle_binary(now, &bytes),
+            // Some clients send their JSON so.
+            Message::Binary(bytes) => self.handle_text(now, &String::from_utf8_lossy(&bytes)),
             // A ping is answered, and a close confirmed, by the WebSocket itself.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) => self.pace.charge(now, 0),
         }
         Ok(())
-    }
-
-    /// Some clients send their JSON in binary frames.
-    fn handle_binary(&mut self, now: Time, bytes: &[u8]) {
-        self.handle_text(now, &String::from_utf8_lossy(bytes));
     }
 
     fn handle_text(&mut self, now: Time, text: &str) {
