@@ -219,6 +219,8 @@ impl Geometry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn the_last_piece_and_its_last_block_are_as_short_as_the_torrent_says() {

@@ -36,6 +36,8 @@ impl Sha1 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn bytes_in_parts_hash_like_the_whole() {

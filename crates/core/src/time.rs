@@ -60,6 +60,8 @@ impl Sub for Time {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn time_stops_at_both_ends() {

@@ -3,6 +3,8 @@
 use causeway_core::{
     CreateOptions, Draft, DraftFile, FileEntry, FileSlice, Magnet, Metainfo, MetainfoError, sha1,
 };
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 macro_rules! torrents {
     ($($name:literal)*) => {

@@ -6,6 +6,8 @@ use causeway_core::{
     CreateOptions, Draft, DraftFile, FileEntry, GeometryError, Info, Metainfo, MetainfoError, sha1,
 };
 use proptest::prelude::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 #[test]
 fn a_broken_info_dictionary_is_refused_with_a_sentence() {

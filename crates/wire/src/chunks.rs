@@ -102,6 +102,8 @@ impl fmt::Debug for Chunks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn chunks(parts: &[&'static [u8]]) -> Chunks {
         let mut chunks = Chunks::default();

@@ -195,7 +195,7 @@ fn examples() -> Result<()> {
 }
 
 fn wasm() -> Result<()> {
-    let mut command = WasmToolchain::require()?.cargo(&["test", "--target", TARGET, "--lib"]);
+    let mut command = WasmToolchain::require()?.cargo(&["test", "--target", TARGET, "--tests"]);
     command
         .args(packages(&IN_BROWSER))
         .env(

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 use serde_bencode::value::Value;
 
 use super::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 #[test]
 fn a_value_ends_where_its_structure_says() {

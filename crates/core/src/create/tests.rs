@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::sha1;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 #[test]
 fn pieces_are_as_long_as_the_torrent_is_large() {

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const HEX: &str = "c12fe1c06bba254a9dc9f519b335aa7c1367a88a";
 const BASE32: &str = "YEX6DQDLXISUVHOJ6UM3GNNKPQJWPKEK";

@@ -5,6 +5,8 @@ mod replies;
 
 use super::*;
 use serde_json::{Value, json};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// The name that consists of one byte, twenty times.
 fn name(byte: u8) -> String {

@@ -8,6 +8,8 @@ use super::input::Sliced;
 use super::*;
 use crate::message::id;
 use crate::{BlockRequest, Chunks, Reserved, piece_header};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const HELLO: Handshake = Handshake {
     reserved: Reserved::ours(),

@@ -121,6 +121,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn ids(ids: &[(&str, u8)]) -> BTreeMap<String, u8> {
         ids.iter().map(|(name, id)| ((*name).to_owned(), *id)).collect()

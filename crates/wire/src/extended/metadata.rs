@@ -115,6 +115,8 @@ mod tests {
 
     use super::*;
     use causeway_core::bencode::BencodeError;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn read(payload: &'static [u8]) -> Result<MetadataMessage, ExtensionError> {
         MetadataMessage::from_bytes(&Bytes::from_static(payload))

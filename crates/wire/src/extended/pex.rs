@@ -153,6 +153,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn addr(addr: &str) -> SocketAddr {
         addr.parse().expect("an address")

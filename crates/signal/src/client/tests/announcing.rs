@@ -1,6 +1,8 @@
 //! When what is announced.
 
 use super::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 #[test]
 fn the_socket_and_the_first_offers_are_begun_in_the_same_moment() {

@@ -1,6 +1,8 @@
 //! Offers and answers of other peers.
 
 use super::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// A leecher that has announced itself at `A`, where nobody else is.
 fn waiting() -> World {

@@ -1,6 +1,8 @@
 //! What becomes of our own offers.
 
 use super::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 #[test]
 fn an_offer_is_closed_after_50_seconds_without_an_answer() {

@@ -4,6 +4,8 @@ use super::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// Something that a user, a tracker, a peer or a network does.
 #[derive(Clone, Debug)]

@@ -1,6 +1,8 @@
 //! Trackers' sockets: down, lost, silent, many, hostile.
 
 use super::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// When the client tried to open the socket to a tracker, in seconds since the start.
 fn attempts(world: &World, wanted: &str) -> Vec<f64> {

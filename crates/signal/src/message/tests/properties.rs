@@ -3,6 +3,8 @@
 use super::*;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// What a test can compare: raw JSON has no equality of its own.
 fn shown(message: &impl fmt::Debug) -> String {

@@ -1,6 +1,8 @@
 //! What a tracker must say, and what a client must bear.
 
 use super::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 #[test]
 fn every_reply_carries_what_webtorrent_needs_to_keep_its_socket() {
