@@ -57,7 +57,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "unit",
-        about: "unit and property tests",
+        about: "unit, property and simulation tests",
         run: unit,
     },
     Step {
@@ -67,7 +67,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "wasm",
-        about: "the tests that run in a browser's worker",
+        about: "unit, property and simulation tests in a browser's worker",
         run: wasm,
     },
     Step {
@@ -77,13 +77,12 @@ const STEPS: &[Step] = &[
     },
 ];
 
-/// The crates that the browser peer consists of.
-const IN_BROWSER: [&str; 5] = [
+/// The crates that do no I/O, which run the same natively and in a browser.
+const PURE: [&str; 4] = [
     "causeway-core",
     "causeway-wire",
     "causeway-signal",
     "causeway-engine",
-    "causeway-web",
 ];
 
 /// The end-to-end tests' package, as nextest's filters call it.
@@ -171,7 +170,11 @@ fn clippy() -> Result<()> {
 
 fn clippy_wasm() -> Result<()> {
     let mut command = WasmToolchain::require()?.cargo(&["clippy", "--target", TARGET, "--all-targets"]);
-    process::run(command.args(packages(&IN_BROWSER)).args(["--", "-D", "warnings"]))
+    process::run(
+        command
+            .args(packages(&PURE))
+            .args(["--package=causeway-web", "--", "-D", "warnings"]),
+    )
 }
 
 fn docs() -> Result<()> {
@@ -197,7 +200,7 @@ fn examples() -> Result<()> {
 fn wasm() -> Result<()> {
     let mut command = WasmToolchain::require()?.cargo(&["test", "--target", TARGET, "--tests"]);
     command
-        .args(packages(&IN_BROWSER))
+        .args(packages(&PURE))
         .env(
             "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER",
             "wasm-bindgen-test-runner",
