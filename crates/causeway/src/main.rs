@@ -51,11 +51,10 @@ fn main() -> ExitCode {
             .root_cause()
             .downcast_ref::<io::Error>()
             .map(io::Error::kind);
-        if cause == Some(io::ErrorKind::BrokenPipe) {
-            // Whoever read our output has seen enough.
-            return ExitCode::SUCCESS;
+        // Whoever read our output and closed it has seen enough.
+        if cause != Some(io::ErrorKind::BrokenPipe) {
+            eprintln!("causeway: {error:#}");
         }
-        eprintln!("causeway: {error:#}");
         ExitCode::from(2)
     })
 }

@@ -280,6 +280,25 @@ fn a_page_that_made_the_torrent_says_completed_and_then_started_and_counts_as_on
 }
 
 #[test]
+fn a_download_that_began_at_another_tracker_is_counted_when_it_completes() {
+    let world = World::new();
+    let mut peer = World::connect(1, 1);
+    let presence = Presence {
+        info_hash: SWARM,
+        peer_id: peer.name,
+        event: Event::Completed,
+        complete: true,
+        downloaded: 5,
+    };
+    let announced = world
+        .registry
+        .announce(world.now, &mut peer.session, &presence, &[]);
+    assert_eq!(announced.map(|announced| announced.counts.downloaded), Ok(1));
+    world.announce(&mut peer, Event::Completed, true, &[]);
+    assert_eq!(world.counts(), (1, 0, 1));
+}
+
+#[test]
 fn an_answer_is_passed_on_only_where_the_offer_went_and_once() {
     let mut world = World::new();
     let mut offerer = world.leecher(1);

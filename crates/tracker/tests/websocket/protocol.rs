@@ -1,7 +1,9 @@
 //! What the deployed clients expect of a WebTorrent tracker, each point over real sockets.
 
-use crate::client::{Server, announce, answer, b20, sdp};
+use causeway_tracker::Config;
 use serde_json::json;
+
+use crate::client::{Server, announce, answer, b20, sdp};
 
 /// webtorrent destroys the socket on a message without a known `action`, libtorrent closes it without `info_hash`.
 #[tokio::test]
@@ -67,33 +69,34 @@ async fn the_reply_comes_before_the_offers_are_relayed_and_the_sender_gets_none(
 }
 
 #[tokio::test]
-async fn no_more_offers_are_relayed_than_are_wanted() {
-    let server = Server::start().await;
+async fn no_more_offers_are_relayed_than_are_wanted_or_allowed() {
+    let server = Server::with(Config {
+        max_offers: 2,
+        ..Config::default()
+    })
+    .await;
     let mut peers = Vec::new();
-    for peer in 1..=3 {
+    for peer in 1..=5 {
         let mut client = server.connect().await;
         client.announce(announce(peer, 1, &[])).await;
         peers.push(client);
     }
     let mut sender = server.connect().await;
-    let mut message = announce(b's', 0, &[1, 2, 3]);
-    message["numwant"] = json!(1);
-    sender.announce(message).await;
-    server
-        .connect()
-        .await
-        .announce(announce(b't', 0, &[4, 5, 6]))
-        .await;
-    let mut offers = 0;
-    for client in &mut peers {
-        client
-            .send(json!({"action": "scrape", "info_hash": b20(b'?')}))
-            .await;
-        while client.receive().await["action"] == "announce" {
-            offers += 1;
+    for (numwant, relayed) in [(json!(0), 0), (json!(1), 1), (json!(50), 2), (json!(null), 2)] {
+        let mut message = announce(b's', 0, &[1, 2, 3]);
+        message["numwant"] = numwant.clone();
+        sender.announce(message).await;
+        let mut offers = 0;
+        for client in &mut peers {
+            client
+                .send(json!({"action": "scrape", "info_hash": b20(b'?')}))
+                .await;
+            while client.receive().await["action"] == "announce" {
+                offers += 1;
+            }
         }
+        assert_eq!(offers, relayed, "numwant: {numwant}");
     }
-    assert_eq!(offers, 1 + 3);
 }
 
 #[tokio::test]
