@@ -1,7 +1,7 @@
 //! One link: before the handshake a [`Greeting`], after it a [`Peer`].
 
-use causeway_core::{Geometry, PeerId, Time};
-use causeway_wire::{Decoder, Handshake, Limits, Message, Reserved};
+use causeway_core::{Block, Geometry, PeerId, Time};
+use causeway_wire::{BlockRequest, Decoder, Handshake, Limits, Message, Reserved};
 use core::time::Duration;
 use std::collections::BTreeSet;
 
@@ -65,6 +65,8 @@ pub(crate) struct Peer {
     pub(crate) requests: Requests,
     /// The picker's epoch in which nothing was found to ask of this peer.
     pub(crate) dry_at: Option<u64>,
+    /// When it may be asked again to help another in the endgame.
+    pub(crate) helps_from: Time,
     /// Blocks that came without being asked for.
     pub(crate) unasked: u32,
     pub(crate) uploads: Uploads,
@@ -124,6 +126,7 @@ impl Peer {
             allowed_fast: BTreeSet::new(),
             requests: Requests::new(config.max_outstanding_requests.min(DEFAULT_REQQ)),
             dry_at: None,
+            helps_from: now,
             unasked: 0,
             uploads: Uploads::default(),
             down: Traffic::default(),
@@ -145,6 +148,12 @@ impl Peer {
     /// Whether it has been quiet for so long that a second link of the same peer is more likely to be alive.
     pub(crate) fn is_quiet(&self, now: Time) -> bool {
         now.since(self.last_received) >= QUIET
+    }
+
+    /// Asks for this block.
+    pub(crate) fn ask(&mut self, block: Block, now: Time) {
+        self.requests.asked(block, now);
+        self.outbox.push(&Message::Request(BlockRequest::from(block)));
     }
 
     /// Says something where nothing was said for long.

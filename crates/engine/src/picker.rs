@@ -27,7 +27,7 @@ mod tests;
 ///
 /// Invariants: a piece is open, listed as one that may be opened, or neither (it is verified or not wanted);
 /// `with_free` holds the open, wanted pieces that have a free block; `missing` counts the blocks of open, wanted
-/// pieces that are still to arrive; a block in `duplicates` was asked of the links there besides the first one.
+/// pieces that are still to arrive, `asked` those that somebody was asked for; a block in `duplicates` was asked of the links there besides the first one.
 #[derive(Debug)]
 pub(crate) struct Picker {
     geometry: Geometry,
@@ -37,6 +37,7 @@ pub(crate) struct Picker {
     current: BTreeMap<LinkId, PieceIndex>,
     duplicates: BTreeMap<Block, Vec<LinkId>>,
     missing: u32,
+    asked: u32,
     verified: u32,
     epoch: u64,
 }
@@ -61,6 +62,7 @@ impl Picker {
             current: BTreeMap::new(),
             duplicates: BTreeMap::new(),
             missing: 0,
+            asked: 0,
             verified,
             epoch: 0,
         }
@@ -148,6 +150,7 @@ impl Picker {
             };
             while blocks.len() < enough {
                 let Some(index) = open.ask_next(link) else { break };
+                self.asked += 1;
                 blocks.extend(block_at(self.geometry, piece, index));
             }
             if !open.has_free() {
@@ -159,6 +162,11 @@ impl Picker {
     /// Whether every wanted block is there or asked for: the time to ask for the last ones twice.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.with_free.is_empty() && self.rarity.listed() == 0
+    }
+
+    /// How many blocks were asked for and are still to arrive.
+    pub(crate) const fn asked(&self) -> u32 {
+        self.asked
     }
 
     /// Changes whenever a block may have become free that was not: until then a link that found nothing finds
@@ -192,6 +200,7 @@ impl Picker {
         match open.state(block.index()) {
             Some(BlockState::Free) => {}
             Some(BlockState::Asked(first)) => {
+                self.asked -= 1;
                 others = self.duplicates.remove(&block).unwrap_or_default();
                 others.push(first);
                 others.retain(|link| *link != from);
@@ -221,6 +230,7 @@ impl Picker {
             let next = others.pop().map_or(BlockState::Free, BlockState::Asked);
             open.set(block.index(), next);
             if next == BlockState::Free {
+                self.asked -= 1;
                 self.freed(block.piece());
             }
         } else {
@@ -436,6 +446,8 @@ mod check {
                 expected.extend(links.iter().map(|link| (*block, *link)));
             }
             assert_eq!(self.missing, missing, "blocks still to arrive");
+            let blocks: BTreeSet<_> = expected.iter().map(|(block, _)| block).collect();
+            assert_eq!(self.asked as usize, blocks.len(), "blocks that were asked for");
             assert_eq!(&expected, asked, "what was asked is what the links owe");
             assert!(self.with_free.iter().all(|piece| self.open.contains_key(piece)));
         }

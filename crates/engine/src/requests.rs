@@ -169,6 +169,11 @@ impl Requests {
         self.snubbed
     }
 
+    /// Whether so little is waited for that the peer will soon have nothing to do.
+    pub(crate) fn is_nearly_done(&self) -> bool {
+        self.waiting.len() <= self.depth() / 4
+    }
+
     /// What is waited for, in the order of asking.
     pub(crate) fn waiting(&self) -> impl DoubleEndedIterator<Item = Block> + ExactSizeIterator {
         self.waiting.iter().copied()

@@ -3,10 +3,11 @@
 use super::messages::misbehaved;
 use super::{CloseReason, LinkId, Metadata, Output, Torrent};
 use crate::peer::MOST_UNASKED;
-use crate::picker::Receipt;
-use crate::requests::Answer;
-use causeway_core::Block;
+use crate::picker::{Picker, Receipt};
+use crate::requests::{Answer, Requests};
+use causeway_core::{Block, PieceIndex};
 use causeway_wire::{BlockRequest, Chunks, Message};
+use core::time::Duration;
 
 impl Torrent {
     /// Keeps the peer busy.
@@ -20,7 +21,10 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        let room = peer.requests.room(self.now);
+        let room = peer
+            .requests
+            .room(self.now)
+            .min(in_flight_room(&content.picker, &peer.requests));
         let may_ask = !peer.them.chokes || !peer.allowed_fast.is_empty();
         if room == 0 || !may_ask || !peer.us.is_interested || content.is_hashing_behind() {
             return;
@@ -28,49 +32,50 @@ impl Torrent {
         let Some(have) = peer.pieces.known() else { return };
         if peer.dry_at != Some(content.picker.epoch()) {
             let (chokes, allowed) = (peer.them.chokes, &peer.allowed_fast);
-            let can = |piece: causeway_core::PieceIndex| {
-                have.has(piece) && (!chokes || allowed.contains(&piece.get()))
-            };
+            let can = |piece: PieceIndex| have.has(piece) && (!chokes || allowed.contains(&piece.get()));
             let mut blocks = Vec::with_capacity(room);
             content.picker.pick(link, room, can, &mut self.rng, &mut blocks);
             peer.dry_at = (blocks.len() < room).then_some(content.picker.epoch());
             for block in blocks {
-                peer.requests.asked(block, self.now);
-                peer.outbox.push(&Message::Request(BlockRequest::from(block)));
+                peer.ask(block, self.now);
             }
         }
-        if content.picker.is_exhausted() && !peer.them.chokes {
-            self.ask_twice(link);
+        let is_idle = peer.requests.is_nearly_done() && !peer.them.chokes && peer.helps_from <= self.now;
+        if is_idle && content.picker.is_exhausted() {
+            self.help_another(link);
         }
     }
 
-    /// The endgame: a peer that has run dry is asked for the last blocks of the one that will take longest. It
-    /// starts in the middle of what that one owes, so that they meet at the end.
-    fn ask_twice(&mut self, link: LinkId) {
+    /// The endgame: a peer that has next to nothing left to send is asked for the last blocks of the one that
+    /// will take longest. It starts in the middle of what that one owes, so that they meet at the end.
+    fn help_another(&mut self, link: LinkId) {
         let Metadata::Known(content) = &mut self.metadata else {
             return;
         };
         let Some(peer) = self.peers.get(&link) else { return };
         let Some(have) = peer.pieces.known() else { return };
-        let room = peer.requests.room(self.now).min(MOST_ASKED_TWICE);
-        let own_time = peer.requests.time_for_more(room);
+        let room = peer.requests.room(self.now).min(MOST_HELP);
+        let own_time = peer.requests.time_for_more(room).max(SOON);
         let others = self.peers.iter().filter(|(other, _)| **other != link);
-        let slower = others.filter_map(|(_, other)| {
-            let time = other.requests.time_left(self.now)?;
-            (time > own_time.max(SOON)).then_some((time, &other.requests))
-        });
-        let Some((_, owing)) = slower.max_by_key(|(time, _)| *time) else {
-            return;
-        };
-        let blocks: Vec<_> = owing.waiting().skip(owing.waiting().len() / 2).collect();
-        let suits = |block: &Block| have.has(block.piece()) && content.picker.ask_also(*block, link);
-        let blocks: Vec<_> = blocks.into_iter().filter(suits).take(room).collect();
+        let slowest = others
+            .filter_map(|(_, other)| Some((other.requests.time_left(self.now)?, &other.requests)))
+            .max_by_key(|(time, _)| *time)
+            .filter(|(time, _)| *time > own_time);
+        let owing = slowest.map(|(_, requests)| requests.waiting().skip(requests.waiting().len() / 2));
+        let blocks: Vec<_> = owing
+            .into_iter()
+            .flatten()
+            .filter(|block| have.has(block.piece()) && content.picker.ask_also(*block, link))
+            .take(room)
+            .collect();
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
+        if blocks.is_empty() {
+            peer.helps_from = self.now + HELP_AGAIN;
+        }
         for block in blocks {
-            peer.requests.asked(block, self.now);
-            peer.outbox.push(&Message::Request(BlockRequest::from(block)));
+            peer.ask(block, self.now);
         }
     }
 
@@ -209,7 +214,19 @@ impl Torrent {
     }
 }
 
+/// How many more blocks may be asked for, of all peers together; a few of each in any case.
+fn in_flight_room(picker: &Picker, requests: &Requests) -> usize {
+    let of_all = MOST_IN_FLIGHT.saturating_sub(picker.asked() as usize);
+    of_all.max(LEAST_IN_FLIGHT.saturating_sub(requests.waiting().len()))
+}
+
+/// Blocks that are asked for at once, of all peers: 64 MiB arrive at the most if storage stops answering.
+const MOST_IN_FLIGHT: usize = 4096;
+/// Blocks that any one peer may be asked for nevertheless.
+const LEAST_IN_FLIGHT: usize = 4;
 /// Blocks that are asked of a second peer in one go.
-const MOST_ASKED_TWICE: usize = 32;
+const MOST_HELP: usize = 32;
 /// Who will be done by then is not helped.
-const SOON: core::time::Duration = core::time::Duration::from_millis(500);
+const SOON: Duration = Duration::from_millis(500);
+/// When to look again for somebody to help after nobody was found.
+const HELP_AGAIN: Duration = Duration::from_millis(100);

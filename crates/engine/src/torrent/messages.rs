@@ -22,6 +22,7 @@ impl Torrent {
                 peer.them.chokes = false;
                 peer.requests.measure_afresh();
                 peer.dry_at = None;
+                peer.helps_from = self.now;
                 Ok(())
             }
             Message::Interested => {

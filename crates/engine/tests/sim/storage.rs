@@ -8,7 +8,8 @@ use causeway_wire::Chunks;
 /// What one peer has stored.
 pub(crate) struct Storage {
     pub(crate) bytes: Vec<u8>,
-    written: Vec<bool>,
+    /// A byte for each, so that looking for one that is missing is quick: 1 where it is written.
+    written: Vec<u8>,
     geometry: Geometry,
     /// Bytes that may be written before it is full.
     pub(crate) room: u64,
@@ -19,7 +20,7 @@ impl Storage {
         let length = usize::try_from(geometry.total_length()).expect("small");
         Self {
             bytes: vec![0; length],
-            written: vec![false; length],
+            written: vec![0; length],
             geometry,
             room: u64::MAX,
         }
@@ -28,13 +29,13 @@ impl Storage {
     pub(crate) fn full(geometry: Geometry, content: &[u8]) -> Self {
         let mut storage = Self::empty(geometry);
         storage.bytes.copy_from_slice(content);
-        storage.written.fill(true);
+        storage.written.fill(1);
         storage
     }
 
     pub(crate) fn read(&self, block: Block) -> Result<Bytes, StorageError> {
         let range = self.range(block);
-        if !self.written[range.clone()].iter().all(|written| *written) {
+        if self.written[range.clone()].contains(&0) {
             return Err(StorageError::Missing);
         }
         Ok(Bytes::copy_from_slice(&self.bytes[range]))
@@ -44,7 +45,7 @@ impl Storage {
         let length = u64::from(block.length());
         self.room = self.room.checked_sub(length).ok_or(StorageError::Full)?;
         let range = self.range(block);
-        self.written[range.clone()].fill(true);
+        self.written[range.clone()].fill(1);
         self.bytes[range].copy_from_slice(&data.into_bytes());
         Ok(())
     }
