@@ -265,6 +265,9 @@ fn a_download_is_counted_when_a_leecher_completes_and_once() {
         world.announce(&mut peer, Event::Completed, true, &[]);
         assert_eq!(world.counts(), (1, 0, 1));
     }
+    world.announce(&mut peer, Event::Update, false, &[]);
+    world.announce(&mut peer, Event::Completed, true, &[]);
+    assert_eq!(world.counts(), (1, 0, 1), "it only had to mend its files");
     let mut other = world.leecher(2);
     world.announce(&mut other, Event::Update, true, &[]);
     assert_eq!(world.counts(), (2, 0, 1), "nobody said that it was completed");

@@ -129,3 +129,65 @@ impl Eq for Outbox {}
 
 /// What a queued message takes beside its text, in bytes, about.
 const MESSAGE_OVERHEAD: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn messages_come_out_in_order_and_all_at_once() {
+        let outbox = Outbox::new();
+        for message in ["a", "b", "c"] {
+            outbox.push(message.into(), 1000);
+        }
+        let Delivery::Messages(messages) = outbox.next().await else {
+            panic!("there are messages");
+        };
+        assert_eq!(messages, ["a", "b", "c"].map(Utf8Bytes::from_static));
+        assert_eq!(outbox.take(), None);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_woken() {
+        let outbox = Outbox::new();
+        let waiting = tokio::spawn({
+            let outbox = outbox.clone();
+            async move { outbox.next().await }
+        });
+        tokio::task::yield_now().await;
+        outbox.push("a".into(), 1000);
+        let delivery = waiting.await.expect("it does not panic");
+        assert_eq!(delivery, Delivery::Messages([Utf8Bytes::from_static("a")].into()));
+    }
+
+    #[test]
+    fn beyond_its_bound_everything_is_dropped_and_nothing_more_is_taken() {
+        let outbox = Outbox::new();
+        let bound = 3 * (10 + MESSAGE_OVERHEAD);
+        for _ in 0..3 {
+            outbox.push("x".repeat(10), bound);
+        }
+        assert!(matches!(outbox.take(), Some(Delivery::Messages(messages)) if messages.len() == 3));
+        for _ in 0..4 {
+            outbox.push("x".repeat(10), bound);
+        }
+        outbox.push("x".into(), bound);
+        assert!(outbox.queue().messages.is_empty(), "memory is given back");
+        assert_eq!(outbox.take(), Some(Delivery::Overflow));
+        assert_eq!(outbox.take(), Some(Delivery::Overflow));
+    }
+
+    #[test]
+    fn a_link_is_asked_once_until_it_has_shown_that_it_lives() {
+        let outbox = Outbox::new();
+        for _ in 0..2 {
+            outbox.doubt();
+            outbox.doubt();
+            assert!(outbox.is_in_doubt());
+            assert_eq!(outbox.take(), Some(Delivery::ProofOfLife));
+            assert_eq!(outbox.take(), None);
+            outbox.trust();
+            assert!(!outbox.is_in_doubt());
+        }
+    }
+}
