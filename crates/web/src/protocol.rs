@@ -15,6 +15,20 @@ pub struct TorrentId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConnectionId(pub u32);
 
+/// Which data channel of a connection.
+///
+/// WebTorrent's is announced on the connection by the side that offers. The side that answers gets it when it is
+/// open already, and a browser that then transfers it to a worker may lose the messages that arrive meanwhile
+/// (Chromium does): so there the page keeps it and forwards what comes. Two Causeway peers, who know each other by
+/// their peer ids, use one that both make beforehand and that is transferred before anything can arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Channel {
+    /// The one that the offering side announces.
+    Announced,
+    /// The one that both sides make, with a number agreed upon.
+    Agreed,
+}
+
 /// From the page to the worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Request {
@@ -54,9 +68,9 @@ pub enum Request {
     OfferCreated(ConnectionId, String),
     /// Answer to [`Notice::AcceptOffer`]: the complete description, all candidates gathered.
     AnswerCreated(ConnectionId, String),
-    /// The connection's data channel exists, not yet open. Beside it: the `RTCDataChannel` itself, or, where it
+    /// A data channel of the connection exists, not yet open. Beside it: the `RTCDataChannel` itself, or, where it
     /// can't be transferred, a `MessagePort` that speaks for it (`link_port.rs`).
-    Channel(ConnectionId),
+    Channel(ConnectionId, Channel),
     /// The connection failed or has ended.
     ConnectionClosed(ConnectionId),
 }
@@ -87,10 +101,11 @@ pub enum Notice {
         /// The name under which to save it.
         name: String,
     },
-    /// Make a connection with one data channel of this label and tell the complete offer.
+    /// Make a connection with a data channel of either kind, the announced one with this label, and tell the
+    /// complete offer.
     CreateOffer(ConnectionId, String),
-    /// Make a connection for this offer and tell the complete answer; its data channel comes with it.
-    AcceptOffer(ConnectionId, String),
+    /// Make a connection for this offer with the data channel of this kind, and tell the complete answer.
+    AcceptOffer(ConnectionId, String, Channel),
     /// The answer to the offer of this connection.
     AcceptAnswer(ConnectionId, String),
     /// Close this connection.

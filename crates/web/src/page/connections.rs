@@ -2,8 +2,9 @@
 //!
 //! The page decides nothing here. It gathers all candidates (there is no trickle in WebTorrent), hands the data
 //! channel to the worker before it opens, and says when a connection has failed. A channel can be transferred
-//! only in the task in which it came to be.
+//! only in the task in which it came to be. Which channel is used when, and why, says [`Channel`].
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
@@ -12,12 +13,12 @@ use js_sys::{Array, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
-    RtcConfiguration, RtcDataChannel, RtcDataChannelEvent, RtcIceGatheringState, RtcPeerConnection,
-    RtcPeerConnectionState, RtcSdpType, RtcSessionDescriptionInit,
+    RtcConfiguration, RtcDataChannel, RtcDataChannelEvent, RtcDataChannelInit, RtcIceGatheringState,
+    RtcPeerConnection, RtcPeerConnectionState, RtcSdpType, RtcSessionDescriptionInit,
 };
 
 use super::link_port::LinkPort;
-use crate::protocol::{ConnectionId, Request};
+use crate::protocol::{Channel, ConnectionId, Request};
 
 /// Tells the worker something, with a browser object beside it and the objects to transfer.
 pub(super) type TellWorker = Rc<dyn Fn(Request, &JsValue, &Array) -> Result<(), JsValue>>;
@@ -31,11 +32,14 @@ pub(super) struct Connections {
 
 struct Connection {
     peer: RtcPeerConnection,
-    /// The channel's stand-in where it could not be transferred.
-    port: Rc<std::cell::RefCell<Option<LinkPort>>>,
+    tell_worker: TellWorker,
+    /// The stand-ins of channels that are not transferred.
+    ports: Ports,
     _on_state: Closure<dyn FnMut()>,
-    _on_channel: Option<Closure<dyn FnMut(RtcDataChannelEvent)>>,
+    on_channel: Option<Closure<dyn FnMut(RtcDataChannelEvent)>>,
 }
+
+type Ports = Rc<RefCell<Vec<LinkPort>>>;
 
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,32 +57,26 @@ impl Connections {
         Self { configuration, tell_worker, connections: BTreeMap::new() }
     }
 
-    /// Makes a connection with a data channel of this label, and tells the complete offer.
+    /// Makes a connection with a data channel of either kind, and tells the complete offer.
     pub(super) fn create_offer(&mut self, id: ConnectionId, label: &str) {
-        let Some(peer) = self.open(id, None) else { return };
-        let channel = peer.create_data_channel(label);
-        self.hand_over(id, &channel);
+        let Some(connection) = self.open(id) else { return };
+        let peer = connection.peer.clone();
+        connection.hand_over(id, Channel::Announced, &peer.create_data_channel(label));
+        connection.hand_over(id, Channel::Agreed, &agreed_channel(&peer));
         self.run(id, async move {
             set_local_description(&peer).await?;
             Ok(Request::OfferCreated(id, complete_description(&peer).await?))
         });
     }
 
-    /// Makes a connection for this offer, and tells the complete answer. Its first data channel is handed over
-    /// when it comes; further ones are closed.
-    pub(super) fn accept_offer(&mut self, id: ConnectionId, sdp: String) {
-        let port: Rc<std::cell::RefCell<Option<LinkPort>>> = Rc::default();
-        let tell_worker = self.tell_worker.clone();
-        let slot = port.clone();
-        let mut handed_over = false;
-        let on_channel = Closure::new(move |event: RtcDataChannelEvent| {
-            if std::mem::replace(&mut handed_over, true) {
-                event.channel().close();
-            } else {
-                *slot.borrow_mut() = hand_over(id, &event.channel(), &tell_worker);
-            }
-        });
-        let Some(peer) = self.open(id, Some((on_channel, port))) else { return };
+    /// Makes a connection for this offer with this data channel, and tells the complete answer.
+    pub(super) fn accept_offer(&mut self, id: ConnectionId, sdp: String, channel: Channel) {
+        let Some(connection) = self.open(id) else { return };
+        let peer = connection.peer.clone();
+        match channel {
+            Channel::Agreed => connection.hand_over(id, channel, &agreed_channel(&peer)),
+            Channel::Announced => connection.expect_channel(id),
+        }
         self.run(id, async move {
             set_remote_description(&peer, RtcSdpType::Offer, &sdp).await?;
             set_local_description(&peer).await?;
@@ -103,12 +101,7 @@ impl Connections {
         self.connections.remove(&id);
     }
 
-    #[expect(clippy::type_complexity, reason = "the pair is made and taken apart in this file alone")]
-    fn open(
-        &mut self,
-        id: ConnectionId,
-        incoming: Option<(Closure<dyn FnMut(RtcDataChannelEvent)>, Rc<std::cell::RefCell<Option<LinkPort>>>)>,
-    ) -> Option<RtcPeerConnection> {
+    fn open(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         let Ok(peer) = RtcPeerConnection::new_with_configuration(&self.configuration) else {
             tell_closed(id, &self.tell_worker);
             return None;
@@ -121,24 +114,14 @@ impl Connections {
             }
         });
         peer.set_onconnectionstatechange(Some(on_state.as_ref().unchecked_ref()));
-        let (on_channel, port) = incoming.unzip();
-        if let Some(on_channel) = &on_channel {
-            peer.set_ondatachannel(Some(on_channel.as_ref().unchecked_ref()));
-        }
         let connection = Connection {
-            peer: peer.clone(),
-            port: port.unwrap_or_default(),
+            peer,
+            tell_worker: self.tell_worker.clone(),
+            ports: Rc::default(),
             _on_state: on_state,
-            _on_channel: on_channel,
+            on_channel: None,
         };
-        self.connections.insert(id, connection);
-        Some(peer)
-    }
-
-    fn hand_over(&self, id: ConnectionId, channel: &RtcDataChannel) {
-        if let Some(connection) = self.connections.get(&id) {
-            *connection.port.borrow_mut() = hand_over(id, channel, &self.tell_worker);
-        }
+        Some(self.connections.entry(id).insert_entry(connection).into_mut())
     }
 
     /// Runs a description to its end, and tells the worker what came of it.
@@ -153,6 +136,29 @@ impl Connections {
     }
 }
 
+impl Connection {
+    /// Transfers the channel to the worker, or where this browser can't, a port that speaks for it.
+    fn hand_over(&mut self, id: ConnectionId, kind: Channel, channel: &RtcDataChannel) {
+        if (self.tell_worker)(Request::Channel(id, kind), channel, &Array::of1(channel)).is_err() {
+            forward(id, kind, channel, &self.ports, &self.tell_worker);
+        }
+    }
+
+    /// Forwards for the first channel that the other side announces; further ones are closed.
+    fn expect_channel(&mut self, id: ConnectionId) {
+        let (ports, tell_worker) = (self.ports.clone(), self.tell_worker.clone());
+        let on_channel = Closure::new(move |event: RtcDataChannelEvent| {
+            if ports.borrow().is_empty() {
+                forward(id, Channel::Announced, &event.channel(), &ports, &tell_worker);
+            } else {
+                event.channel().close();
+            }
+        });
+        self.peer.set_ondatachannel(Some(on_channel.as_ref().unchecked_ref()));
+        self.on_channel = Some(on_channel);
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
         self.peer.set_onconnectionstatechange(None);
@@ -161,14 +167,18 @@ impl Drop for Connection {
     }
 }
 
-/// Transfers the channel to the worker, or where this browser can't, a port that speaks for it.
-fn hand_over(id: ConnectionId, channel: &RtcDataChannel, tell_worker: &TellWorker) -> Option<LinkPort> {
-    if tell_worker(Request::Channel(id), channel, &Array::of1(channel)).is_ok() {
-        return None;
-    }
-    let (port, theirs) = LinkPort::new(channel.clone()).ok()?;
-    tell_worker(Request::Channel(id), &theirs, &Array::of1(&theirs)).ok()?;
-    Some(port)
+/// The channel that both sides make, if both are of our kind.
+fn agreed_channel(peer: &RtcPeerConnection) -> RtcDataChannel {
+    let options = RtcDataChannelInit::new();
+    options.set_negotiated(true);
+    options.set_id(AGREED_ID);
+    peer.create_data_channel_with_data_channel_dict("causeway", &options)
+}
+
+fn forward(id: ConnectionId, kind: Channel, channel: &RtcDataChannel, ports: &Ports, tell_worker: &TellWorker) {
+    let Ok((port, theirs)) = LinkPort::new(channel.clone()) else { return };
+    ports.borrow_mut().push(port);
+    tell_worker(Request::Channel(id, kind), &theirs, &Array::of1(&theirs)).unwrap_or_default();
 }
 
 fn tell_closed(id: ConnectionId, tell_worker: &TellWorker) {
@@ -214,5 +224,7 @@ async fn complete_description(peer: &RtcPeerConnection) -> Result<String, JsValu
     Ok(description.sdp())
 }
 
+/// The number of the channel that two of our kind agree on; those that are announced count from 0 up.
+const AGREED_ID: u16 = 1_000;
 /// How long candidates are gathered, in milliseconds.
 const GATHERING_MS: i32 = 5_000;

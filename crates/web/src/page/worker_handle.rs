@@ -58,7 +58,9 @@ impl WorkerHandle {
             let Ok(notice) = serde_wasm_bindgen::from_value::<Notice>(message.get(0)) else { return };
             match notice {
                 Notice::CreateOffer(id, label) => inner.connections.borrow_mut().create_offer(id, &label),
-                Notice::AcceptOffer(id, sdp) => inner.connections.borrow_mut().accept_offer(id, sdp),
+                Notice::AcceptOffer(id, sdp, channel) => {
+                    inner.connections.borrow_mut().accept_offer(id, sdp, channel);
+                }
                 Notice::AcceptAnswer(id, sdp) => inner.connections.borrow_mut().accept_answer(id, sdp),
                 Notice::CloseConnection(id) => inner.connections.borrow_mut().close(id),
                 Notice::Ready { .. }

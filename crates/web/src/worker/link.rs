@@ -21,8 +21,8 @@ pub(super) enum LinkEvent {
     Received(Bytes),
     /// What was sent has mostly left.
     Drained,
-    /// It is closed; nothing follows.
-    Closed,
+    /// It is closed, in words why; nothing follows.
+    Closed(String),
 }
 
 /// A link that is closed when it is dropped.
@@ -106,7 +106,7 @@ impl Transport {
             Closure::<dyn FnMut()>::new(move || tell(&to, Event::Link(connection, event())))
         };
         let (on_open, on_low, on_close) =
-            (teller(|| LinkEvent::Opened), teller(|| LinkEvent::Drained), teller(|| LinkEvent::Closed));
+            (teller(|| LinkEvent::Opened), teller(|| LinkEvent::Drained), teller(|| LinkEvent::Closed("the other side has closed it".to_owned())));
         let on_message = on_message(connection, events.clone());
         channel.set_binary_type(RtcDataChannelType::Arraybuffer);
         channel.set_buffered_amount_low_threshold(LOW_WATER);
@@ -132,7 +132,7 @@ impl Transport {
                 count.set(held as u32);
                 if std::mem::replace(&mut open, true) { LinkEvent::Drained } else { LinkEvent::Opened }
             } else if data.is_null() {
-                LinkEvent::Closed
+                LinkEvent::Closed("the other side has closed it".to_owned())
             } else {
                 return on_data(&event);
             };
@@ -192,7 +192,7 @@ fn message_handler(connection: ConnectionId, events: Events) -> impl FnMut(&Mess
     move |event| {
         let event = match event.data().dyn_into::<ArrayBuffer>() {
             Ok(data) => LinkEvent::Received(Uint8Array::new(&data).to_vec().into()),
-            Err(_) => LinkEvent::Closed,
+            Err(other) => LinkEvent::Closed(format!("the peer sent what is no bytes: {other:?}")),
         };
         tell(&events, Event::Link(connection, event));
     }

@@ -9,6 +9,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::File;
 
 use super::Driver;
+use super::peers::log_closed;
 use crate::protocol::{Notice, Request, TorrentId};
 use crate::worker::session::{Phase, Running, Session, source};
 use crate::worker::storage::{Contents, Kept, Record, Restored};
@@ -24,8 +25,11 @@ impl Driver {
             }
             Request::OfferCreated(id, sdp) => self.client.handle_offer(now, signal_id(id), sdp),
             Request::AnswerCreated(id, sdp) => self.client.handle_answer(now, signal_id(id), sdp),
-            Request::Channel(id) => self.take_channel(signal_id(id), beside),
-            Request::ConnectionClosed(id) => self.drop_connection(now, signal_id(id), true),
+            Request::Channel(id, channel) => self.take_channel(signal_id(id), channel, beside),
+            Request::ConnectionClosed(id) => {
+                log_closed(signal_id(id), "the connection has failed");
+                self.drop_connection(now, signal_id(id), true);
+            }
             Request::Open { text } if self.passive => {
                 if let Some(tabs) = &self.tabs {
                     tabs.hand(&text);

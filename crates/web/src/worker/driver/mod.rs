@@ -191,8 +191,7 @@ impl Driver {
                     }
                 }
                 Output::CloseLink { link, reason } => {
-                    let text = format!("connection {} of torrent {} is closed: {reason}", link.0, id.0);
-                    web_sys::console::debug_1(&text.into());
+                    peers::log_closed(connection_of(link), &reason.to_string());
                     self.drop_connection(now, connection_of(link), false);
                 }
                 Output::Read { block } => running.store.read(block),
@@ -271,7 +270,10 @@ impl Driver {
                 signal::Output::AcceptAnswer { connection, peer_id, sdp } => {
                     self.accept_answer(connection, peer_id, sdp);
                 }
-                signal::Output::Close { connection } => self.drop_connection(now, connection, true),
+                signal::Output::Close { connection } => {
+                    peers::log_closed(connection, "it is not needed any more");
+                    self.drop_connection(now, connection, true);
+                }
                 signal::Output::Timeout(deadline) => {
                     self.client_deadline = deadline;
                     return;

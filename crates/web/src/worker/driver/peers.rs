@@ -6,7 +6,7 @@ use causeway_signal::ConnectionId;
 use wasm_bindgen::JsValue;
 
 use super::{Driver, link_of};
-use crate::protocol::{ConnectionId as PageConnection, Notice, TorrentId};
+use crate::protocol::{Channel, ConnectionId as PageConnection, Notice, TorrentId};
 use crate::worker::link::{Link, LinkEvent, max_message_size};
 
 /// A connection that the page makes or has made.
@@ -17,8 +17,12 @@ pub(super) struct Connection {
     peer_id: Option<PeerId>,
     /// From the other side's description.
     max_message_size: usize,
-    /// The data channel; it may come before the description that says how much it takes.
+    /// The data channel that is used; it may come before the description that says how much it takes.
     pub(super) link: Option<Link>,
+    /// The other one of an offer that nobody has answered.
+    spare: Option<Link>,
+    /// Which one is used, as soon as it is known who the other side is.
+    channel: Channel,
     open: bool,
 }
 
@@ -33,8 +37,9 @@ impl Driver {
         let Some(torrent) = self.by_hash.get(&info_hash).copied() else { return };
         let mut connection = Connection::new(torrent, Direction::Incoming);
         connection.introduce(peer, &sdp);
+        let channel = connection.channel;
         self.connections.insert(id, connection);
-        self.page.send(&Notice::AcceptOffer(PageConnection(id.0), sdp));
+        self.page.send(&Notice::AcceptOffer(PageConnection(id.0), sdp, channel));
     }
 
     pub(super) fn accept_answer(&mut self, id: ConnectionId, peer: PeerId, sdp: String) {
@@ -43,10 +48,12 @@ impl Driver {
         self.page.send(&Notice::AcceptAnswer(PageConnection(id.0), sdp));
     }
 
-    /// The page hands over a connection's data channel.
-    pub(super) fn take_channel(&mut self, id: ConnectionId, object: JsValue) {
+    /// The page hands over a data channel of a connection.
+    pub(super) fn take_channel(&mut self, id: ConnectionId, channel: Channel, object: JsValue) {
         if let Some(connection) = self.connections.get_mut(&id) {
-            connection.link = Link::new(id, object, &self.events);
+            let used = channel == connection.channel;
+            let place = if used { &mut connection.link } else { &mut connection.spare };
+            *place = Link::new(id, object, &self.events);
         }
     }
 
@@ -69,7 +76,10 @@ impl Driver {
             }
             LinkEvent::Received(bytes) => self.tell_torrent(now, torrent, Input::Received { link, bytes }),
             LinkEvent::Drained => drop(self.touched_links.insert(id)),
-            LinkEvent::Closed => self.drop_connection(now, id, true),
+            LinkEvent::Closed(reason) => {
+                log_closed(id, &reason);
+                self.drop_connection(now, id, true);
+            }
         }
     }
 
@@ -109,6 +119,14 @@ impl Driver {
     }
 }
 
+/// How the peer ids of Causeway begin.
+const OUR_KIND: &[u8] = b"-CW";
+
+/// A peer's end is of interest to whoever looks for the cause of a trouble, and to nobody else.
+pub(super) fn log_closed(id: ConnectionId, reason: &str) {
+    web_sys::console::debug_1(&format!("connection {} is closed: {reason}", id.0).into());
+}
+
 impl Connection {
     fn new(torrent: TorrentId, direction: Direction) -> Self {
         Self {
@@ -117,11 +135,18 @@ impl Connection {
             peer_id: None,
             max_message_size: max_message_size(""),
             link: None,
+            spare: None,
+            channel: Channel::Announced,
             open: false,
         }
     }
 
     fn introduce(&mut self, peer_id: PeerId, sdp: &str) {
+        if peer_id.as_bytes().starts_with(OUR_KIND) {
+            self.channel = Channel::Agreed;
+            std::mem::swap(&mut self.link, &mut self.spare);
+        }
+        self.spare = None;
         self.peer_id = Some(peer_id);
         self.max_message_size = max_message_size(sdp);
     }
