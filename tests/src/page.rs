@@ -282,12 +282,13 @@ impl Torrent<'_> {
     /// # Errors
     /// When there is no such file or the download fails.
     pub async fn save(&self, path: &str) -> Result<PathBuf> {
-        let file = format!(
-            "{} [data-testid=file][data-path={}] [data-testid=save]",
-            self.selector,
-            json!(path)
-        );
-        self.page.tab.click(&file).await?;
+        let file = format!("{} [data-testid=file][data-path={}]", self.selector, json!(path));
+        let button = format!("{file} [data-testid=save]");
+        let look = "const file = document.querySelector(arguments[0]);
+                    return [file?.querySelector('[data-testid=save]')?.disabled === false, file?.outerHTML];";
+        let what = format!("{path} to be there for saving");
+        self.page.tab.wait(&what, SOON, look, vec![json!(file)]).await?;
+        self.page.tab.click(&button).await?;
         let (name, saved) = self.page.tab.browser().watch().download().await?;
         let expected = path.rsplit('/').next().unwrap_or(path);
         ensure!(name == expected, "{path} is offered as \"{name}\"");

@@ -161,8 +161,8 @@ impl Stage {
             eprintln!("{log}");
         }
         for browser in self.browsers() {
-            for error in browser.watch().unexpected_errors() {
-                eprintln!("{}, console: {error}", browser.name());
+            for line in browser.watch().console() {
+                eprintln!("{}, {line}", browser.name());
             }
             for (index, picture) in browser.screenshots().await.into_iter().enumerate() {
                 match save_picture(browser.name(), index, &picture) {

@@ -1,7 +1,7 @@
 //! What a browser did while a test used it: what its pages and workers wrote to the console, whom they asked for
 //! anything, and which downloads ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,6 +16,12 @@ use crate::cdp::{Cdp, Event};
 /// How long the browser may take to write a download that a test waits for.
 const DOWNLOAD: Duration = Duration::from_mins(1);
 
+/// Lines of the consoles that are kept for the report of a failure.
+const KEPT_LINES: usize = 200;
+
+/// As much of each message of a web socket is kept for it, too, in characters.
+const KEPT_FRAME: usize = 300;
+
 /// The observer of one browser.
 #[derive(Clone, Debug)]
 pub struct Watch {
@@ -27,6 +33,8 @@ pub struct Watch {
 #[derive(Debug, Default)]
 struct Seen {
     errors: Vec<String>,
+    /// The last lines of all consoles, whatever their level.
+    console: VecDeque<String>,
     requests: Vec<String>,
     expected: Vec<String>,
     downloads: BTreeMap<String, Download>,
@@ -42,6 +50,18 @@ struct Download {
     end: Option<Result<PathBuf, String>>,
     /// Whether a test has asked for it.
     taken: bool,
+}
+
+impl Seen {
+    fn log(&mut self, level: &str, line: String) {
+        if self.console.len() == KEPT_LINES {
+            self.console.pop_front();
+        }
+        self.console.push_back(format!("{level}: {line}"));
+        if level == "error" || level == "assert" {
+            self.errors.push(line);
+        }
+    }
 }
 
 impl Watch {
@@ -107,6 +127,12 @@ impl Watch {
             .collect()
     }
 
+    /// The last lines of all consoles.
+    #[must_use]
+    pub fn console(&self) -> Vec<String> {
+        self.seen().console.iter().cloned().collect()
+    }
+
     /// The addresses that observed pages and workers asked for anything, in order, web sockets among them.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
@@ -170,28 +196,30 @@ impl Watch {
                     tokio::spawn(async move { watch.admit_worker(&session, script).await });
                 }
             }
-            "Runtime.consoleAPICalled" if params["type"] == "error" || params["type"] == "assert" => {
+            "Runtime.consoleAPICalled" => {
                 let words = params["args"].as_array().into_iter().flatten();
                 let words: Vec<_> = words
                     .map(|word| text(&word["value"]) + &text(&word["description"]))
                     .collect();
-                seen.errors.push(words.join(" "));
+                seen.log(&text(&params["type"]), words.join(" "));
             }
             "Runtime.exceptionThrown" => {
                 let details = &params["exceptionDetails"];
-                seen.errors.push(format!(
-                    "{} {}",
-                    text(&details["text"]),
-                    text(&details["exception"]["description"])
-                ));
+                let exception = text(&details["exception"]["description"]);
+                seen.log("error", format!("{} {exception}", text(&details["text"])));
             }
-            "Log.entryAdded" if params["entry"]["level"] == "error" => {
+            "Log.entryAdded" if params["entry"]["level"] != "verbose" => {
                 let entry = &params["entry"];
-                seen.errors
-                    .push(format!("{} ({})", text(&entry["text"]), text(&entry["url"])));
+                let line = format!("{} ({})", text(&entry["text"]), text(&entry["url"]));
+                seen.log(&text(&entry["level"]), line);
             }
             "Network.requestWillBeSent" => seen.requests.push(text(&params["request"]["url"])),
             "Network.webSocketCreated" => seen.requests.push(text(&params["url"])),
+            "Network.webSocketFrameSent" | "Network.webSocketFrameReceived" => {
+                let text = params["response"]["payloadData"].as_str().unwrap_or_default();
+                let start: String = text.chars().filter(char::is_ascii).take(KEPT_FRAME).collect();
+                seen.log(method.trim_start_matches("Network."), start);
+            }
             "Browser.downloadWillBegin" => {
                 let name = text(&params["suggestedFilename"]);
                 seen.downloads.insert(

@@ -71,6 +71,7 @@ impl Pair {
                     .context("our server runs where we are measured")?
                     .origin();
                 let sender = CausewayPage::open(sender, origin).await?;
+                receiver.prepare(MARK_PROGRESS).await?;
                 let receiver = CausewayPage::open(receiver, origin).await?;
                 let link = sender.share(&[file]).await?.link;
                 receiver.tab().fill("[data-testid=open-input]", &link).await?;
@@ -153,6 +154,21 @@ pub(crate) struct Transfer {
     pub(crate) first_piece: f64,
     pub(crate) complete: f64,
 }
+
+/// Marks on the timeline of our page when it shows the first progress of a download, and its end: what a person sees,
+/// which is a moment after the fact. WebTorrent's page marks the fact.
+pub(crate) const MARK_PROGRESS: &str = "
+    const marked = new Set();
+    const mark = name => {
+        if (!marked.has(name)) performance.mark(name);
+        marked.add(name);
+    };
+    new MutationObserver(() => {
+        const { state, progress } = document.querySelector('[data-testid=torrent]')?.dataset ?? {};
+        if ((state === 'downloading' || state === 'seeding') && Number(progress) > 0) mark('first-piece');
+        if (state === 'seeding') mark('complete');
+    }).observe(document, { subtree: true, childList: true, attributeFilter: ['data-state', 'data-progress'] });
+";
 
 /// Waits until a page marks its timeline with this name; returns when that was, in milliseconds since the page
 /// was navigated to.

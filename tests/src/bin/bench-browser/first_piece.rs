@@ -6,7 +6,7 @@ use causeway_tests::page::CausewayPage;
 use causeway_tests::webtorrent::WebTorrentPage;
 
 use crate::Bench;
-use crate::contender::{Contender, mark};
+use crate::contender::{Contender, MARK_PROGRESS, mark};
 use crate::figures::{Goal, Values, print_head};
 
 /// What is shared, in megabytes.
@@ -28,6 +28,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<()> {
                         .origin();
                     let sender = CausewayPage::open(sender, origin).await?;
                     let shared = sender.share(&[&file]).await?;
+                    receiver.prepare(MARK_PROGRESS).await?;
                     receiver.goto(&shared.link).await?;
                     mark(&receiver, "first-piece").await?
                 }
