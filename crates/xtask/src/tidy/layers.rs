@@ -12,11 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("causeway-core", &[]),
     ("causeway-wire", &["causeway-core"]),
     ("causeway-signal", &["causeway-core"]),
-    (
-        "causeway-engine",
-        &["causeway-core", "causeway-wire", "causeway-signal"],
-    ),
-    ("causeway-tracker", &["causeway-core", "causeway-signal"]),
+    ("causeway-engine", &["causeway-core", "causeway-wire"]),
     (
         "causeway-web",
         &[
@@ -26,20 +22,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "causeway-engine",
         ],
     ),
-    (
-        "causeway",
-        &["causeway-core", "causeway-signal", "causeway-tracker"],
-    ),
-    (
-        "causeway-tests",
-        &[
-            "causeway-core",
-            "causeway-wire",
-            "causeway-signal",
-            "causeway-engine",
-            "causeway-tracker",
-        ],
-    ),
+    ("causeway-tracker", &["causeway-core", "causeway-signal"]),
+    ("causeway", &["causeway-core", "causeway-tracker"]),
+    ("causeway-tests", &["causeway-core"]),
     ("xtask", &[]),
 ];
 
