@@ -37,6 +37,8 @@ pub enum Input {
         bytes: Bytes,
     },
     /// The link takes `budget` more bytes from now on, whatever was said before. Zero until this is said first.
+    ///
+    /// An idle link must offer at least 132 KiB, or the longest blocks that a peer may ask for are never sent.
     Writable {
         /// This link.
         link: LinkId,
@@ -132,7 +134,7 @@ pub enum Output {
         /// The next bytes of the stream.
         bytes: Bytes,
     },
-    /// Close this link; no [`Input::LinkClosed`] need follow.
+    /// Close this link, after what was sent before; no [`Input::LinkClosed`] need follow.
     CloseLink {
         /// The link.
         link: LinkId,
@@ -151,7 +153,8 @@ pub enum Output {
         /// Its bytes.
         bytes: causeway_wire::Chunks,
     },
-    /// Hash this piece, all blocks of which were written; answer with [`Input::PieceHashed`].
+    /// Hash this piece as it is stored; answer with [`Input::PieceHashed`]. All its blocks were written, but
+    /// while the state is [`State::Checking`].
     Hash {
         /// The piece.
         piece: PieceIndex,

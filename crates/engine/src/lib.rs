@@ -4,19 +4,39 @@
 //! It has no clock, socket, disk, thread or async runtime, and it does not know what carries a link: TCP, uTP,
 //! a data channel or the simulator. Finding peers is not its job either: the driver announces and opens links.
 //!
-//! ```ignore
-//! let mut torrent = Torrent::new(config, source, seed, now);
-//! loop {
-//!     let deadline = loop {
-//!         match torrent.poll_output() {
-//!             Output::Timeout(deadline) => break deadline,
-//!             effect => perform(effect),
-//!         }
-//!     };
-//!     let input = wait_for_something_until(deadline); // Input::TimedOut when the deadline passed
-//!     torrent.handle_input(clock(), input);
+//! ```
+//! use causeway_core::Time;
+//! use causeway_engine::{Input, Output, Torrent};
+//!
+//! /// `wait` returns what happens next, or `Input::TimedOut` when the deadline passes first.
+//! fn drive(
+//!     mut torrent: Torrent,
+//!     clock: impl Fn() -> Time,
+//!     mut perform: impl FnMut(Output),
+//!     mut wait: impl FnMut(Option<Time>) -> Input,
+//! ) {
+//!     loop {
+//!         let deadline = loop {
+//!             match torrent.poll_output() {
+//!                 Output::Timeout(deadline) => break deadline,
+//!                 effect => perform(effect),
+//!             }
+//!         };
+//!         let input = wait(deadline);
+//!         torrent.handle_input(clock(), input);
+//!     }
 //! }
 //! ```
+//!
+//! Inside, `Torrent` holds the state and lets a part of its own decide each question:
+//! - `picker`: what to ask for next; `requests`: how much of one peer; `content`: what is there and what is wanted,
+//! - `choker`: whom to serve; `uploads`: what is read and sent for them,
+//! - `metadata`: which parts of the `info` dictionary to ask of whom,
+//! - `peer`, `outbox`, `peer_pieces`: one link, what is to be sent on it, what its peer has.
+//!
+//! Each of them is plain data with a few verbs, knows nothing of the others, and is tested alone. What peers say
+//! is never trusted: what does not fit the protocol closes that peer's link, and every queue that a peer or
+//! storage could fill has a bound that stands beside it as a constant.
 
 #![forbid(unsafe_code)]
 

@@ -59,6 +59,8 @@ pub(crate) struct Peer {
     /// When we last choked or unchoked it.
     pub(crate) choke_changed: Time,
     pub(crate) pieces: PeerPieces,
+    /// How often it said what it has, all at once.
+    pub(crate) introductions: u32,
     pub(crate) lacking: u32,
     /// Pieces that it serves although it chokes (BEP 6), at most [`MOST_ALLOWED_FAST`].
     pub(crate) allowed_fast: BTreeSet<u32>,
@@ -122,6 +124,7 @@ impl Peer {
             them: start,
             choke_changed: now,
             pieces: PeerPieces::none(geometry),
+            introductions: 0,
             lacking: 0,
             allowed_fast: BTreeSet::new(),
             requests: Requests::new(config.max_outstanding_requests.min(DEFAULT_REQQ)),
@@ -190,6 +193,9 @@ impl Peer {
 
 /// Remembered pieces of a peer that allows them fast; BEP 6 suggests ten.
 pub(crate) const MOST_ALLOWED_FAST: usize = 64;
+/// Bitfields and the like that a peer may send: one belongs at the start, and a page sends another when it has the
+/// metadata. Each costs us a look at every piece.
+pub(crate) const MOST_INTRODUCTIONS: u32 = 4;
 /// Blocks that may come without being asked for, after which the peer is a nuisance.
 pub(crate) const MOST_UNASKED: u32 = 64;
 /// Requests that a peer keeps waiting which does not say how many; what deployed clients use.

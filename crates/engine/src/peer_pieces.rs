@@ -6,8 +6,8 @@ use causeway_core::{Bitfield, Geometry};
 /// The pieces of a peer.
 #[derive(Debug)]
 pub(crate) enum PeerPieces {
-    /// What it said before we had the metadata.
-    Early(EarlyPieces),
+    /// What it said, before we have the metadata.
+    Claimed(Claim),
     /// A bit a piece.
     Known {
         /// The pieces.
@@ -25,14 +25,14 @@ impl PeerPieces {
                 have: Bitfield::none(geometry.pieces()),
                 is_seed: false,
             },
-            None => Self::Early(EarlyPieces::default()),
+            None => Self::Claimed(Claim::default()),
         }
     }
 
     /// The pieces, once the metadata is known.
     pub(crate) const fn known(&self) -> Option<&Bitfield> {
         match self {
-            Self::Early(_) => None,
+            Self::Claimed(_) => None,
             Self::Known { have, .. } => Some(have),
         }
     }
@@ -40,7 +40,7 @@ impl PeerPieces {
     /// Whether the peer has every piece.
     pub(crate) fn is_all(&self) -> bool {
         match self {
-            Self::Early(early) => matches!(early, EarlyPieces::All),
+            Self::Claimed(claim) => matches!(claim, Claim::All),
             Self::Known { have, .. } => have.is_all(),
         }
     }
@@ -48,17 +48,17 @@ impl PeerPieces {
     /// Whether the peer has any piece.
     pub(crate) fn is_any(&self) -> bool {
         match self {
-            Self::Early(EarlyPieces::All) => true,
-            Self::Early(EarlyPieces::Some { bits, .. }) => bits.iter().any(|byte| *byte != 0),
+            Self::Claimed(Claim::All) => true,
+            Self::Claimed(Claim::Some { bits, .. }) => bits.iter().any(|byte| *byte != 0),
             Self::Known { have, .. } => have.count_ones() > 0,
         }
     }
 }
 
-/// What a peer said of its pieces before their number was known; at most a bit for each of
+/// What a peer says that it has, not held against the torrent yet; at most a bit for each of
 /// [`Geometry::MAX_PIECES`].
 #[derive(Debug)]
-pub(crate) enum EarlyPieces {
+pub(crate) enum Claim {
     /// It has everything.
     All,
     /// It has these.
@@ -70,7 +70,7 @@ pub(crate) enum EarlyPieces {
     },
 }
 
-impl Default for EarlyPieces {
+impl Default for Claim {
     fn default() -> Self {
         Self::Some {
             bits: Vec::new(),
@@ -79,7 +79,7 @@ impl Default for EarlyPieces {
     }
 }
 
-impl EarlyPieces {
+impl Claim {
     /// The peer sent a bitfield; the decoder has bounded its length.
     pub(crate) fn bitfield(bits: &Bytes) -> Self {
         Self::Some {
@@ -104,7 +104,7 @@ impl EarlyPieces {
         true
     }
 
-    /// What it means now that the number of pieces is known; `None` where it can't be true.
+    /// What it means in a torrent that is cut like this; `None` where it can't be true.
     pub(crate) fn into_known(self, geometry: Geometry) -> Option<Bitfield> {
         match self {
             Self::All => Some(Bitfield::all(geometry.pieces())),
@@ -131,42 +131,42 @@ mod tests {
 
     #[test]
     fn what_was_said_before_the_metadata_counts_after_it() {
-        let mut early = EarlyPieces::default();
-        assert!(early.insert(9) && early.insert(0));
-        let have = early.into_known(ten_pieces()).expect("in range");
+        let mut claim = Claim::default();
+        assert!(claim.insert(9) && claim.insert(0));
+        let have = claim.into_known(ten_pieces()).expect("in range");
         assert_eq!(have.iter_ones().collect::<Vec<_>>(), [0, 9]);
 
-        let mut early = EarlyPieces::bitfield(&Bytes::from_static(&[0x40, 0]));
-        assert!(early.insert(8));
-        let have = early.into_known(ten_pieces()).expect("in range");
+        let mut claim = Claim::bitfield(&Bytes::from_static(&[0x40, 0]));
+        assert!(claim.insert(8));
+        let have = claim.into_known(ten_pieces()).expect("in range");
         assert_eq!(have.iter_ones().collect::<Vec<_>>(), [1, 8]);
 
         assert!(
-            EarlyPieces::All
+            Claim::All
                 .into_known(ten_pieces())
                 .is_some_and(|have| have.is_all())
         );
         assert_eq!(
-            EarlyPieces::default().into_known(ten_pieces()),
+            Claim::default().into_known(ten_pieces()),
             Some(Bitfield::none(10))
         );
     }
 
     #[test]
     fn pieces_that_turn_out_not_to_exist_are_refused() {
-        let mut early = EarlyPieces::default();
-        assert!(early.insert(10), "the number of pieces is not known yet");
-        assert_eq!(early.into_known(ten_pieces()), None);
+        let mut claim = Claim::default();
+        assert!(claim.insert(10), "the number of pieces is not known yet");
+        assert_eq!(claim.into_known(ten_pieces()), None);
         assert_eq!(
-            EarlyPieces::bitfield(&Bytes::from_static(&[0; 3])).into_known(ten_pieces()),
+            Claim::bitfield(&Bytes::from_static(&[0; 3])).into_known(ten_pieces()),
             None
         );
         assert!(
-            !EarlyPieces::bitfield(&Bytes::from_static(&[0; 2])).insert(16),
+            !Claim::bitfield(&Bytes::from_static(&[0; 2])).insert(16),
             "past its own bitfield"
         );
         assert!(
-            !EarlyPieces::default().insert(Geometry::MAX_PIECES),
+            !Claim::default().insert(Geometry::MAX_PIECES),
             "no torrent is that long"
         );
     }

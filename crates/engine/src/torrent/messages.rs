@@ -1,8 +1,9 @@
 //! What a peer's messages mean.
 
-use super::{Bytes, CloseReason, LinkId, Metadata, Peer, Torrent};
-use crate::peer::MOST_ALLOWED_FAST;
-use crate::peer_pieces::{EarlyPieces, PeerPieces};
+use super::{CloseReason, LinkId, Metadata, Peer, Torrent};
+use crate::content::Content;
+use crate::peer::{MOST_ALLOWED_FAST, MOST_INTRODUCTIONS};
+use crate::peer_pieces::{Claim, PeerPieces};
 use causeway_core::{Bitfield, PieceIndex};
 use causeway_wire::Message;
 
@@ -36,16 +37,14 @@ impl Torrent {
                 Ok(())
             }
             Message::Have(piece) => self.peer_got(link, piece),
-            Message::Bitfield(bits) => self.peer_has_bitfield(link, &bits),
+            Message::Bitfield(bits) => self.peer_has(link, Claim::bitfield(&bits)),
             Message::HaveAll => {
                 fast_only(peer, "`have all`")?;
-                self.peer_has_all(link);
-                Ok(())
+                self.peer_has(link, Claim::All)
             }
             Message::HaveNone => {
                 fast_only(peer, "`have none`")?;
-                self.peer_has_none(link);
-                Ok(())
+                self.peer_has(link, Claim::default())
             }
             Message::AllowedFast(piece) => {
                 if peer.has_fast() && peer.allowed_fast.len() < MOST_ALLOWED_FAST {
@@ -74,7 +73,7 @@ impl Torrent {
             return Ok(());
         };
         let exists = match (&mut peer.pieces, &mut self.metadata) {
-            (PeerPieces::Early(early), _) => early.insert(number),
+            (PeerPieces::Claimed(claim), _) => claim.insert(number),
             (PeerPieces::Known { have, is_seed }, Metadata::Known(content)) => {
                 let piece = content.geometry().piece(number);
                 if let Some(piece) = piece.filter(|piece| have.insert(*piece)) {
@@ -97,50 +96,30 @@ impl Torrent {
         }
     }
 
-    fn peer_has_bitfield(&mut self, link: LinkId, bits: &Bytes) -> Result<(), CloseReason> {
-        match &self.metadata {
-            Metadata::Fetching { .. } => {
-                self.set_early(link, EarlyPieces::bitfield(bits));
-                Ok(())
-            }
-            Metadata::Known(content) => {
-                let have = Bitfield::from_wire(bits, content.geometry().pieces());
+    /// The peer says all that it has. That may come late or twice: a page that fetched its metadata from us sends
+    /// its first bitfield then.
+    fn peer_has(&mut self, link: LinkId, claim: Claim) -> Result<(), CloseReason> {
+        let geometry = self.content().map(Content::geometry);
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return Ok(());
+        };
+        peer.introductions += 1;
+        if peer.introductions > MOST_INTRODUCTIONS {
+            return Err(misbehaved("it keeps saying what it has".to_owned()));
+        }
+        match geometry {
+            None => peer.pieces = PeerPieces::Claimed(claim),
+            Some(geometry) => {
+                let have = claim.into_known(geometry);
                 let have =
                     have.ok_or_else(|| misbehaved("its bitfield does not fit the torrent".to_owned()))?;
                 self.set_known(link, have);
-                Ok(())
             }
         }
+        Ok(())
     }
 
-    fn peer_has_all(&mut self, link: LinkId) {
-        match &self.metadata {
-            Metadata::Fetching { .. } => self.set_early(link, EarlyPieces::All),
-            Metadata::Known(content) => {
-                let all = Bitfield::all(content.geometry().pieces());
-                self.set_known(link, all);
-            }
-        }
-    }
-
-    fn peer_has_none(&mut self, link: LinkId) {
-        match &self.metadata {
-            Metadata::Fetching { .. } => self.set_early(link, EarlyPieces::default()),
-            Metadata::Known(content) => {
-                let none = Bitfield::none(content.geometry().pieces());
-                self.set_known(link, none);
-            }
-        }
-    }
-
-    fn set_early(&mut self, link: LinkId, early: EarlyPieces) {
-        if let Some(peer) = self.peers.get_mut(&link) {
-            peer.pieces = PeerPieces::Early(early);
-        }
-    }
-
-    /// The peer has exactly these pieces. A bitfield may come late or twice: a page that fetched its metadata
-    /// from us sends its first one then.
+    /// The peer has exactly these pieces.
     pub(super) fn set_known(&mut self, link: LinkId, have: Bitfield) {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;

@@ -161,8 +161,10 @@ impl Torrent {
                 continue;
             };
             let said = mem::replace(&mut peer.pieces, PeerPieces::none(Some(geometry)));
-            let PeerPieces::Early(early) = said else { continue };
-            match early.into_known(geometry) {
+            let PeerPieces::Claimed(claim) = said else {
+                continue;
+            };
+            match claim.into_known(geometry) {
                 Some(have) => self.set_known(link, have),
                 None => self.close(link, misbehaved("it claims pieces that do not exist".to_owned())),
             }

@@ -443,3 +443,15 @@ fn a_peer_other_than_the_one_introduced_is_refused() {
     talk.send(link, Bytes::copy_from_slice(&hello.encode()));
     assert!(matches!(talk.closed[&link], CloseReason::Misbehaved(_)));
 }
+
+#[test]
+fn a_peer_that_keeps_saying_what_it_has_is_closed() {
+    let mut talk = Talk::new(4, Stored::Nothing);
+    let link = talk.connect(1);
+    for _ in 0..4 {
+        talk.say(link, &Message::HaveAll);
+    }
+    assert!(talk.closed.is_empty());
+    talk.say(link, &Message::HaveNone);
+    assert!(matches!(talk.closed[&link], CloseReason::Misbehaved(_)));
+}
