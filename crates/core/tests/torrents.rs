@@ -309,6 +309,13 @@ fn trackers_and_web_seeds_that_make_no_sense_are_passed_over() {
             vec![vec!["b"]],
             vec!["x", "y"],
         ),
+        (
+            "13:announce-listll1:a1:ael1:ael1:bee8:url-listl1:x1:xe",
+            vec![vec!["a"], vec!["b"]],
+            vec!["x"],
+        ),
+        (&format!("8:announce2001:{}", "a".repeat(2_001)), vec![], vec![]),
+        ("8:announce2:\u{e9}8:url-list2:\u{e9}", vec![vec!["é"]], vec!["é"]),
     ] {
         let torrent = format!("d{keys}4:info{}e", single(OK));
         let torrent = Metainfo::from_bytes(torrent.as_bytes()).expect(keys);
