@@ -201,7 +201,7 @@ impl Content {
         }
     }
 
-    /// Whether a hash of this piece may be asked for: enough are under way otherwise.
+    /// The next stored piece that is to be hashed, unless enough are being hashed already.
     pub(crate) fn next_to_check(&mut self) -> Option<PieceIndex> {
         if self.hashing.len() >= MOST_CHECKING {
             return None;
@@ -227,12 +227,12 @@ impl Content {
         ends
     }
 
-    /// Pieces that are stored and were not hashed yet.
+    /// Says whether this piece is to be hashed now: storage has all of it, and no hash was asked for.
     pub(crate) fn start_hashing(&mut self, piece: PieceIndex) -> bool {
         self.picker.is_written(piece) && self.hashing.insert(piece)
     }
 
-    /// Bytes of fetched pieces that wait for their hash.
+    /// Whether so many fetched pieces wait for their hash that no more should be fetched.
     pub(crate) fn is_hashing_behind(&self) -> bool {
         let bytes = self.hashing.len() as u64 * u64::from(self.geometry().piece_length());
         self.hashing.len() > LEAST_HASHING && bytes > MOST_HASHING
@@ -295,12 +295,8 @@ impl Content {
     }
 
     fn instruct_picker(&mut self, rng: &mut Rng) {
-        for piece in self
-            .info
-            .geometry()
-            .all_pieces()
-            .filter(|piece| !self.have.has(*piece))
-        {
+        let missing = |piece: &PieceIndex| !self.have.has(*piece);
+        for piece in self.info.geometry().all_pieces().filter(missing) {
             if self.wanted.has(piece) {
                 self.picker.want(piece, rng);
             } else {
@@ -317,11 +313,9 @@ impl Content {
         }
         let length = self.geometry().length_of(piece);
         self.tally.verified += u64::from(length);
-        self.tally.wanted_verified += if self.wanted.has(piece) {
-            u64::from(length)
-        } else {
-            0
-        };
+        if self.wanted.has(piece) {
+            self.tally.wanted_verified += u64::from(length);
+        }
         let Some(whole) = self.geometry().block(piece.get(), 0, length) else {
             return complete;
         };

@@ -1,5 +1,6 @@
 //! Links: opening, shaking hands, closing.
 
+use super::messages::misbehaved;
 use super::{Bytes, CloseReason, LinkId, Metadata, Peer, PeerId, Run, SECOND, Timer, Torrent};
 use crate::Direction;
 use crate::choker;
@@ -55,7 +56,7 @@ impl Torrent {
             match greeting.decoder.next() {
                 Ok(Some(Frame::Handshake(handshake))) => self.shake_hands(link, &handshake),
                 Ok(None | Some(Frame::Message(_))) => Ok(()),
-                Err(error) => Err(CloseReason::Misbehaved(error.to_string())),
+                Err(error) => Err(misbehaved(error.to_string())),
             }
         } else {
             Ok(())
@@ -109,9 +110,7 @@ impl Torrent {
     pub(super) fn reason_to_close(&self, link: LinkId) -> Option<CloseReason> {
         let peer = self.peers.get(&link)?;
         if peer.outbox.is_stuck() {
-            return Some(CloseReason::Misbehaved(
-                "it reads nothing of what it is sent".to_owned(),
-            ));
+            return Some(misbehaved("it reads nothing of what it is sent"));
         }
         let content = self.content()?;
         // A peer without metadata has no pieces, so it is never taken for one that needs nothing.
@@ -129,7 +128,7 @@ impl Torrent {
                 Ok(Some(Frame::Message(message))) => self.message(link, message)?,
                 Ok(Some(Frame::Handshake(_))) => {}
                 Ok(None) => break,
-                Err(error) => return Err(CloseReason::Misbehaved(error.to_string())),
+                Err(error) => return Err(misbehaved(error.to_string())),
             }
             if !self.peers.contains_key(&link) {
                 return Ok(());
@@ -146,9 +145,7 @@ impl Torrent {
             return Ok(());
         };
         if handshake.info_hash != self.info_hash {
-            return Err(CloseReason::Misbehaved(
-                "its handshake is for another torrent".to_owned(),
-            ));
+            return Err(misbehaved("its handshake is for another torrent"));
         }
         if handshake.peer_id == self.config.peer_id {
             return Err(CloseReason::Ourselves);
@@ -157,9 +154,7 @@ impl Torrent {
             .expected
             .is_some_and(|expected| expected != handshake.peer_id)
         {
-            return Err(CloseReason::Misbehaved(
-                "it is not the peer that was introduced".to_owned(),
-            ));
+            return Err(misbehaved("it is not the peer that was introduced"));
         }
         if self.banned.contains(&handshake.peer_id) {
             return Err(CloseReason::WrongData);

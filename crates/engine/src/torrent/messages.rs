@@ -105,14 +105,13 @@ impl Torrent {
         };
         peer.introductions += 1;
         if peer.introductions > MOST_INTRODUCTIONS {
-            return Err(misbehaved("it keeps saying what it has".to_owned()));
+            return Err(misbehaved("it keeps saying what it has"));
         }
         match geometry {
             None => peer.pieces = PeerPieces::Claimed(claim),
             Some(geometry) => {
                 let have = claim.into_known(geometry);
-                let have =
-                    have.ok_or_else(|| misbehaved("its bitfield does not fit the torrent".to_owned()))?;
+                let have = have.ok_or_else(|| misbehaved("its bitfield does not fit the torrent"))?;
                 self.set_known(link, have);
             }
         }
@@ -175,6 +174,7 @@ fn fast_only(peer: &Peer, name: &str) -> Result<(), CloseReason> {
     }
 }
 
-pub(super) fn misbehaved(what: String) -> CloseReason {
-    CloseReason::Misbehaved(what)
+/// The peer broke the protocol; in words that follow `the peer broke the protocol:`.
+pub(super) fn misbehaved(what: impl Into<String>) -> CloseReason {
+    CloseReason::Misbehaved(what.into())
 }

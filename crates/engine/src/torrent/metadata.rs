@@ -94,10 +94,12 @@ impl Torrent {
                 .set_most(reqq.min(self.config.max_outstanding_requests));
         }
         peer.client = handshake.client.or(peer.client.take());
-        if let Metadata::Fetching { fetch, .. } = &mut self.metadata
-            && let (Some(_), Some(size)) = (peer.metadata_id, handshake.metadata_size)
-        {
-            fetch.offered(link, size);
+        if let Metadata::Fetching { fetch, .. } = &mut self.metadata {
+            match (peer.metadata_id, handshake.metadata_size) {
+                (Some(_), Some(size)) => fetch.offered(link, size),
+                (Some(_), None) => {}
+                (None, _) => fetch.gone(link),
+            }
         }
     }
 
@@ -166,7 +168,7 @@ impl Torrent {
             };
             match claim.into_known(geometry) {
                 Some(have) => self.set_known(link, have),
-                None => self.close(link, misbehaved("it claims pieces that do not exist".to_owned())),
+                None => self.close(link, misbehaved("it claims pieces that do not exist")),
             }
             if let Some(mut peer) = self.peers.remove(&link) {
                 self.send_extended_handshake(&mut peer);
