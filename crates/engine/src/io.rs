@@ -26,7 +26,8 @@ pub enum Input {
         link: LinkId,
         /// Who opened it.
         direction: Direction,
-        /// The peer id that the introduction promised, where there was one; another one is refused.
+        /// The peer id that the introduction named, where there was one. The handshake may bear another (libtorrent
+        /// makes up a new one for each link), but two links to one introduced peer are one too many.
         expected: Option<PeerId>,
     },
     /// Bytes arrived; where the stream was cut has no meaning.

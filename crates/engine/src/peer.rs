@@ -46,6 +46,8 @@ impl Greeting {
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
+    /// What it was introduced as, which may differ.
+    pub(crate) introduced: Option<PeerId>,
     pub(crate) direction: Direction,
     pub(crate) reserved: Reserved,
     /// The number that the peer wants to see on `ut_metadata` messages.
@@ -114,6 +116,7 @@ impl Peer {
         };
         Self {
             id: handshake.peer_id,
+            introduced: greeting.expected,
             direction: greeting.direction,
             reserved: handshake.reserved,
             metadata_id: None,

@@ -7,6 +7,7 @@ use crate::picker::{Picker, Receipt};
 use crate::requests::{Answer, Requests};
 use causeway_core::{Block, PieceIndex};
 use causeway_wire::{BlockRequest, Chunks, Message};
+use core::cmp::Reverse;
 use core::time::Duration;
 
 impl Torrent {
@@ -46,8 +47,8 @@ impl Torrent {
         }
     }
 
-    /// The endgame: a peer that has next to nothing left to send is asked for the last blocks of the one that
-    /// will take longest. It starts in the middle of what that one owes, so that they meet at the end.
+    /// The endgame: a peer that has next to nothing left to send is asked for the last blocks of those that will
+    /// take longest. It starts in the middle of what such a one owes, so that they meet at the end.
     fn help_another(&mut self, link: LinkId) {
         let Metadata::Known(content) = &mut self.metadata else {
             return;
@@ -57,14 +58,14 @@ impl Torrent {
         let room = peer.requests.room(self.now).min(MOST_HELP);
         let own_time = peer.requests.time_for_more(room).max(SOON);
         let others = self.peers.iter().filter(|(other, _)| **other != link);
-        let slowest = others
+        let mut slower: Vec<_> = others
             .filter_map(|(_, other)| Some((other.requests.time_left(self.now)?, &other.requests)))
-            .max_by_key(|(time, _)| *time)
-            .filter(|(time, _)| *time > own_time);
-        let owing = slowest.map(|(_, requests)| requests.waiting().skip(requests.waiting().len() / 2));
-        let blocks: Vec<_> = owing
+            .filter(|(time, _)| *time > own_time)
+            .collect();
+        slower.sort_by_key(|(time, _)| Reverse(*time));
+        let blocks: Vec<_> = slower
             .into_iter()
-            .flatten()
+            .flat_map(|(_, requests)| requests.waiting().skip(requests.waiting().len() / 2))
             .filter(|block| have.has(block.piece()) && content.picker.ask_also(*block, link))
             .take(room)
             .collect();

@@ -150,16 +150,10 @@ impl Torrent {
         if handshake.peer_id == self.config.peer_id {
             return Err(CloseReason::Ourselves);
         }
-        if greeting
-            .expected
-            .is_some_and(|expected| expected != handshake.peer_id)
-        {
-            return Err(misbehaved("it is not the peer that was introduced"));
-        }
         if self.banned.contains(&handshake.peer_id) {
             return Err(CloseReason::WrongData);
         }
-        self.resolve_duplicate(greeting.direction, handshake.peer_id)?;
+        self.resolve_duplicate(greeting.direction, greeting.expected, handshake.peer_id)?;
         let Some(greeting) = self.greetings.remove(&link) else {
             return Ok(());
         };
@@ -173,8 +167,14 @@ impl Torrent {
 
     /// Of two links to one peer one is closed. Where each side opened one, both sides have to close the same:
     /// the one that the peer with the lower id opened. Otherwise the new one, unless the old one seems dead.
-    fn resolve_duplicate(&mut self, direction: Direction, id: PeerId) -> Result<(), CloseReason> {
-        let Some((old, peer)) = self.peers.iter().find(|(_, peer)| peer.id == id) else {
+    fn resolve_duplicate(
+        &mut self,
+        direction: Direction,
+        introduced: Option<PeerId>,
+        id: PeerId,
+    ) -> Result<(), CloseReason> {
+        let is_same = |peer: &Peer| peer.id == id || (introduced.is_some() && peer.introduced == introduced);
+        let Some((old, peer)) = self.peers.iter().find(|(_, peer)| is_same(peer)) else {
             return Ok(());
         };
         let wins = if peer.direction == direction {

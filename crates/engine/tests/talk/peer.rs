@@ -85,14 +85,19 @@ impl Talk {
 
     /// A link opens, and the peer on it shakes hands with these reserved bits.
     pub(crate) fn connect_as(&mut self, number: u8, reserved: Reserved) -> LinkId {
-        let link = self.open(number.into());
+        let link = self.open_as(number.into(), Direction::Incoming, None);
+        self.shake_hands(link, number, reserved);
+        link
+    }
+
+    /// The peer with this number as its id shakes hands.
+    pub(crate) fn shake_hands(&mut self, link: LinkId, number: u8, reserved: Reserved) {
         let hello = Handshake {
             reserved,
             info_hash: self.torrent.info_hash(),
             peer_id: PeerId::new([number; 20]),
         };
         self.send(link, Bytes::copy_from_slice(&hello.encode()));
-        link
     }
 
     /// A peer that speaks all that we do.
@@ -101,13 +106,13 @@ impl Talk {
     }
 
     /// A link opens and takes as much as it is given.
-    pub(crate) fn open(&mut self, number: u64) -> LinkId {
+    pub(crate) fn open_as(&mut self, number: u64, direction: Direction, expected: Option<PeerId>) -> LinkId {
         let link = LinkId(number);
         self.decoders.insert(link, Decoder::new(Limits::default()));
         self.input(Input::LinkOpened {
             link,
-            direction: Direction::Incoming,
-            expected: None,
+            direction,
+            expected,
         });
         self.input(Input::Writable {
             link,

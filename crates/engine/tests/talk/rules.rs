@@ -1,8 +1,8 @@
 //! The rules of the protocol, and what the deployed clients make of them.
 
 use bytes::Bytes;
-use causeway_core::{BLOCK_LENGTH, Bitfield};
-use causeway_engine::{CloseReason, Command, Input, Limits, LinkId, State, Stored};
+use causeway_core::{BLOCK_LENGTH, Bitfield, PeerId};
+use causeway_engine::{CloseReason, Command, Direction, Input, Limits, LinkId, State, Stored};
 use causeway_wire::extended::{ExtendedHandshake, MetadataMessage, UT_METADATA};
 use causeway_wire::{BlockRequest, Message, Reserved};
 use std::collections::BTreeMap;
@@ -426,22 +426,18 @@ fn keep_alives_are_sent_and_a_peer_that_sends_nothing_is_closed() {
 }
 
 #[test]
-fn a_peer_other_than_the_one_introduced_is_refused() {
+fn a_peer_may_call_itself_otherwise_than_it_was_introduced_but_is_known_by_both_names() {
     let mut talk = Talk::new(4, Stored::Nothing);
-    let link = LinkId(1);
-    let expected = Some(causeway_core::PeerId::new([2; 20]));
-    talk.input(Input::LinkOpened {
-        link,
-        direction: causeway_engine::Direction::Outgoing,
-        expected,
-    });
-    let hello = causeway_wire::Handshake {
-        reserved: Reserved::ours(),
-        info_hash: talk.torrent.info_hash(),
-        peer_id: causeway_core::PeerId::new([1; 20]),
+    let mut meet = |link: u64, introduced: u8, called: u8| {
+        let expected = Some(PeerId::new([introduced; 20]));
+        talk.open_as(link, Direction::Outgoing, expected);
+        talk.shake_hands(LinkId(link), called, Reserved::ours());
+        talk.closed.get(&LinkId(link)).cloned()
     };
-    talk.send(link, Bytes::copy_from_slice(&hello.encode()));
-    assert!(matches!(talk.closed[&link], CloseReason::Misbehaved(_)));
+    assert_eq!(meet(1, 1, 2), None);
+    assert_eq!(meet(2, 1, 3), Some(CloseReason::Duplicate));
+    assert_eq!(meet(3, 4, 2), Some(CloseReason::Duplicate));
+    assert_eq!(meet(4, 4, 5), None);
 }
 
 #[test]
