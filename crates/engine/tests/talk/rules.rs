@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use causeway_core::{BLOCK_LENGTH, Bitfield, PeerId};
-use causeway_engine::{CloseReason, Command, Direction, Input, Limits, LinkId, State, Stored};
+use causeway_engine::{CloseReason, Command, Direction, Input, Limits, LinkId, State, StorageError, Stored};
 use causeway_wire::extended::{ExtendedHandshake, MetadataMessage, UT_METADATA};
 use causeway_wire::{BlockRequest, Message, Reserved};
 use std::collections::BTreeMap;
@@ -450,4 +450,53 @@ fn a_peer_that_keeps_saying_what_it_has_is_closed() {
     assert!(talk.closed.is_empty());
     talk.say(link, &Message::HaveNone);
     assert!(matches!(talk.closed[&link], CloseReason::Misbehaved(_)));
+}
+
+#[test]
+fn a_hash_that_storage_could_not_make_is_asked_for_again_after_resuming() {
+    let broken = || StorageError::Failed("the disk is gone".to_owned());
+    for stored in [Stored::Unknown, Stored::Nothing] {
+        let mut talk = Talk::new(2, stored.clone());
+        let link = talk.connect(1);
+        talk.say(link, &Message::HaveAll);
+        talk.say(link, &Message::Unchoke);
+        for block in talk.asked(link) {
+            talk.say_block(link, block);
+        }
+        talk.answer_writes();
+        let asked = core::mem::take(&mut talk.hashes);
+        assert_eq!(asked.len(), 2, "{stored:?}");
+        for piece in asked {
+            let result = Err(broken());
+            talk.input(Input::PieceHashed { piece, result });
+        }
+        assert_eq!(*talk.torrent.state(), State::Failed(broken()));
+        assert!(talk.hashes.is_empty(), "nothing goes on before somebody says so");
+        talk.command(Command::Resume);
+        assert_eq!(talk.hashes.len(), 2, "{stored:?}");
+        talk.answer_hashes();
+        assert_eq!(*talk.torrent.state(), State::Seeding);
+    }
+}
+
+#[test]
+fn a_piece_that_storage_has_lost_is_fetched_again_after_resuming() {
+    let mut talk = Talk::new(1, Stored::Nothing);
+    for number in [1, 2] {
+        let link = talk.connect(number);
+        talk.say(link, &Message::HaveAll);
+        talk.say(link, &Message::Unchoke);
+        let blocks = talk.asked(link);
+        assert_eq!(blocks.len(), 2);
+        for block in blocks {
+            talk.say_block(link, block);
+        }
+        talk.answer_writes();
+        let piece = talk.hashes.pop().expect("the piece is whole");
+        let result = Err(StorageError::Missing);
+        talk.input(Input::PieceHashed { piece, result });
+        assert_eq!(*talk.torrent.state(), State::Failed(StorageError::Missing));
+        talk.command(Command::Resume);
+        assert_eq!(*talk.torrent.state(), State::Downloading);
+    }
 }
