@@ -17,6 +17,7 @@ mod info;
 mod magnet;
 mod metainfo;
 mod names;
+mod sorted;
 mod time;
 
 pub use bitfield::Bitfield;
@@ -28,4 +29,5 @@ pub use id::{InfoHash, ParseInfoHashError, PeerId, Sha1Hash};
 pub use info::{Info, MetainfoError};
 pub use magnet::{Magnet, MagnetError};
 pub use metainfo::Metainfo;
+pub use sorted::{SortedMap, SortedSet};
 pub use time::Time;
