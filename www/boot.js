@@ -5,6 +5,7 @@
 function say(sentence) {
   const place = document.getElementById("trouble");
   place.textContent = sentence;
+  place.dataset.testid = "error";
   place.hidden = false;
 }
 

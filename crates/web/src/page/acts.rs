@@ -12,7 +12,7 @@ use super::arrange::{Arrangement, arrange};
 use super::pick::{self, Chosen};
 use super::state::State;
 use super::worker_handle::WorkerHandle;
-use crate::protocol::{Request, TorrentId};
+use crate::protocol::{Notice, Request, TorrentId};
 
 /// The page's state and the way to the worker.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,11 @@ impl Acts {
     /// Those of the page that the component is on.
     pub(super) fn here() -> Self {
         expect_context()
+    }
+
+    /// Starts the worker, whose notices go to `on_notice` with the browser object that came beside them.
+    pub(super) fn start_worker(self, on_notice: impl FnMut(Notice, JsValue) + 'static) {
+        self.worker.with_value(|worker| worker.start(on_notice));
     }
 
     /// Asks the worker for something.
@@ -109,9 +114,12 @@ impl Acts {
             let all_torrents = entries
                 .iter()
                 .all(|entry| entry.is_file() && is_torrent(&entry.name()));
-            match pick::walk(entries).await {
+            self.state.update(|state| state.reading = true);
+            let chosen = pick::walk(entries).await;
+            self.state.update(|state| state.reading = false);
+            match chosen {
                 Ok(chosen) if all_torrents => {
-                    self.open_torrent_files(chosen.into_iter().map(|(_, file)| file))
+                    self.open_torrent_files(chosen.into_iter().map(|(_, file)| file));
                 }
                 Ok(chosen) => self.share(chosen),
                 Err(trouble) => self.complain(trouble),

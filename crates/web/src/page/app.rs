@@ -17,7 +17,7 @@ pub(crate) fn mount(worker: WorkerHandle) {
     let Some(place) = document().get_element_by_id("app") else {
         return;
     };
-    let acts = Acts::new(RwSignal::new(State::default()), worker.clone());
+    let acts = Acts::new(RwSignal::new(State::default()), worker);
     if !has_web_rtc() {
         acts.complain(
             "This browser has no WebRTC, or it is switched off, so it can't connect to anybody. \
@@ -32,7 +32,7 @@ pub(crate) fn mount(worker: WorkerHandle) {
     .forget();
 
     let mut downloads = Downloads::default();
-    worker.start(move |notice, beside| match notice {
+    acts.start_worker(move |notice, beside| match notice {
         Notice::File { name } => downloads.start(name, beside.unchecked_into::<File>()),
         Notice::Ready { .. } => {
             acts.state.update(|state| state.handle_notice(notice));

@@ -1,7 +1,5 @@
 //! How files that somebody chose become one torrent.
 
-use std::collections::BTreeSet;
-
 /// A torrent to be: its name, and its files with their place in it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Arrangement<F> {
@@ -18,30 +16,22 @@ pub(super) struct Arrangement<F> {
 pub(super) fn arrange<F>(mut chosen: Vec<(Vec<String>, F)>) -> Option<Arrangement<F>> {
     chosen.retain(|(path, _)| !path.is_empty());
     chosen.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let tops: BTreeSet<&String> = chosen.iter().filter_map(|(path, _)| path.first()).collect();
-    let first = (*tops.first()?).clone();
-    let others = tops.len() - 1;
-    let is_folder = others == 0 && chosen.iter().all(|(path, _)| path.len() > 1);
+    let first = chosen.first()?.0.first()?.clone();
+    let tops = chosen.chunk_by(|(a, _), (b, _)| a.first() == b.first()).count();
+    let is_folder = tops == 1 && chosen.iter().all(|(path, _)| path.len() > 1);
 
     let name = match chosen.len() {
         _ if is_folder => first,
         1 => first,
         // Equally named files of different folders, found by a search and dropped together.
-        count if others == 0 => together(&first, count - 1),
-        _ => together(&first, others),
+        count if tops == 1 => together(&first, count - 1),
+        _ => together(&first, tops - 1),
     };
-    let mut taken = BTreeSet::new();
-    let (paths, files) = chosen
-        .into_iter()
-        .map(|(path, file)| {
-            let path = if is_folder {
-                path.into_iter().skip(1).collect()
-            } else {
-                path
-            };
-            (unique(path, &mut taken), file)
-        })
-        .unzip();
+    let (mut paths, files): (Vec<Vec<String>>, _) = chosen.into_iter().unzip();
+    if is_folder {
+        paths.iter_mut().for_each(|path| drop(path.remove(0)));
+    }
+    tell_apart(&mut paths);
     Some(Arrangement { name, paths, files })
 }
 
@@ -51,18 +41,24 @@ fn together(first: &str, others: usize) -> String {
     format!("{stem} and {others} more")
 }
 
-/// The path itself, or one with a number where it is taken.
-fn unique(path: Vec<String>, taken: &mut BTreeSet<Vec<String>>) -> Vec<String> {
-    let mut candidate = path.clone();
-    let mut number = 2_u32;
-    while !taken.insert(candidate.clone()) {
-        if let (Some(name), Some(original)) = (candidate.last_mut(), path.last()) {
-            let (stem, extension) = split_extension(original);
-            *name = format!("{stem} ({number}){extension}");
+/// Numbers equal paths, which stand side by side, with numbers that no other path has.
+fn tell_apart(paths: &mut [Vec<String>]) {
+    let sorted = paths.to_vec();
+    let mut number = 1_u32;
+    for (path, pair) in paths.iter_mut().skip(1).zip(sorted.windows(2)) {
+        let [before, original] = pair else { continue };
+        if before != original {
+            number = 1;
+            continue;
         }
-        number += 1;
+        while sorted.binary_search(path).is_ok() {
+            number += 1;
+            if let (Some(name), Some(original)) = (path.last_mut(), original.last()) {
+                let (stem, extension) = split_extension(original);
+                *name = format!("{stem} ({number}){extension}");
+            }
+        }
     }
-    candidate
 }
 
 /// The name and its extension with the dot; a leading dot starts no extension.

@@ -11,7 +11,7 @@ const BETWEEN_DOWNLOADS: f64 = 400.0;
 
 /// Until then every browser has opened the file, also where it asked the user for a place first. The address
 /// holds no memory: the file lies on disk.
-const FORGET_AFTER: Duration = Duration::from_secs(15 * 60);
+const FORGET_AFTER: Duration = Duration::from_mins(15);
 
 /// Starts downloads, one after the other.
 #[derive(Debug, Default)]

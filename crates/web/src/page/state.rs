@@ -2,8 +2,6 @@
 //!
 //! Nothing here knows a browser. What an act asks of the worker is returned as the [`Request`] to send.
 
-use std::collections::BTreeMap;
-
 use crate::protocol::{FileView, Notice, Request, TorrentId, TorrentView, ViewState};
 
 /// Everything that the page shows.
@@ -11,10 +9,12 @@ use crate::protocol::{FileView, Notice, Request, TorrentId, TorrentView, ViewSta
 pub(super) struct State {
     /// How far this tab is.
     pub(super) phase: Phase,
+    /// Whether what was dropped is still being looked through.
+    pub(super) reading: bool,
     /// In the order the user added them.
     torrents: Vec<TorrentView>,
     /// Of torrents whose files are known. Never those of a torrent that isn't in `torrents`.
-    files: BTreeMap<TorrentId, Files>,
+    files: Vec<Files>,
     troubles: Vec<Trouble>,
     next_trouble: u32,
     /// The torrent whose removal waits for the user's word.
@@ -25,6 +25,7 @@ pub(super) struct State {
 
 #[derive(Debug)]
 struct Files {
+    torrent: TorrentId,
     list: Vec<FileView>,
     /// Another one after every change.
     version: u32,
@@ -72,18 +73,17 @@ impl State {
             Notice::TakenOver => self.phase = Phase::Running,
             Notice::Torrents(torrents) => self.handle_torrents(torrents),
             Notice::Files(torrent, files) => {
+                self.files.retain(|files| files.torrent != torrent);
                 if self.torrent(torrent).is_some() {
-                    self.files.insert(
+                    self.files.push(Files {
                         torrent,
-                        Files {
-                            list: files,
-                            version: 0,
-                        },
-                    );
+                        list: files,
+                        version: 0,
+                    });
                 }
             }
             Notice::FileProgress(torrent, changes) => {
-                let files = self.files_mut(torrent);
+                let files = self.files_mut(torrent).unwrap_or_default();
                 for (index, done, selected) in changes {
                     if let Some(file) = files.get_mut(index as usize) {
                         file.done = done;
@@ -109,7 +109,7 @@ impl State {
         self.torrents = torrents;
         let torrents = &self.torrents;
         let is_there = |id: &TorrentId| torrents.iter().any(|torrent| torrent.id == *id);
-        self.files.retain(|id, _| is_there(id));
+        self.files.retain(|files| is_there(&files.torrent));
         self.leaving = self.leaving.filter(is_there);
     }
 
@@ -125,20 +125,22 @@ impl State {
 
     /// The files of a torrent, where they are known.
     pub(super) fn files(&self, id: TorrentId) -> &[FileView] {
-        self.files.get(&id).map_or(&[], |files| &files.list)
+        self.files_of(id).map_or(&[], |files| &files.list)
     }
 
     /// Differs from what it was before whenever one of the torrent's files has changed.
     pub(super) fn files_version(&self, id: TorrentId) -> u32 {
-        self.files.get(&id).map_or(0, |files| files.version)
+        self.files_of(id).map_or(0, |files| files.version)
     }
 
-    fn files_mut(&mut self, id: TorrentId) -> &mut [FileView] {
-        let Some(files) = self.files.get_mut(&id) else {
-            return &mut [];
-        };
+    fn files_of(&self, id: TorrentId) -> Option<&Files> {
+        self.files.iter().find(|files| files.torrent == id)
+    }
+
+    fn files_mut(&mut self, id: TorrentId) -> Option<&mut [FileView]> {
+        let files = self.files.iter_mut().find(|files| files.torrent == id)?;
         files.version = files.version.wrapping_add(1);
-        &mut files.list
+        Some(&mut files.list)
     }
 
     /// What did not work, oldest first.
@@ -203,16 +205,16 @@ impl State {
 
     /// The user wants this file, or no longer does.
     pub(super) fn select(&mut self, id: TorrentId, file: usize, selected: bool) -> Option<Request> {
-        self.files_mut(id).get_mut(file)?.selected = selected;
+        self.files_mut(id)?.get_mut(file)?.selected = selected;
         Some(self.selection(id))
     }
 
     /// The user wants all files, or none.
     pub(super) fn select_all(&mut self, id: TorrentId, selected: bool) -> Option<Request> {
-        for file in self.files_mut(id) {
+        for file in self.files_mut(id)? {
             file.selected = selected;
         }
-        Some(self.selection(id)).filter(|_| self.files.contains_key(&id))
+        Some(self.selection(id))
     }
 
     fn selection(&self, id: TorrentId) -> Request {

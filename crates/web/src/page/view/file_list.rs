@@ -103,7 +103,10 @@ fn Together(id: TorrentId, limit: RwSignal<usize>, is_own: bool) -> impl IntoVie
     };
     let all_selected = move || state.with(|state| state.files(id).iter().all(|file| file.selected));
     let saved = move || state.with(|state| state.save_all(id).len());
-    let select_all = move |_| acts.perform(|state| state.select_all(id, !untrack(all_selected)));
+    let select_all = move |_| {
+        let selected = !untrack(all_selected);
+        acts.perform(|state| state.select_all(id, selected));
+    };
     let save_all = move |_| {
         for request in state.with_untracked(|state| state.save_all(id)) {
             acts.send(&request);

@@ -34,11 +34,19 @@ pub(in crate::page) fn Intake() -> impl IntoView {
 fn Share() -> impl IntoView {
     let acts = Acts::here();
     let share = move |event| acts.share(chosen(&event));
+    let title = move || {
+        let is_reading = acts.state.with(|state| state.reading);
+        if is_reading {
+            "Looking through your folder…"
+        } else {
+            "Drop files here, send the link"
+        }
+    };
 
     view! {
         <div class="share">
             <Shores/>
-            <h2>"Drop files here, send the link"</h2>
+            <h2>{dynamic(move || title().to_owned())}</h2>
             <p class="explanation">
                 "Whoever opens it gets them straight from your browser, for as long as this tab is open."
             </p>
@@ -108,7 +116,7 @@ fn OpenForm() -> impl IntoView {
                 id="open-link"
                 type="text"
                 required
-                placeholder="Magnet link or info-hash"
+                placeholder="Magnet link"
                 autocomplete="off"
                 autocapitalize="off"
                 spellcheck="false"
@@ -124,10 +132,10 @@ fn OpenForm() -> impl IntoView {
 #[component]
 fn Shores() -> impl IntoView {
     view! {
-        <svg class="shores" viewBox="0 0 640 112" aria-hidden="true">
-            <path class="shore" d="M0 0h62c34 14 52 36 52 58s-14 40-40 54H0z"/>
-            <path class="shore" d="M640 0h-40c-26 16-56 34-56 58s22 44 66 54h30z"/>
-            <path class="road" pathLength="100" d="M140 62c80-36 130 36 190 10s110-50 190-14"/>
+        <svg class="shores" viewBox="0 0 640 124" aria-hidden="true">
+            <path class="shore" d="M0 0h118c26 18 36 40 18 62S66 108 0 112z"/>
+            <path class="shore" d="M640 0h-92c-34 14-58 42-46 68s66 50 138 52z"/>
+            <path class="road" pathLength="100" d="M166 66c70-42 120 34 176 14s70-40 138-18"/>
         </svg>
     }
 }

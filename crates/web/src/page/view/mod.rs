@@ -12,6 +12,8 @@ mod torrent;
 mod troubles;
 
 use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+use web_sys::HtmlElement;
 
 use self::dynamic::{dynamic, each, when};
 use self::intake::Intake;
@@ -34,6 +36,13 @@ pub(super) fn App() -> impl IntoView {
         let first = state.with_untracked(|state| state.torrent(TorrentId(id)).cloned());
         first.map(|first| view! { <TorrentCard first/> }).into_any()
     };
+    Effect::new(move |before: Option<usize>| {
+        let now = state.with(|state| state.newest_first().count());
+        if before.is_some_and(|before| now < before) {
+            request_animation_frame(catch_focus);
+        }
+        now
+    });
     let is_other_tab = move || state.with(|state| state.phase == Phase::OtherTab);
 
     view! {
@@ -48,6 +57,17 @@ pub(super) fn App() -> impl IntoView {
         <div class="drop-hint" class:shown=dynamic(move || dragging.get()) aria-hidden="true">
             <p>"Drop to share"</p>
         </div>
+    }
+}
+
+/// Somebody at the keyboard whose torrent has gone, and the focus with it, goes on at the list.
+fn catch_focus() {
+    let is_lost = document().active_element() == document().body().map(Into::into);
+    let list = document()
+        .get_element_by_id("torrents")
+        .and_then(|list| list.dyn_into::<HtmlElement>().ok());
+    if let Some(list) = list.filter(|_| is_lost) {
+        list.focus().unwrap_or_default();
     }
 }
 
