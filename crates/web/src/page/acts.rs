@@ -12,7 +12,7 @@ use super::arrange::{Arrangement, arrange};
 use super::pick::{self, Chosen};
 use super::state::State;
 use super::worker_handle::WorkerHandle;
-use crate::protocol::{Notice, Request, TorrentId};
+use crate::protocol::{Notice, Request};
 
 /// The page's state and the way to the worker.
 #[derive(Clone, Copy, Debug)]
@@ -51,9 +51,16 @@ impl Acts {
 
     /// Does what the state makes of it.
     pub(super) fn perform(self, act: impl FnOnce(&mut State) -> Option<Request>) {
-        if let Some(request) = self.state.try_update(act).flatten() {
-            self.send(&request);
+        let Some(request) = self.state.try_update(act).flatten() else {
+            return;
+        };
+        if let Request::Remove(id) = request {
+            let hash = |state: &State| state.torrent(id)?.info_hash.clone();
+            if let Some(hash) = self.state.with_untracked(hash) {
+                address::forget(&hash);
+            }
         }
+        self.send(&request);
     }
 
     /// Shows what did not work.
@@ -125,11 +132,6 @@ impl Acts {
                 Err(trouble) => self.complain(trouble),
             }
         });
-    }
-
-    /// Forgets a torrent that the user need not be asked about, and asks about any other.
-    pub(super) fn remove(self, id: TorrentId) {
-        self.perform(|state| state.ask_removal(id));
     }
 
     fn send_with(self, request: &Request, beside: &JsValue) {

@@ -4,8 +4,8 @@
 //! channel to the worker before it opens, and says when a connection has failed. A channel can be transferred
 //! only in the task in which it came to be. Which channel is used when, and why, says [`Channel`].
 
+use causeway_core::{SortedMap};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
@@ -27,7 +27,7 @@ pub(super) type TellWorker = Rc<dyn Fn(Request, &JsValue, &Array) -> Result<(), 
 pub(super) struct Connections {
     configuration: RtcConfiguration,
     tell_worker: TellWorker,
-    connections: BTreeMap<ConnectionId, Connection>,
+    connections: SortedMap<ConnectionId, Connection>,
 }
 
 struct Connection {
@@ -54,7 +54,7 @@ impl Connections {
         if ice_servers.is_array() {
             configuration.set_ice_servers(ice_servers);
         }
-        Self { configuration, tell_worker, connections: BTreeMap::new() }
+        Self { configuration, tell_worker, connections: SortedMap::new() }
     }
 
     /// Makes a connection with a data channel of either kind, and tells the complete offer.

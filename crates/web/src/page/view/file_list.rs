@@ -4,7 +4,8 @@ use leptos::prelude::*;
 
 use super::{dynamic, each, when};
 use crate::page::acts::Acts;
-use crate::page::{format, state};
+use crate::page::format;
+use crate::page::state::{self, State};
 use crate::protocol::{FileView, Request, TorrentId};
 
 /// So many files are shown at first, and so many more each time.
@@ -42,16 +43,11 @@ fn FileRow(id: TorrentId, index: u32, version: Memo<u32>, is_own: bool) -> Optio
         let files = state.files(id);
         Some((files.get(position)?.clone(), files.len()))
     })?;
-    let file = move || {
-        version.track();
-        acts.state.with_untracked(|state| {
-            state
-                .files(id)
-                .get(position)
-                .map(|file| (file.done, file.selected))
-                .unwrap_or_default()
-        })
+    let read = move |state: &State| {
+        let file = state.files(id).get(position);
+        file.map(|file| (file.done, file.selected)).unwrap_or_default()
     };
+    let file = move || version.with(|_| acts.state.with_untracked(read));
     let progress = move || format::part(file().0, length);
     let size = move || match file().0 {
         done if state::is_complete(done, length) => format::bytes(length),

@@ -17,10 +17,8 @@ pub(in crate::page) fn RemovalDialog() -> impl IntoView {
     let dialog = NodeRef::<html::Dialog>::new();
     let is_asking = Memo::new(move |_| state.with(|state| state.leaving().is_some()));
     let of_leaving = move |words: fn(&TorrentView) -> String| {
-        dynamic(move || {
-            is_asking.track();
-            state.with_untracked(|state| state.leaving().map(words).unwrap_or_default())
-        })
+        let read = move |state: &State| state.leaving().map(words).unwrap_or_default();
+        dynamic(move || is_asking.with(|_| state.with_untracked(read)))
     };
 
     Effect::new(move || {

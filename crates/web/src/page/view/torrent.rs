@@ -6,7 +6,7 @@ use super::file_list::FileList;
 use super::share_link::ShareLink;
 use super::{dynamic, when};
 use crate::page::acts::Acts;
-use crate::page::{address, format, words};
+use crate::page::{format, words};
 use crate::protocol::{Request, TorrentView, ViewState};
 
 /// A torrent's card. Several updates a second change its texts and attributes in place; no element is made anew,
@@ -94,13 +94,6 @@ fn Buttons(torrent: Memo<TorrentView>) -> impl IntoView {
             Request::Pause(id)
         });
     };
-    let remove = move |_| {
-        if let Some(hash) = torrent.with_untracked(|torrent| torrent.info_hash.clone()) {
-            address::forget(&hash);
-        }
-        acts.remove(id);
-    };
-
     view! {
         <div class="buttons">
             // One button, which so keeps the focus when it changes its meaning.
@@ -112,7 +105,7 @@ fn Buttons(torrent: Memo<TorrentView>) -> impl IntoView {
             >
                 {text(|torrent| if words::can_resume(torrent) { "Resume" } else { "Pause" })}
             </button>
-            <button type="button" class="quiet" data-testid="remove" on:click=remove>
+            <button type="button" class="quiet" data-testid="remove" on:click=move |_| acts.perform(|state| state.ask_removal(id))>
                 {text(|torrent| if torrent.own_files { "Stop sharing" } else { "Remove" })}
             </button>
         </div>
