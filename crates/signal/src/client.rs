@@ -48,9 +48,9 @@ mod tests;
 pub use io::{Config, ConnectionId, Output, Progress, TrackerId, TrackerState, TrackerStatus};
 
 use crate::message::{Event, TrackerMessage};
-use causeway_core::{InfoHash, Time};
+use causeway_core::{InfoHash, SortedMap, Time};
 use membership::Membership;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use torrent::Torrent;
 use tracker::{Tracker, excerpt, websocket_url};
 
@@ -72,10 +72,10 @@ pub struct Client {
     awake: bool,
     /// Something has changed since the last step.
     changed: bool,
-    torrents: BTreeMap<InfoHash, Torrent>,
-    trackers: BTreeMap<TrackerId, Tracker>,
+    torrents: SortedMap<InfoHash, Torrent>,
+    trackers: SortedMap<TrackerId, Tracker>,
     /// Whose connection it is.
-    owners: BTreeMap<ConnectionId, InfoHash>,
+    owners: SortedMap<ConnectionId, InfoHash>,
     next_tracker: u32,
     next_connection: u32,
     /// The torrent that was last given an offer; the next one has its turn.
@@ -96,9 +96,9 @@ impl Client {
             now,
             awake: true,
             changed: false,
-            torrents: BTreeMap::new(),
-            trackers: BTreeMap::new(),
-            owners: BTreeMap::new(),
+            torrents: SortedMap::new(),
+            trackers: SortedMap::new(),
+            owners: SortedMap::new(),
             next_tracker: 0,
             next_connection: 0,
             last_served: None,
@@ -114,7 +114,7 @@ impl Client {
     /// [`poll_output`](Self::poll_output): what is done first depends on it.
     pub fn add_torrent(&mut self, now: Time, info_hash: InfoHash, trackers: &[String]) {
         self.wake(now);
-        let torrent = self.torrents.entry(info_hash).or_insert_with(Torrent::new);
+        let torrent = self.torrents.get_or_insert_with(info_hash, Torrent::new);
         for url in trackers.iter().filter_map(|url| websocket_url(url)) {
             if torrent.memberships.len() >= self.config.trackers_per_torrent {
                 break;
@@ -135,8 +135,7 @@ impl Client {
             });
             torrent
                 .memberships
-                .entry(id)
-                .or_insert_with(|| Membership::new(self.now));
+                .get_or_insert_with(id, || Membership::new(self.now));
         }
     }
 
@@ -193,7 +192,7 @@ impl Client {
         let Some(torrent) = self.torrents.remove(&info_hash) else {
             return;
         };
-        for id in torrent.connections.into_keys() {
+        for (id, _) in torrent.connections {
             self.owners.remove(&id);
             self.outputs.push_back(Output::Close { connection: id });
         }
@@ -203,7 +202,7 @@ impl Client {
                 .values()
                 .any(|torrent| torrent.memberships.contains_key(id))
         };
-        for (id, mut tracker) in self.trackers.extract_if(.., |id, _| !used(id)) {
+        for (id, mut tracker) in self.trackers.take_if(|id, _| !used(id)) {
             if tracker.rest() {
                 self.outputs.push_back(Output::Disconnect { tracker: id });
             }

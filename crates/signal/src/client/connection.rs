@@ -2,10 +2,9 @@
 
 use super::io::TrackerId;
 use crate::message::{OfferId, OfferItem};
-use causeway_core::{PeerId, Time};
+use causeway_core::{PeerId, SortedSet, Time};
 use core::time::Duration;
 use serde_json::value::RawValue;
-use std::collections::BTreeSet;
 
 /// How long the driver may take for a description: gathering takes it 5 s at most.
 pub(super) const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,7 +40,7 @@ pub(super) struct Offer {
     /// Until then it is worth sending: whoever gets it needs some time to answer.
     pub(super) fresh_until: Time,
     /// The trackers that have passed it on, as far as we can tell.
-    pub(super) relayed_by: BTreeSet<TrackerId>,
+    pub(super) relayed_by: SortedSet<TrackerId>,
 }
 
 impl Connection {

@@ -6,9 +6,8 @@ use super::io::{ConnectionId, Output, TrackerId};
 use super::membership::Membership;
 use super::tracker::Tracker;
 use crate::message::{ClientMessage, DescriptionKind, MAX_MESSAGE_BYTES, OfferId};
-use causeway_core::{InfoHash, PeerId, Time};
+use causeway_core::{InfoHash, PeerId, SortedSet, Time};
 use serde_json::value::RawValue;
-use std::collections::BTreeSet;
 
 /// A description of our own that is longer could not be sent.
 const MAX_SDP_BYTES: usize = MAX_MESSAGE_BYTES / 2;
@@ -32,7 +31,7 @@ impl Client {
             description: DescriptionKind::Offer.describe(sdp),
             until: now + timeout,
             fresh_until: now + timeout * 3 / 4,
-            relayed_by: BTreeSet::new(),
+            relayed_by: SortedSet::new(),
         });
     }
 

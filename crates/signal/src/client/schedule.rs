@@ -7,10 +7,9 @@ use super::io::{ConnectionId, Output, TrackerId};
 use super::membership::PATIENCE;
 use super::tracker::Tracker;
 use crate::message::{Announce, ClientMessage, Event, Left};
-use causeway_core::{InfoHash, Time};
+use causeway_core::{InfoHash, SortedSet, Time};
 use core::ops::Bound;
 use core::time::Duration;
-use std::collections::BTreeSet;
 
 /// Announces stay below this, unless one offer alone is longer: `aquatic_ws` takes at most 16 KiB in a frame.
 const ANNOUNCE_BYTES: usize = 15 * 1024;
@@ -60,7 +59,7 @@ impl Client {
 
     fn tend_trackers(&mut self) {
         let running = self.torrents.values().filter(|torrent| torrent.running);
-        let wanted: BTreeSet<TrackerId> = running
+        let wanted: SortedSet<TrackerId> = running
             .flat_map(|torrent| torrent.memberships.keys().copied())
             .collect();
         let mut overdue = Vec::new();

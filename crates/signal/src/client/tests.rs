@@ -11,7 +11,7 @@ use super::*;
 use crate::message::{Announce, ClientMessage, DescriptionKind, Left, OfferId};
 use causeway_core::PeerId;
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const ME: PeerId = PeerId::new([b'm'; 20]);
 const A: &str = "wss://a.example/announce";
@@ -433,7 +433,7 @@ impl World {
 impl Client {
     /// What holds between any two calls once the outputs are performed.
     fn check_invariants(&self) {
-        let owned: BTreeMap<_, _> = self
+        let owned: SortedMap<_, _> = self
             .torrents
             .iter()
             .flat_map(|(info_hash, torrent)| torrent.connections.keys().map(|id| (*id, *info_hash)))

@@ -5,15 +5,14 @@ use super::io::{Config, ConnectionId, Progress, TrackerId};
 use super::membership::{Appetite, Membership};
 use super::tracker::Tracker;
 use crate::message::OfferId;
-use causeway_core::{PeerId, Time};
-use std::collections::BTreeMap;
+use causeway_core::{PeerId, SortedMap, Time};
 
 #[derive(Debug)]
 pub(super) struct Torrent {
     pub(super) progress: Progress,
     pub(super) running: bool,
-    pub(super) memberships: BTreeMap<TrackerId, Membership>,
-    pub(super) connections: BTreeMap<ConnectionId, Connection>,
+    pub(super) memberships: SortedMap<TrackerId, Membership>,
+    pub(super) connections: SortedMap<ConnectionId, Connection>,
 }
 
 impl Torrent {
@@ -21,8 +20,8 @@ impl Torrent {
         Self {
             progress: Progress::default(),
             running: true,
-            memberships: BTreeMap::new(),
-            connections: BTreeMap::new(),
+            memberships: SortedMap::new(),
+            connections: SortedMap::new(),
         }
     }
 
@@ -56,7 +55,7 @@ impl Torrent {
         &self,
         now: Time,
         config: &Config,
-        trackers: &BTreeMap<TrackerId, Tracker>,
+        trackers: &SortedMap<TrackerId, Tracker>,
     ) -> usize {
         let appetite = self.appetite(config);
         let creating = self.count(Connection::is_creating);
@@ -84,7 +83,7 @@ impl Torrent {
         &self,
         now: Time,
         config: &Config,
-        trackers: &BTreeMap<TrackerId, Tracker>,
+        trackers: &SortedMap<TrackerId, Tracker>,
     ) -> Vec<ConnectionId> {
         let appetite = self.appetite(config);
         let reserve = self
@@ -136,7 +135,7 @@ impl Torrent {
     /// both are begun at once.
     fn in_reach(
         &self,
-        trackers: &BTreeMap<TrackerId, Tracker>,
+        trackers: &SortedMap<TrackerId, Tracker>,
     ) -> impl Iterator<Item = (TrackerId, &Membership)> {
         let in_reach = |(id, _): &(&TrackerId, _)| trackers.get(id).is_some_and(Tracker::is_promising);
         let memberships = self.memberships.iter().filter(|_| self.running);
