@@ -1,8 +1,7 @@
 //! What a torrent with metadata is made of, and how much of it is there.
 
-use causeway_core::{Bitfield, Geometry, Info, PieceIndex, Sha1Hash};
+use causeway_core::{Bitfield, Geometry, Info, PieceIndex, Sha1Hash, SortedSet};
 use fastrand::Rng;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::peer_pieces::PeerPieces;
@@ -26,7 +25,7 @@ pub(crate) struct Content {
     /// Verified bytes of each file.
     files: Vec<u64>,
     /// The pieces of which a hash was asked for.
-    hashing: BTreeSet<PieceIndex>,
+    hashing: SortedSet<PieceIndex>,
     check: Option<Check>,
 }
 
@@ -47,7 +46,7 @@ struct Check {
     /// Pieces from here on were not looked at.
     next: u32,
     /// Pieces that have to be hashed again, after an error.
-    again: BTreeSet<PieceIndex>,
+    again: SortedSet<PieceIndex>,
 }
 
 /// What a hash says of a piece.
@@ -76,7 +75,7 @@ impl Content {
         };
         let check = (*stored == Stored::Unknown).then(|| Check {
             next: 0,
-            again: BTreeSet::new(),
+            again: SortedSet::new(),
         });
         let files = info.files().iter().map(|_| 0).collect();
         let mut content = Self {
@@ -86,7 +85,7 @@ impl Content {
             tally: Tally::default(),
             files,
             selected: Vec::new(),
-            hashing: BTreeSet::new(),
+            hashing: SortedSet::new(),
             check,
             info,
         };

@@ -4,10 +4,9 @@
 //! wrong nobody knows who lied: from then on it is fetched from one peer alone at a time, whose fault it is then.
 
 use bytes::{Bytes, BytesMut};
-use causeway_core::{InfoHash, Time, sha1};
+use causeway_core::{InfoHash, SortedMap, Time, sha1};
 use causeway_wire::extended::METADATA_PIECE_LENGTH;
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use crate::LinkId;
 
@@ -17,7 +16,7 @@ use crate::LinkId;
 #[derive(Debug)]
 pub(crate) struct MetadataFetch {
     info_hash: InfoHash,
-    sources: BTreeMap<LinkId, Source>,
+    sources: SortedMap<LinkId, Source>,
     attempt: Option<Attempt>,
     /// The whole was wrong once: fetch it from one peer at a time.
     alone: bool,
@@ -66,7 +65,7 @@ impl MetadataFetch {
     pub(crate) const fn new(info_hash: InfoHash) -> Self {
         Self {
             info_hash,
-            sources: BTreeMap::new(),
+            sources: SortedMap::new(),
             attempt: None,
             alone: false,
         }

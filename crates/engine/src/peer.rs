@@ -1,9 +1,8 @@
 //! One link: before the handshake a [`Greeting`], after it a [`Peer`].
 
-use causeway_core::{Block, Geometry, PeerId, Time};
+use causeway_core::{Block, Geometry, PeerId, SortedSet, Time};
 use causeway_wire::{BlockRequest, Decoder, Handshake, Limits, Message, Reserved};
 use core::time::Duration;
-use std::collections::BTreeSet;
 
 use crate::outbox::Outbox;
 use crate::peer_pieces::PeerPieces;
@@ -65,7 +64,7 @@ pub(crate) struct Peer {
     pub(crate) introductions: u32,
     pub(crate) lacking: u32,
     /// Pieces that it serves although it chokes (BEP 6), at most [`MOST_ALLOWED_FAST`].
-    pub(crate) allowed_fast: BTreeSet<u32>,
+    pub(crate) allowed_fast: SortedSet<u32>,
     pub(crate) requests: Requests,
     /// The picker's epoch in which nothing was found to ask of this peer.
     pub(crate) dry_at: Option<u64>,
@@ -129,7 +128,7 @@ impl Peer {
             pieces: PeerPieces::none(geometry),
             introductions: 0,
             lacking: 0,
-            allowed_fast: BTreeSet::new(),
+            allowed_fast: SortedSet::new(),
             requests: Requests::new(config.max_outstanding_requests.min(DEFAULT_REQQ)),
             dry_at: None,
             helps_from: now,

@@ -10,9 +10,8 @@
 //! When no block is free any more, the last ones are asked of several peers; whose, the torrent decides
 //! ([`Picker::ask_also`]), since it knows how fast each is.
 
-use causeway_core::{BLOCK_LENGTH, Bitfield, Block, Geometry, PieceIndex};
+use causeway_core::{BLOCK_LENGTH, Bitfield, Block, Geometry, PieceIndex, SortedMap, SortedSet};
 use fastrand::Rng;
-use std::collections::{BTreeMap, BTreeSet};
 
 use crate::LinkId;
 use open::{BlockState, OpenPiece};
@@ -32,10 +31,10 @@ mod tests;
 pub(crate) struct Picker {
     geometry: Geometry,
     rarity: Rarity,
-    open: BTreeMap<PieceIndex, OpenPiece>,
-    with_free: BTreeSet<PieceIndex>,
-    current: BTreeMap<LinkId, PieceIndex>,
-    duplicates: BTreeMap<Block, Vec<LinkId>>,
+    open: SortedMap<PieceIndex, OpenPiece>,
+    with_free: SortedSet<PieceIndex>,
+    current: SortedMap<LinkId, PieceIndex>,
+    duplicates: SortedMap<Block, Vec<LinkId>>,
     missing: u32,
     asked: u32,
     verified: u32,
@@ -57,10 +56,10 @@ impl Picker {
         Self {
             geometry,
             rarity: Rarity::new(geometry.pieces()),
-            open: BTreeMap::new(),
-            with_free: BTreeSet::new(),
-            current: BTreeMap::new(),
-            duplicates: BTreeMap::new(),
+            open: SortedMap::new(),
+            with_free: SortedSet::new(),
+            current: SortedMap::new(),
+            duplicates: SortedMap::new(),
             missing: 0,
             asked: 0,
             verified,
@@ -187,7 +186,7 @@ impl Picker {
         if open.alone || first == link || others.len() >= MAX_DUPLICATES || others.contains(&link) {
             return false;
         }
-        self.duplicates.entry(block).or_default().push(link);
+        self.duplicates.get_or_insert_with(block, Vec::new).push(link);
         true
     }
 
@@ -371,7 +370,7 @@ impl Picker {
     fn open(&mut self, piece: PieceIndex) -> &mut OpenPiece {
         self.rarity.unlist(piece);
         let blocks = self.geometry.blocks_in(piece);
-        self.open.entry(piece).or_insert_with(|| OpenPiece::new(blocks))
+        self.open.get_or_insert_with(piece, || OpenPiece::new(blocks))
     }
 
     fn close(&mut self, piece: PieceIndex) {
@@ -409,15 +408,24 @@ const MAX_DUPLICATES: usize = 2;
 
 mod check {
     use super::{BlockState, LinkId, Picker};
-    use causeway_core::Block;
-    use std::collections::BTreeSet;
+    use causeway_core::{Block, SortedSet};
 
     impl Picker {
-        /// `availability` is what the peers' bitfields add up to; `asked` what each link owes.
-        pub(crate) fn check_invariants(&self, availability: &[u32], asked: &BTreeSet<(Block, LinkId)>) {
+        /// `availability` is what the peers' bitfields add up to; `asked` what each link owes; `links` are those of
+        /// the connected peers.
+        pub(crate) fn check_invariants(
+            &self,
+            availability: &[u32],
+            asked: &SortedSet<(Block, LinkId)>,
+            links: &[LinkId],
+        ) {
+            assert!(
+                self.current.keys().all(|link| links.contains(link)),
+                "only the connected work"
+            );
             self.rarity.check_invariants(availability);
             let mut missing = 0;
-            let mut expected = BTreeSet::new();
+            let mut expected = SortedSet::new();
             for (piece, open) in &self.open {
                 open.check_invariants();
                 assert!(!self.rarity.is_listed(*piece), "{piece:?} is open and listed");
@@ -446,7 +454,7 @@ mod check {
                 expected.extend(links.iter().map(|link| (*block, *link)));
             }
             assert_eq!(self.missing, missing, "blocks still to arrive");
-            let blocks: BTreeSet<_> = expected.iter().map(|(block, _)| block).collect();
+            let blocks: SortedSet<_> = expected.iter().map(|(block, _)| block).collect();
             assert_eq!(self.asked as usize, blocks.len(), "blocks that were asked for");
             assert_eq!(&expected, asked, "what was asked is what the links owe");
             assert!(self.with_free.iter().all(|piece| self.open.contains_key(piece)));

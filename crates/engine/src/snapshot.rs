@@ -1,7 +1,6 @@
 //! What of a torrent is worth keeping over a restart.
 
-use causeway_core::{Bitfield, Geometry, PieceIndex};
-use std::collections::BTreeMap;
+use causeway_core::{Bitfield, Geometry, PieceIndex, SortedMap};
 
 /// What storage has of a torrent, and what was moved so far.
 ///
@@ -12,7 +11,7 @@ pub struct Snapshot {
     /// The pieces that are stored and verified.
     pub have: Bitfield,
     /// Of other pieces, by number, the blocks of [`BLOCK_LENGTH`](causeway_core::BLOCK_LENGTH) that are stored.
-    pub partial: BTreeMap<u32, Bitfield>,
+    pub partial: SortedMap<u32, Bitfield>,
     /// Payload bytes that were given to others.
     pub uploaded: u64,
     /// Payload bytes that came from others.

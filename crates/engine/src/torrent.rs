@@ -1,10 +1,10 @@
 //! The state machine: what comes in, what goes out, and what is looked after in between.
 
 use bytes::Bytes;
-use causeway_core::{Bitfield, Info, InfoHash, PeerId, Time};
+use causeway_core::{Bitfield, Info, InfoHash, PeerId, SortedMap, SortedSet, Time};
 use core::time::Duration;
 use fastrand::Rng;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::choker::Choker;
@@ -46,8 +46,8 @@ pub struct Torrent {
     /// What was last told by [`Event::StateChanged`].
     state: State,
     metadata: Metadata,
-    greetings: BTreeMap<LinkId, Greeting>,
-    peers: BTreeMap<LinkId, Peer>,
+    greetings: SortedMap<LinkId, Greeting>,
+    peers: SortedMap<LinkId, Peer>,
     /// Peers that sent wrong data, the latest last.
     banned: VecDeque<PeerId>,
     choker: Choker,
@@ -56,7 +56,7 @@ pub struct Torrent {
     totals: Totals,
     timers: Timers,
     /// Peers that may have something to do or to be told since the input.
-    touched: BTreeSet<LinkId>,
+    touched: SortedSet<LinkId>,
     out: VecDeque<Output>,
 }
 
@@ -127,15 +127,15 @@ impl Torrent {
             run: Run::Running,
             state: State::FetchingMetadata,
             metadata,
-            greetings: BTreeMap::new(),
-            peers: BTreeMap::new(),
+            greetings: SortedMap::new(),
+            peers: SortedMap::new(),
             banned: VecDeque::new(),
             choker: Choker::default(),
             reads: Reads::default(),
             unwritten: 0,
             totals,
             timers: Timers::default(),
-            touched: BTreeSet::new(),
+            touched: SortedSet::new(),
             out: VecDeque::new(),
         };
         torrent.state = torrent.current_state();
@@ -394,7 +394,7 @@ impl Torrent {
     }
 
     fn touch_all(&mut self) {
-        self.touched.extend(self.peers.keys());
+        self.touched.extend(self.peers.keys().copied());
     }
 }
 

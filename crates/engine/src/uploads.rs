@@ -1,8 +1,8 @@
 //! What peers asked of us: their requests, the reads under way for them, the blocks that wait for room on a link.
 
 use bytes::Bytes;
-use causeway_core::Block;
-use std::collections::{BTreeSet, VecDeque};
+use causeway_core::{Block, SortedSet};
+use std::collections::VecDeque;
 
 use crate::{LinkId, Output};
 
@@ -113,7 +113,7 @@ impl Uploads {
 /// Invariant: `bytes` adds up the different blocks in `waiting`.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
-    waiting: BTreeSet<(Block, LinkId)>,
+    waiting: SortedSet<(Block, LinkId)>,
     bytes: usize,
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Metadata, Run, Torrent};
 use crate::peer_pieces::PeerPieces;
-use std::collections::BTreeSet;
+use causeway_core::SortedSet;
 
 impl Torrent {
     /// For tests: goes through the whole state.
@@ -36,7 +36,7 @@ impl Torrent {
         };
         content.check_invariants();
         let mut availability = vec![0; content.geometry().pieces() as usize];
-        let mut asked = BTreeSet::new();
+        let mut asked = SortedSet::new();
         for (link, peer) in &self.peers {
             let PeerPieces::Known { have, is_seed } = &peer.pieces else {
                 panic!("{link:?} is not counted")
@@ -54,6 +54,7 @@ impl Torrent {
                 "{link:?} may ask less"
             );
         }
-        content.picker.check_invariants(&availability, &asked);
+        let links: Vec<_> = self.peers.keys().copied().collect();
+        content.picker.check_invariants(&availability, &asked, &links);
     }
 }

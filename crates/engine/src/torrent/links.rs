@@ -8,7 +8,6 @@ use crate::content::Content;
 use crate::peer::Greeting;
 use causeway_wire::extended::{ExtendedHandshake, UT_METADATA};
 use causeway_wire::{Decoder, Frame, Handshake, Message, Reserved};
-use std::collections::BTreeMap;
 
 impl Torrent {
     pub(super) fn link_opened(&mut self, link: LinkId, direction: Direction, expected: Option<PeerId>) {
@@ -210,7 +209,7 @@ impl Torrent {
         }
         let size = self.info().map(|info| info.raw().len());
         let handshake = ExtendedHandshake {
-            ids: BTreeMap::from([(UT_METADATA.to_owned(), OUR_METADATA_ID)]),
+            ids: [(UT_METADATA.to_owned(), OUR_METADATA_ID)].into(),
             metadata_size: size.and_then(|size| u32::try_from(size).ok()),
             reqq: Some(self.config.max_accepted_requests),
             client: Some(self.config.client.clone()),

@@ -1,7 +1,6 @@
 //! Everybody means well.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use crate::node::{Shared, Start};
 use crate::storage::Storage;
@@ -246,7 +245,7 @@ fn half(shared: &Shared, parity: u32) -> Start {
     let storage = Storage::full(geometry, &shared.content);
     let snapshot = Snapshot {
         have,
-        partial: BTreeMap::new(),
+        partial: causeway_core::SortedMap::new(),
         uploaded: 0,
         downloaded: 0,
     };

@@ -1,7 +1,7 @@
 //! The rules of the protocol, and what the deployed clients make of them.
 
 use bytes::Bytes;
-use causeway_core::{BLOCK_LENGTH, Bitfield, PeerId};
+use causeway_core::{BLOCK_LENGTH, Bitfield, PeerId, SortedMap};
 use causeway_engine::{CloseReason, Command, Direction, Input, Limits, LinkId, State, StorageError, Stored};
 use causeway_wire::extended::{ExtendedHandshake, MetadataMessage, UT_METADATA};
 use causeway_wire::{BlockRequest, Message, Reserved};
@@ -55,7 +55,7 @@ fn the_first_message_says_what_we_have() {
     let partly = |have: Bitfield| {
         let snapshot = causeway_engine::Snapshot {
             have,
-            partial: BTreeMap::new(),
+            partial: SortedMap::new(),
             uploaded: 0,
             downloaded: 0,
         };
@@ -118,6 +118,11 @@ fn an_interested_peer_is_unchoked_at_once_while_there_are_slots() {
     talk.input(Input::LinkClosed { link: links[1] });
     talk.say(links[0], &Message::Interested);
     assert!(!unchoked(&mut talk, links[0]), "it was never choked");
+    let late = talk.connect(4);
+    talk.say(late, &Message::Interested);
+    assert!(!unchoked(&mut talk, late));
+    talk.input(Input::LinkClosed { link: links[2] });
+    assert!(unchoked(&mut talk, late), "a slot is free again");
 }
 
 #[test]
@@ -184,6 +189,24 @@ fn a_choked_peers_requests_are_rejected_or_ignored() {
     assert_eq!(talk.heard(fast), [Message::Reject(request(0, 0, 16))]);
     assert_eq!(talk.heard(plain), []);
     assert!(talk.closed.is_empty() && talk.reads.is_empty());
+}
+
+#[test]
+fn a_block_that_was_read_for_a_peer_is_not_sent_once_it_is_choked() {
+    let mut talk = Talk::new(4, Stored::Everything);
+    let link = talk.connect(1);
+    talk.say(link, &Message::Interested);
+    talk.say(link, &Message::Request(request(0, 0, 16)));
+    talk.heard(link);
+    talk.command(Command::SetLimits(Limits {
+        upload_slots: 0,
+        ..Limits::default()
+    }));
+    talk.answer_reads();
+    assert_eq!(
+        talk.heard(link),
+        [Message::Choke, Message::Reject(request(0, 0, 16))]
+    );
 }
 
 #[test]
@@ -320,6 +343,46 @@ fn nothing_is_asked_for_while_storage_is_behind() {
     assert!(u64::from(sent * BLOCK_LENGTH) >= 16 * 1024 * 1024);
     talk.answer_writes();
     assert!(!talk.asked(link).is_empty());
+}
+
+#[test]
+fn nothing_is_asked_for_while_hashing_is_behind() {
+    let mut talk = Talk::new(4_000, Stored::Nothing);
+    let link = talk.connect(1);
+    talk.say(link, &Message::HaveAll);
+    talk.say(link, &Message::Unchoke);
+    let mut asked = talk.asked(link);
+    while let Some(block) = asked.pop() {
+        talk.say_block(link, block);
+        talk.answer_writes();
+        asked.extend(talk.asked(link));
+        assert!(
+            talk.hashes.len() < 3_000,
+            "125 MB are there and none of them was hashed"
+        );
+    }
+    assert!(talk.hashes.len() as u64 * u64::from(PIECE) >= 64 * 1024 * 1024);
+    talk.answer_hashes();
+    assert!(!talk.asked(link).is_empty());
+}
+
+#[test]
+fn what_is_asked_of_all_peers_together_is_bounded() {
+    let mut talk = Talk::new(4_000, Stored::Nothing);
+    talk.command(Command::SetLimits(Limits {
+        peers: 200,
+        ..Limits::default()
+    }));
+    let mut asked = 0;
+    for number in 1..=100 {
+        let link = talk.connect(number);
+        talk.say(link, &Message::HaveAll);
+        talk.say(link, &Message::Unchoke);
+        let of_this = talk.asked(link).len();
+        assert!(of_this >= 4, "each has something to do: {number} {of_this} {asked} {:?}", talk.closed);
+        asked += of_this;
+    }
+    assert!((4_096..4_096 + 100 * 4).contains(&asked), "{asked} blocks");
 }
 
 #[test]

@@ -121,7 +121,8 @@ impl Connections {
             _on_state: on_state,
             on_channel: None,
         };
-        Some(self.connections.entry(id).insert_entry(connection).into_mut())
+        self.connections.insert(id, connection);
+        self.connections.get_mut(&id)
     }
 
     /// Runs a description to its end, and tells the worker what came of it.

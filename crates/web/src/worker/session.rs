@@ -1,9 +1,8 @@
 //! One torrent of the list, from the user's wish on: being made of their files, waiting for them, or running.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use causeway_core::{Info, InfoHash, Magnet, Metainfo, PieceIndex, Time};
+use causeway_core::{Info, InfoHash, Magnet, Metainfo, PieceIndex, SortedSet, Time};
 use causeway_engine::{Source, State, Stored, Torrent};
 use web_sys::File;
 
@@ -27,7 +26,7 @@ pub(super) struct Session {
     /// Whether the files were selected by the link (BEP 53), which names all that are wanted.
     pub(super) selected_by_link: bool,
     /// Files whose progress the page has not been told.
-    pub(super) changed_files: BTreeSet<usize>,
+    pub(super) changed_files: SortedSet<usize>,
 }
 
 /// What a session is about.
@@ -58,7 +57,7 @@ impl Session {
     pub(super) fn new(id: TorrentId, name: String, added: u64, phase: Phase) -> Self {
         let record = Record::new(added);
         let (trackers, web_seeds) = (Vec::new(), Vec::new());
-        let changed_files = BTreeSet::new();
+        let changed_files = SortedSet::new();
         Self { id, name, trackers, web_seeds, record, phase, selected_by_link: false, changed_files }
     }
 

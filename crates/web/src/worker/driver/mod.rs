@@ -8,9 +8,8 @@
 mod list;
 mod peers;
 
-use std::collections::{BTreeMap, BTreeSet};
 
-use causeway_core::{InfoHash, PeerId, Time};
+use causeway_core::{InfoHash, PeerId, SortedMap, SortedSet, Time};
 use causeway_engine::{self as engine, Input, LinkId, Output};
 use causeway_signal::{self as signal, Client, ConnectionId, TrackerId};
 
@@ -44,14 +43,14 @@ pub(super) struct Driver {
     page_trackers: Vec<String>,
     client: Client,
     client_deadline: Option<Time>,
-    sockets: BTreeMap<TrackerId, TrackerSocket>,
-    sessions: BTreeMap<TorrentId, Session>,
-    by_hash: BTreeMap<InfoHash, TorrentId>,
+    sockets: SortedMap<TrackerId, TrackerSocket>,
+    sessions: SortedMap<TorrentId, Session>,
+    by_hash: SortedMap<InfoHash, TorrentId>,
     last_id: u32,
-    connections: BTreeMap<ConnectionId, Connection>,
+    connections: SortedMap<ConnectionId, Connection>,
     /// Torrents and links that something happened to since things were settled last.
-    touched: BTreeSet<TorrentId>,
-    touched_links: BTreeSet<ConnectionId>,
+    touched: SortedSet<TorrentId>,
+    touched_links: SortedSet<ConnectionId>,
     /// When the page is told next how things are, if anything changed.
     view_due: Option<Time>,
 }
@@ -84,13 +83,13 @@ impl Driver {
             page_trackers: Vec::new(),
             client,
             client_deadline: None,
-            sockets: BTreeMap::new(),
-            sessions: BTreeMap::new(),
-            by_hash: BTreeMap::new(),
+            sockets: SortedMap::new(),
+            sessions: SortedMap::new(),
+            by_hash: SortedMap::new(),
             last_id: 0,
-            connections: BTreeMap::new(),
-            touched: BTreeSet::new(),
-            touched_links: BTreeSet::new(),
+            connections: SortedMap::new(),
+            touched: SortedSet::new(),
+            touched_links: SortedSet::new(),
             view_due: None,
         }
     }

@@ -4,12 +4,12 @@
 //! A piece is written when it is whole, in one go, and hashed from memory: the disk sees few, long writes. Where
 //! many pieces are in flight at once, those that were started first are written as far as they are.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use causeway_core::{BLOCK_LENGTH, Bitfield, Block, Info, PieceIndex};
+use causeway_core::{BLOCK_LENGTH, Bitfield, Block, Info, PieceIndex, SortedMap};
 use causeway_engine::StorageError;
 use causeway_wire::Chunks;
 use web_sys::File;
@@ -25,7 +25,7 @@ pub(super) struct Downloads {
     info: Arc<Info>,
     folder: Folder,
     open: VecDeque<(usize, OpenFile)>,
-    in_flight: BTreeMap<PieceIndex, PieceBuffer>,
+    in_flight: SortedMap<PieceIndex, PieceBuffer>,
     order: VecDeque<PieceIndex>,
     buffered: usize,
     cache: ReadCache,
@@ -47,7 +47,7 @@ impl Downloads {
             info,
             folder,
             open: VecDeque::new(),
-            in_flight: BTreeMap::new(),
+            in_flight: SortedMap::new(),
             order: VecDeque::new(),
             buffered: 0,
             cache: ReadCache::new(RUN_LENGTH, RUNS),

@@ -1,9 +1,8 @@
 //! What is kept of a torrent beside its metadata and its bytes, so that it goes on after a reload without hashing
 //! anything again. A record that was cut off while it was written is noticed, and then the bytes are hashed.
 
-use std::collections::BTreeMap;
 
-use causeway_core::{Bitfield, Geometry, Sha1Hash};
+use causeway_core::{Bitfield, Geometry, Sha1Hash, SortedMap};
 use causeway_engine::Snapshot;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -49,7 +48,7 @@ impl Record {
             let piece = geometry.piece(*index)?;
             Some((*index, Bitfield::from_wire(blocks, geometry.blocks_in(piece))?))
         };
-        let partial: BTreeMap<_, _> = self.partial.iter().filter_map(blocks).collect();
+        let partial: SortedMap<_, _> = self.partial.iter().filter_map(blocks).collect();
         Some(Snapshot { have, partial, uploaded: self.uploaded, downloaded: self.downloaded })
     }
 
@@ -85,7 +84,7 @@ mod tests {
         let mut blocks = Bitfield::none(2);
         blocks.set_bit(1, true);
         let mut record = Record { added: 7, paused: 1, selected: ByteBuf::from([1, 0]), ..Record::default() };
-        let partial = BTreeMap::from([(1, blocks)]);
+        let partial = SortedMap::from([(1, blocks)]);
         record.set_snapshot(&Snapshot { have, partial, uploaded: 3, downloaded: 4 });
         record
     }
