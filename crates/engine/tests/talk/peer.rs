@@ -66,7 +66,7 @@ impl Talk {
 
     fn with(source: Source, info: Arc<Info>) -> Self {
         let now = Time::from_micros(5_000_000);
-        let torrent = Torrent::new(Config::new(PeerId::new([7; 20])), source, 1, now);
+        let torrent = Torrent::new(Config::new(PeerId::new([255; 20])), source, 1, now);
         let mut talk = Self {
             torrent,
             info,
