@@ -1,5 +1,7 @@
 //! What a torrent says to one peer, message by message, when that peer speaks by hand.
 
+mod fetching;
+mod meeting;
 mod peer;
-mod rules;
+mod serving;
 mod storm;

@@ -5,7 +5,8 @@ use causeway_core::{Block, CreateOptions, Draft, DraftFile, Info, PeerId, PieceI
 use causeway_engine::{
     CloseReason, Command, Config, Direction, Input, LinkId, Output, Source, Stored, Torrent,
 };
-use causeway_wire::{Decoder, Frame, Handshake, Limits, Message, Reserved};
+use causeway_wire::extended::{ExtendedHandshake, UT_METADATA};
+use causeway_wire::{BlockRequest, Decoder, Frame, Handshake, Limits, Message, Reserved};
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -249,5 +250,42 @@ impl Talk {
                 }
             }
         }
+    }
+}
+
+/// A peer that speaks BEP 3 alone.
+pub(crate) const PLAIN: Reserved = Reserved::new([0; 8]);
+
+/// The last extended handshake among these messages.
+pub(crate) fn extended_handshake(messages: &[Message]) -> ExtendedHandshake {
+    let payload = messages.iter().rev().find_map(|message| {
+        if let Message::Extended { id: 0, payload } = message {
+            Some(payload)
+        } else {
+            None
+        }
+    });
+    ExtendedHandshake::from_bytes(payload.expect("it was sent")).expect("well formed")
+}
+
+/// The extended handshake of a peer that wants `ut_metadata` under the number 9.
+pub(crate) fn hello(metadata_size: Option<u32>, reqq: Option<u32>) -> Message {
+    let handshake = ExtendedHandshake {
+        ids: [(UT_METADATA.to_owned(), 9)].into(),
+        metadata_size,
+        reqq,
+        ..ExtendedHandshake::default()
+    };
+    Message::Extended {
+        id: 0,
+        payload: handshake.to_bytes(),
+    }
+}
+
+pub(crate) fn request(piece: u32, offset: u32, length: u32) -> BlockRequest {
+    BlockRequest {
+        piece,
+        offset,
+        length,
     }
 }
