@@ -26,7 +26,8 @@ mod tests;
 ///
 /// Invariants: a piece is open, listed as one that may be opened, or neither (it is verified or not wanted);
 /// `with_free` holds the open, wanted pieces that have a free block; `missing` counts the blocks of open, wanted
-/// pieces that are still to arrive, `asked` those that somebody was asked for; a block in `duplicates` was asked of the links there besides the first one.
+/// pieces that are still to arrive, `asked` those that somebody was asked for, of all open pieces; a block in
+/// `duplicates` was asked of the links there besides the first one.
 #[derive(Debug)]
 pub(crate) struct Picker {
     geometry: Geometry,

@@ -34,8 +34,8 @@ mod upload;
 /// [`Output::Write`] and [`Output::Hash`] has to be answered once, whatever happens in between; answers that
 /// nobody waits for do nothing, and neither do inputs about links that are closed.
 ///
-/// Invariants: a link is in `greetings` or in `peers`, and in neither once it is closed; while the torrent is paused or
-/// failed there is none; `unwritten` adds up the blocks that storage was given and has not answered for.
+/// Invariants: a link is in `greetings` or in `peers`, and in neither once it is closed; while the torrent is
+/// paused or failed there is none; `unwritten` adds up the blocks that storage was given and has not answered for.
 #[derive(Debug)]
 pub struct Torrent {
     config: Config,

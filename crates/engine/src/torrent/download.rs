@@ -107,9 +107,7 @@ impl Torrent {
             self.totals.wasted += length;
             peer.unasked += 1;
             if peer.unasked > MOST_UNASKED {
-                return Err(misbehaved(
-                    "it keeps sending blocks that nobody asked for".to_owned(),
-                ));
+                return Err(misbehaved("it keeps sending blocks that nobody asked for"));
             }
             return Ok(());
         };

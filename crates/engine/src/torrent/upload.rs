@@ -26,7 +26,7 @@ impl Torrent {
             Some(_) if peer.us.chokes => Ok(()),
             Some(_) => Err(misbehaved(format!("it has more than {most} requests waiting"))),
             None => Err(misbehaved(
-                "it asked for what we don't have or nobody sends in one go".to_owned(),
+                "it asked for what we don't have or nobody sends in one go",
             )),
         }
     }
