@@ -25,7 +25,9 @@ pub(super) struct Session {
     pub(super) phase: Phase,
     /// Whether the files were selected by the link (BEP 53), which names all that are wanted.
     pub(super) selected_by_link: bool,
-    /// Files whose progress the page has not been told.
+    /// Whether the page has the list of files.
+    pub(super) files_shown: bool,
+    /// Files whose progress the page has not been told since.
     pub(super) changed_files: SortedSet<usize>,
 }
 
@@ -47,8 +49,7 @@ pub(super) struct Running {
     pub(super) store: Store,
     /// When the engine wants to be called.
     pub(super) deadline: Option<Time>,
-    /// When the record was kept last, and whether it has changed since.
-    pub(super) kept: Time,
+    /// Whether the record has changed since it was kept.
     pub(super) unkept: bool,
 }
 
@@ -58,7 +59,7 @@ impl Session {
         let record = Record::new(added);
         let (trackers, web_seeds) = (Vec::new(), Vec::new());
         let changed_files = SortedSet::new();
-        Self { id, name, trackers, web_seeds, record, phase, selected_by_link: false, changed_files }
+        Self { id, name, trackers, web_seeds, record, phase, selected_by_link: false, files_shown: false, changed_files }
     }
 
     /// The engine and the storage, if it runs.
@@ -116,25 +117,30 @@ impl Session {
         self.changed_files.extend(files);
     }
 
-    /// Keeps the record, if it has changed, no more often than once in [`KEEP_EVERY_MICROS`] unless `at_once`.
-    pub(super) fn keep(&mut self, now: Time, at_once: bool) {
+    /// The record has changed.
+    pub(super) fn set_unkept(&mut self) {
+        if let Some(running) = self.running() {
+            running.unkept = true;
+        }
+    }
+
+    /// Keeps the record, if it has changed.
+    pub(super) fn keep(&mut self) {
         let Self { phase: Phase::Running(running), record, .. } = self else { return };
-        let due = now.since(running.kept).as_micros() >= KEEP_EVERY_MICROS;
-        if !at_once && !(running.unkept && due) {
+        if !std::mem::take(&mut running.unkept) {
             return;
         }
         if let Some(snapshot) = running.torrent.snapshot() {
             record.set_snapshot(&snapshot);
         }
         running.store.keep_record(record.clone());
-        (running.kept, running.unkept) = (now, false);
     }
 }
 
 impl Running {
     /// An engine that starts now, with its storage.
-    pub(super) fn new(torrent: Torrent, store: Store, now: Time) -> Self {
-        Self { torrent, store, deadline: None, kept: now, unkept: false }
+    pub(super) fn new(torrent: Torrent, store: Store) -> Self {
+        Self { torrent, store, deadline: None, unkept: true }
     }
 
     /// Whether there is something to download or to serve.
@@ -155,6 +161,3 @@ pub(super) fn source(metainfo: &Metainfo, record: Option<&Record>) -> Source {
     };
     Source::Info { info, stored }
 }
-
-/// At most this much of a download is hashed again after a crash: what came in a second.
-const KEEP_EVERY_MICROS: u128 = 1_000_000;

@@ -1,9 +1,10 @@
 //! A session as the page shows it.
 
+use causeway_core::{FileEntry, Info};
 use causeway_engine::{State, StorageError};
 
 use super::session::{Phase, Running, Session};
-use crate::protocol::{FileView, TorrentView, ViewState};
+use crate::protocol::{FileView, Notice, TorrentView, ViewState};
 
 /// The session now. `tracker_hint` says what is wrong with its trackers, if nothing but something is.
 #[expect(clippy::cast_precision_loss, reason = "bytes and rates for display")]
@@ -75,25 +76,28 @@ fn storage_message(error: &StorageError) -> String {
     }
 }
 
-/// Every file of the session, without the padding between them.
-#[expect(clippy::cast_precision_loss, reason = "bytes for display")]
-pub(super) fn files(session: &Session) -> Vec<FileView> {
-    let Some(info) = session.info() else { return Vec::new() };
-    let view = |(index, entry): (usize, &causeway_core::FileEntry)| {
-        let (done, selected) = progress_of(session, index);
-        FileView { path: entry.display_path(), length: entry.length() as f64, done, selected }
-    };
-    info.files().iter().enumerate().map(view).collect()
-}
-
-/// Files whose state the page has not been told.
-pub(super) fn take_file_progress(session: &mut Session) -> Vec<(u32, f64, bool)> {
+/// What the page has not been told of the session's files.
+pub(super) fn take_files(session: &mut Session) -> Option<Notice> {
+    let info = session.info()?.clone();
     let changed = std::mem::take(&mut session.changed_files);
+    if !std::mem::replace(&mut session.files_shown, true) {
+        return Some(Notice::Files(session.id, files(session, &info)));
+    }
     let progress = |index: usize| {
         let (done, selected) = progress_of(session, index);
         (u32::try_from(index).unwrap_or(u32::MAX), done, selected)
     };
-    changed.into_iter().map(progress).collect()
+    let changed: Vec<_> = changed.into_iter().map(progress).collect();
+    (!changed.is_empty()).then_some(Notice::FileProgress(session.id, changed))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bytes for display")]
+fn files(session: &Session, info: &Info) -> Vec<FileView> {
+    let view = |(index, entry): (usize, &FileEntry)| {
+        let (done, selected) = progress_of(session, index);
+        FileView { path: entry.display_path(), length: entry.length() as f64, done, selected }
+    };
+    info.files().iter().enumerate().map(view).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "bytes for display")]

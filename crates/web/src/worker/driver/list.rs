@@ -12,9 +12,9 @@ use super::Driver;
 use super::peers::log_closed;
 use crate::protocol::{Notice, Request, TorrentId};
 use crate::worker::session::{Phase, Running, Session, source};
-use crate::worker::storage::{Contents, Kept, Record, Restored};
+use crate::worker::storage::{Contents, Kept, Restored};
 use crate::worker::tabs::Tabs;
-use crate::worker::{share, view};
+use crate::worker::share;
 
 impl Driver {
     pub(super) fn handle_request(&mut self, now: Time, request: Request, beside: JsValue) {
@@ -203,8 +203,8 @@ impl Driver {
             return self.show_now(now);
         }
         self.run(now, session, source, contents);
-        if let (Some(magnet), Some(session)) = (magnet, self.sessions.get_mut(&id)) {
-            session.keep_magnet(magnet);
+        if let (Some(magnet), Some(running)) = (magnet, self.sessions.get_mut(&id).and_then(Session::running)) {
+            running.store.keep_magnet(magnet);
         }
     }
 
@@ -221,7 +221,7 @@ impl Driver {
         if let Some(contents) = contents {
             store.use_contents(contents);
         }
-        session.phase = Phase::Running(Box::new(Running::new(torrent, store, now)));
+        session.phase = Phase::Running(Box::new(Running::new(torrent, store)));
         self.client.add_torrent(now, info_hash, &session.trackers);
         self.by_hash.insert(info_hash, id);
         self.sessions.insert(id, session);
@@ -263,8 +263,8 @@ impl Driver {
         {
             running.store.keep_metainfo(metainfo);
         }
-        session.keep(now, true);
-        self.page.send(&Notice::Files(id, view::files(session)));
+        session.set_unkept();
+        session.files_shown = false;
         self.show_now(now);
     }
 
@@ -283,6 +283,7 @@ impl Driver {
     fn command(&mut self, now: Time, id: TorrentId, command: Command) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.record.paused = (command == Command::Pause).into();
+        session.set_unkept();
         self.tell_torrent(now, id, Input::Command(command));
     }
 
@@ -290,6 +291,7 @@ impl Driver {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.record.selected = selected.iter().map(|selected| u8::from(*selected)).collect::<Vec<_>>().into();
         session.changed_files.extend(0..selected.len());
+        session.set_unkept();
         self.tell_torrent(now, id, Input::Command(Command::SelectFiles(selected)));
         self.show_soon(now);
     }
@@ -368,13 +370,6 @@ impl Session {
         Some(selected)
     }
 
-    fn keep_magnet(&mut self, magnet: &Magnet) {
-        let record: Record = self.record.clone();
-        if let Some(running) = self.running() {
-            running.store.keep_magnet(magnet);
-            running.store.keep_record(record);
-        }
-    }
 }
 
 /// Reads a magnet link, a link to a page with one after its `#`, or a bare info-hash.

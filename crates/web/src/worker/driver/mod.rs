@@ -220,16 +220,15 @@ impl Driver {
         match event {
             engine::Event::MetadataReceived(info) => self.use_metadata(now, id, info),
             engine::Event::StateChanged(_) => {
-                session.keep(now, true);
+                session.set_unkept();
                 self.update_client(id);
                 self.show_now(now);
             }
             engine::Event::PieceVerified(piece) => {
                 session.note_piece(piece);
+                session.set_unkept();
                 let Some(running) = session.running() else { return };
-                running.unkept = true;
                 let first = running.torrent.have().is_some_and(|have| have.count_ones() == 1);
-                session.keep(now, false);
                 if first { self.show_now(now) } else { self.show_soon(now) }
             }
             engine::Event::PieceFailed(_) => self.show_soon(now),
@@ -320,15 +319,14 @@ impl Driver {
         self.view_due = None;
         self.client.handle_timeout(now);
         let mut views = Vec::with_capacity(self.sessions.len());
+        let mut files = Vec::new();
         let ids: Vec<TorrentId> = self.sessions.keys().copied().collect();
         for id in ids {
             self.update_client(id);
             let Some(session) = self.sessions.get_mut(&id) else { continue };
-            session.keep(now, false);
-            let progress = view::take_file_progress(session);
-            if !progress.is_empty() {
-                self.page.send(&Notice::FileProgress(id, progress));
-            }
+            // Kept before it is shown: what a user has seen is there after a reload.
+            session.keep();
+            files.extend(view::take_files(session));
             let hint = session.info_hash().and_then(|info_hash| tracker_hint(&self.client, info_hash));
             views.push(view::torrent(session, hint));
             // Rates fall while nothing happens: as long as there are peers, the page is told.
@@ -336,7 +334,9 @@ impl Driver {
                 self.view_due = Some(now + VIEW_EVERY);
             }
         }
+        // The page knows a torrent before it hears of its files.
         self.page.send(&Notice::Torrents(views));
+        files.iter().for_each(|files| self.page.send(files));
     }
 }
 

@@ -126,34 +126,38 @@ impl Downloads {
         self.folder.file(&file.to_string(), empty).await
     }
 
-    /// Writes what is left of a piece in flight, if it is, and forgets it in memory.
+    /// Writes what is left of a piece in flight, if it is, and forgets it in memory. What can't be written stays
+    /// there: it is tried again when there is room.
     async fn release(&mut self, piece: PieceIndex) -> Result<(), StorageError> {
-        let written = self.write_dirty(piece).await;
+        self.write_dirty(piece).await?;
         if let Some(buffer) = self.in_flight.remove(&piece) {
             self.order.retain(|other| *other != piece);
             self.buffered -= buffer.bytes.len();
         }
-        written
+        Ok(())
     }
 
     async fn write_dirty(&mut self, piece: PieceIndex) -> Result<(), StorageError> {
         // Taken out meanwhile: writing needs the rest of the struct.
         let Some(mut buffer) = self.in_flight.remove(&piece) else { return Ok(()) };
-        let mut result = Ok(());
+        let result = self.write_blocks(piece, &mut buffer).await;
+        self.in_flight.insert(piece, buffer);
+        result
+    }
+
+    async fn write_blocks(&mut self, piece: PieceIndex, buffer: &mut PieceBuffer) -> Result<(), StorageError> {
         for run in runs(&buffer.dirty) {
             let end = (run.end * BLOCK_LENGTH).min(self.info.geometry().length_of(piece));
             let start = run.start * BLOCK_LENGTH;
             let block = self.info.geometry().block(piece.get(), start, end - start);
             if let (Some(block), Some(bytes)) = (block, buffer.bytes.get(start as usize..end as usize)) {
-                result = self.write_run(block, bytes).await;
-                if result.is_err() {
-                    break;
-                }
+                self.write_run(block, bytes).await?;
+            }
+            for block in run {
+                buffer.dirty.set_bit(block, false);
             }
         }
-        buffer.dirty = Bitfield::none(buffer.dirty.len());
-        self.in_flight.insert(piece, buffer);
-        result
+        Ok(())
     }
 
     async fn write_run(&mut self, run: Block, mut bytes: &[u8]) -> Result<(), StorageError> {
