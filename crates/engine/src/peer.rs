@@ -40,8 +40,7 @@ impl Greeting {
 
 /// A link after the handshake.
 ///
-/// Invariants: `lacking` is the number of pieces that the peer has and we want and lack; requests wait only while
-/// we are interested.
+/// Invariant: `lacking` is the number of pieces that the peer has and that we want and lack.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
