@@ -118,8 +118,12 @@ fn announce(socket: &mut tungstenite::WebSocket<TcpStream>) -> Value {
 #[test]
 fn the_tracker_answers_at_announce_and_at_the_root() {
     let server = Server::start(&[]);
+    // Kept open: who closes the socket has left.
+    let mut sockets = Vec::new();
     for path in ["/announce", "/", "/announce?key=1"] {
-        let reply = announce(&mut server.socket(path));
+        let mut socket = server.socket(path);
+        let reply = announce(&mut socket);
+        sockets.push(socket);
         assert_eq!(
             (&reply["action"], &reply["complete"]),
             (&json!("announce"), &json!(1)),
