@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
@@ -190,11 +190,16 @@ impl Watch {
         match method.as_str() {
             "Target.attachedToTarget" => {
                 let session = text(&params["sessionId"]);
-                let (watch, script) = (self.clone(), seen.worker_script.clone());
+                let (watch, prepare) = (self.clone(), seen.worker_script.is_some());
                 // A session that this observer asked for is prepared where it asked.
                 if params["waitingForDebugger"] == true {
-                    tokio::spawn(async move { watch.admit_worker(&session, script).await });
+                    self.attend(async move { watch.admit_worker(&session, prepare).await });
                 }
+            }
+            "Debugger.paused" => {
+                let (watch, script) = (self.clone(), seen.worker_script.clone());
+                let (session, script) = (session.unwrap_or_default(), script.unwrap_or_default());
+                self.attend(async move { watch.prepare_worker(&session, &script).await });
             }
             "Runtime.consoleAPICalled" => {
                 let words = params["args"].as_array().into_iter().flatten();
@@ -244,25 +249,46 @@ impl Watch {
         self.changed.notify_waiters();
     }
 
-    /// A worker waits to be looked at before its first line: it gets its preparation, then it may go.
-    async fn admit_worker(&self, session: &str, script: Option<String>) {
-        let admitted = async {
-            self.observe(session).await?;
-            if let Some(script) = script {
-                self.cdp
-                    .call_in(session, "Runtime.evaluate", json!({ "expression": script }))
-                    .await?;
-            }
+    /// A worker waits to be looked at before its first line. Its scope is not furnished yet then: where there is a
+    /// script to run, it is stopped once more, before its own script.
+    async fn admit_worker(&self, session: &str, prepare: bool) -> Result<()> {
+        self.observe(session).await?;
+        if prepare {
+            let before_scripts = json!({ "instrumentation": "beforeScriptExecution" });
+            self.cdp.call_in(session, "Debugger.enable", json!({})).await?;
             self.cdp
-                .call_in(session, "Runtime.runIfWaitingForDebugger", json!({}))
-                .await
-        };
-        if let Err(error) = admitted.await {
-            // A worker may end, or its page be closed, before it is admitted. Otherwise the test must know.
-            self.seen()
-                .errors
-                .push(format!("a worker could not be observed: {error}"));
+                .call_in(session, "Debugger.setInstrumentationBreakpoint", before_scripts)
+                .await?;
         }
+        self.cdp
+            .call_in(session, "Runtime.runIfWaitingForDebugger", json!({}))
+            .await?;
+        Ok(())
+    }
+
+    /// A worker has stopped before its own script: it gets the test's, then it may go.
+    async fn prepare_worker(&self, session: &str, script: &str) -> Result<()> {
+        let ran = self
+            .cdp
+            .call_in(session, "Runtime.evaluate", json!({ "expression": script }))
+            .await?;
+        let exception = &ran["exceptionDetails"];
+        ensure!(exception.is_null(), "its preparation failed: {exception}");
+        self.cdp.call_in(session, "Debugger.disable", json!({})).await?;
+        Ok(())
+    }
+
+    /// Does what a worker waits for. One that ends meanwhile, or whose page does, is an error of the test: no test
+    /// does that so soon.
+    fn attend(&self, work: impl Future<Output = Result<()>> + Send + 'static) {
+        let watch = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = work.await {
+                watch
+                    .seen()
+                    .log("error", format!("a worker could not be observed: {error}"));
+            }
+        });
     }
 
     async fn observe(&self, session: &str) -> Result<()> {

@@ -158,12 +158,11 @@ fn a_browser_without_private_files_is_told_so_and_can_still_share() {
     stage::run(async |stage| {
         let server = stage.server(&[]).await?;
         let browser = stage.browser("old").await?;
-        browser
-            .watch()
-            .prepare_workers("delete StorageManager.prototype.getDirectory");
+        let without = "delete StorageManager.prototype.getDirectory;
+                       delete globalThis.FileSystemSyncAccessHandle";
+        browser.watch().prepare_workers(without);
         let tab = browser.tab().await?;
-        tab.prepare("delete StorageManager.prototype.getDirectory")
-            .await?;
+        tab.prepare(without).await?;
         let page = causeway_tests::page::CausewayPage::open(tab, server.origin()).await?;
         page.error("download").await?;
         let file = stage.file("still.bin", 500_000)?;
@@ -194,7 +193,7 @@ fn a_full_disk_stops_the_download_in_a_sentence_until_there_is_room() {
         torrent.state("error", TRANSFER).await?;
         receiver.error("space").await?;
 
-        let room = json!({ "origin": server.origin() });
+        let room = json!({ "origin": server.origin(), "quotaSize": 1_000_000_000 });
         receiver.tab().cdp("Storage.overrideQuotaForOrigin", room).await?;
         torrent.press("resume").await?;
         torrent.complete(TRANSFER).await?;
