@@ -15,7 +15,7 @@ pub(super) struct Arrangement<F> {
 /// the result depends on the paths alone, so that the same files always give the same link.
 pub(super) fn arrange<F>(mut chosen: Vec<(Vec<String>, F)>) -> Option<Arrangement<F>> {
     chosen.retain(|(path, _)| !path.is_empty());
-    chosen.sort_by(|(a, _), (b, _)| a.cmp(b));
+    chosen.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let first = chosen.first()?.0.first()?.clone();
     let tops = chosen.chunk_by(|(a, _), (b, _)| a.first() == b.first()).count();
     let is_folder = tops == 1 && chosen.iter().all(|(path, _)| path.len() > 1);
