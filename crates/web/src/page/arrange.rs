@@ -29,7 +29,9 @@ pub(super) fn arrange<F>(mut chosen: Vec<(Vec<String>, F)>) -> Option<Arrangemen
     };
     let (mut paths, files): (Vec<Vec<String>>, _) = chosen.into_iter().unzip();
     if is_folder {
-        paths.iter_mut().for_each(|path| drop(path.remove(0)));
+        for path in &mut paths {
+            path.remove(0);
+        }
     }
     tell_apart(&mut paths);
     Some(Arrangement { name, paths, files })
