@@ -43,6 +43,7 @@ impl<K, V> SortedMap<K, V> {
     }
 
     /// Every entry, in order.
+    #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> + ExactSizeIterator + Clone {
         self.entries.iter().map(|(key, value)| (key, value))
     }
@@ -53,11 +54,13 @@ impl<K, V> SortedMap<K, V> {
     }
 
     /// Every key, in order.
+    #[must_use]
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = &K> + ExactSizeIterator + Clone {
         self.entries.iter().map(|(key, _)| key)
     }
 
     /// Every value, in the order of the keys.
+    #[must_use]
     pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> + ExactSizeIterator + Clone {
         self.entries.iter().map(|(_, value)| value)
     }
@@ -74,7 +77,9 @@ impl<K, V> SortedMap<K, V> {
 
     /// Takes the entries that pass, in order.
     pub fn take_if(&mut self, mut pass: impl FnMut(&K, &mut V) -> bool) -> Vec<(K, V)> {
-        self.entries.extract_if(.., |(key, value)| pass(key, value)).collect()
+        self.entries
+            .extract_if(.., |(key, value)| pass(key, value))
+            .collect()
     }
 
     /// Takes the first entry.
@@ -99,7 +104,8 @@ impl<K: Ord, V> SortedMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.entries.binary_search_by(|(other, _)| other.borrow().cmp(key))
+        self.entries
+            .binary_search_by(|(other, _)| other.borrow().cmp(key))
     }
 
     /// The value of this key.
@@ -130,7 +136,10 @@ impl<K: Ord, V> SortedMap<K, V> {
     /// Puts in a value; gives back the one that it replaces.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.find(&key) {
-            Ok(at) => self.entries.get_mut(at).map(|entry| core::mem::replace(&mut entry.1, value)),
+            Ok(at) => self
+                .entries
+                .get_mut(at)
+                .map(|entry| core::mem::replace(&mut entry.1, value)),
             Err(at) => {
                 self.entries.insert(at, (key, value));
                 None
@@ -159,7 +168,10 @@ impl<K: Ord, V> SortedMap<K, V> {
     }
 
     /// The entries with keys in this range, in order.
-    pub fn range(&self, range: impl RangeBounds<K>) -> impl DoubleEndedIterator<Item = (&K, &V)> + ExactSizeIterator {
+    pub fn range(
+        &self,
+        range: impl RangeBounds<K>,
+    ) -> impl DoubleEndedIterator<Item = (&K, &V)> + ExactSizeIterator {
         let start = match range.start_bound() {
             Bound::Included(key) => self.entries.partition_point(|(other, _)| other < key),
             Bound::Excluded(key) => self.entries.partition_point(|(other, _)| other <= key),
@@ -170,7 +182,11 @@ impl<K: Ord, V> SortedMap<K, V> {
             Bound::Excluded(key) => self.entries.partition_point(|(other, _)| other < key),
             Bound::Unbounded => self.entries.len(),
         };
-        self.entries.get(start..end).unwrap_or_default().iter().map(|(key, value)| (key, value))
+        self.entries
+            .get(start..end)
+            .unwrap_or_default()
+            .iter()
+            .map(|(key, value)| (key, value))
     }
 }
 
@@ -217,7 +233,8 @@ impl<'a, K, V> IntoIterator for &'a SortedMap<K, V> {
 
 impl<'a, K, V> IntoIterator for &'a mut SortedMap<K, V> {
     type Item = (&'a K, &'a mut V);
-    type IntoIter = core::iter::Map<core::slice::IterMut<'a, (K, V)>, fn(&'a mut (K, V)) -> (&'a K, &'a mut V)>;
+    type IntoIter =
+        core::iter::Map<core::slice::IterMut<'a, (K, V)>, fn(&'a mut (K, V)) -> (&'a K, &'a mut V)>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.entries.iter_mut().map(|(key, value)| (&*key, value))
@@ -255,7 +272,9 @@ impl<K> SortedSet<K> {
     /// Nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { members: SortedMap::new() }
+        Self {
+            members: SortedMap::new(),
+        }
     }
 
     /// The number of members.
@@ -271,6 +290,7 @@ impl<K> SortedSet<K> {
     }
 
     /// Every member, in order.
+    #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &K> + ExactSizeIterator + Clone {
         self.members.keys()
     }
@@ -320,7 +340,10 @@ impl<K: Ord> SortedSet<K> {
     }
 
     /// The members in this range, in order.
-    pub fn range(&self, range: impl RangeBounds<K>) -> impl DoubleEndedIterator<Item = &K> + ExactSizeIterator {
+    pub fn range(
+        &self,
+        range: impl RangeBounds<K>,
+    ) -> impl DoubleEndedIterator<Item = &K> + ExactSizeIterator {
         self.members.range(range).map(|(member, ())| member)
     }
 }
@@ -406,7 +429,10 @@ mod tests {
         let mut set = SortedSet::from([3, 1, 2, 1]);
         assert_eq!(set.len(), 3);
         assert_eq!(set.first(), Some(&1));
-        assert_eq!(core::iter::from_fn(|| set.pop_first()).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(
+            core::iter::from_fn(|| set.pop_first()).collect::<Vec<_>>(),
+            [1, 2, 3]
+        );
         assert_eq!(set.pop_first(), None);
     }
 }

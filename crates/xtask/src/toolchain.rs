@@ -6,7 +6,7 @@
 //! WebAssembly. Every command that builds for wasm32 is prepared here, so that all of them take the same one.
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -24,8 +24,8 @@ pub(crate) const DEBIAN: &str = "debian";
 pub(crate) struct WasmToolchain {
     /// Its name in rustup; `None` for the one that runs this program.
     name: Option<&'static str>,
-    /// Whether it comes without a linker for WebAssembly, so that LLVM's from the PATH has to do.
-    borrows_linker: bool,
+    /// The linker for WebAssembly of the toolchain that runs this program, where this one brings none.
+    borrowed_linker: Option<PathBuf>,
 }
 
 impl WasmToolchain {
@@ -34,12 +34,13 @@ impl WasmToolchain {
         [None, Some(DEBIAN)]
             .into_iter()
             .find(|name| builds_wasm(*name))
-            .map(|name| {
-                let sysroot = process::answer(&mut rustc(name, &["--print", "sysroot"])).unwrap_or_default();
-                WasmToolchain {
-                    name,
-                    borrows_linker: !has_linker(Path::new(sysroot.trim())),
-                }
+            .map(|name| WasmToolchain {
+                name,
+                borrowed_linker: if linker(name).is_some() {
+                    None
+                } else {
+                    linker(None)
+                },
             })
     }
 
@@ -65,8 +66,8 @@ impl WasmToolchain {
         if let Some(name) = self.name {
             command.env("RUSTUP_TOOLCHAIN", name);
         }
-        if self.borrows_linker {
-            command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld");
+        if let Some(linker) = &self.borrowed_linker {
+            command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
         }
     }
 
@@ -99,11 +100,13 @@ fn rustc(toolchain: Option<&str>, arguments: &[&str]) -> Command {
     command
 }
 
-/// Whether a toolchain brings `rust-lld`, which lies in the folder of its host's name.
-fn has_linker(sysroot: &Path) -> bool {
-    let Ok(hosts) = sysroot.join("lib/rustlib").read_dir() else {
-        return false;
-    };
-    let linker = format!("bin/rust-lld{}", env::consts::EXE_SUFFIX);
-    hosts.flatten().any(|host| host.path().join(&linker).is_file())
+/// A toolchain's `rust-lld`, which lies in the folder of its host's name.
+fn linker(toolchain: Option<&str>) -> Option<PathBuf> {
+    let sysroot = process::answer(&mut rustc(toolchain, &["--print", "sysroot"]))?;
+    let hosts = Path::new(sysroot.trim()).join("lib/rustlib").read_dir().ok()?;
+    let name = format!("bin/rust-lld{}", env::consts::EXE_SUFFIX);
+    hosts
+        .flatten()
+        .map(|host| host.path().join(&name))
+        .find(|linker| linker.is_file())
 }

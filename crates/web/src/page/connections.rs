@@ -4,7 +4,7 @@
 //! channel to the worker before it opens, and says when a connection has failed. A channel can be transferred
 //! only in the task in which it came to be. Which channel is used when, and why, says [`Channel`].
 
-use causeway_core::{SortedMap};
+use causeway_core::SortedMap;
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -27,7 +27,7 @@ pub(super) type TellWorker = Rc<dyn Fn(Request, &JsValue, &Array) -> Result<(), 
 pub(super) struct Connections {
     configuration: RtcConfiguration,
     tell_worker: TellWorker,
-    connections: SortedMap<ConnectionId, Connection>,
+    open: SortedMap<ConnectionId, Connection>,
 }
 
 struct Connection {
@@ -43,7 +43,7 @@ type Ports = Rc<RefCell<Vec<LinkPort>>>;
 
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.connections.keys()).finish()
+        f.debug_set().entries(self.open.keys()).finish()
     }
 }
 
@@ -54,7 +54,11 @@ impl Connections {
         if ice_servers.is_array() {
             configuration.set_ice_servers(ice_servers);
         }
-        Self { configuration, tell_worker, connections: SortedMap::new() }
+        Self {
+            configuration,
+            tell_worker,
+            open: SortedMap::new(),
+        }
     }
 
     /// Makes a connection with a data channel of either kind, and tells the complete offer.
@@ -86,11 +90,16 @@ impl Connections {
 
     /// Completes a connection with the other side's answer.
     pub(super) fn accept_answer(&mut self, id: ConnectionId, sdp: String) {
-        let Some(connection) = self.connections.get(&id) else { return };
+        let Some(connection) = self.open.get(&id) else {
+            return;
+        };
         let peer = connection.peer.clone();
         let tell_worker = self.tell_worker.clone();
         spawn_local(async move {
-            if set_remote_description(&peer, RtcSdpType::Answer, &sdp).await.is_err() {
+            if set_remote_description(&peer, RtcSdpType::Answer, &sdp)
+                .await
+                .is_err()
+            {
                 tell_closed(id, &tell_worker);
             }
         });
@@ -98,7 +107,7 @@ impl Connections {
 
     /// Closes a connection and forgets it.
     pub(super) fn close(&mut self, id: ConnectionId) {
-        self.connections.remove(&id);
+        self.open.remove(&id);
     }
 
     fn open(&mut self, id: ConnectionId) -> Option<&mut Connection> {
@@ -109,7 +118,10 @@ impl Connections {
         let tell_worker = self.tell_worker.clone();
         let watched = peer.clone();
         let on_state = Closure::new(move || {
-            if matches!(watched.connection_state(), RtcPeerConnectionState::Failed | RtcPeerConnectionState::Closed) {
+            if matches!(
+                watched.connection_state(),
+                RtcPeerConnectionState::Failed | RtcPeerConnectionState::Closed
+            ) {
                 tell_closed(id, &tell_worker);
             }
         });
@@ -121,8 +133,8 @@ impl Connections {
             _on_state: on_state,
             on_channel: None,
         };
-        self.connections.insert(id, connection);
-        self.connections.get_mut(&id)
+        self.open.insert(id, connection);
+        self.open.get_mut(&id)
     }
 
     /// Runs a description to its end, and tells the worker what came of it.
@@ -155,7 +167,8 @@ impl Connection {
                 event.channel().close();
             }
         });
-        self.peer.set_ondatachannel(Some(on_channel.as_ref().unchecked_ref()));
+        self.peer
+            .set_ondatachannel(Some(on_channel.as_ref().unchecked_ref()));
         self.on_channel = Some(on_channel);
     }
 }
@@ -176,8 +189,16 @@ fn agreed_channel(peer: &RtcPeerConnection) -> RtcDataChannel {
     peer.create_data_channel_with_data_channel_dict("causeway", &options)
 }
 
-fn forward(id: ConnectionId, kind: Channel, channel: &RtcDataChannel, ports: &Ports, tell_worker: &TellWorker) {
-    let Ok((port, theirs)) = LinkPort::new(channel.clone()) else { return };
+fn forward(
+    id: ConnectionId,
+    kind: Channel,
+    channel: &RtcDataChannel,
+    ports: &Ports,
+    tell_worker: &TellWorker,
+) {
+    let Ok((port, theirs)) = LinkPort::new(channel.clone()) else {
+        return;
+    };
     ports.borrow_mut().push(port);
     tell_worker(Request::Channel(id, kind), &theirs, &Array::of1(&theirs)).unwrap_or_default();
 }
@@ -194,7 +215,11 @@ async fn set_local_description(peer: &RtcPeerConnection) -> Result<(), JsValue> 
     Ok(())
 }
 
-async fn set_remote_description(peer: &RtcPeerConnection, kind: RtcSdpType, sdp: &str) -> Result<(), JsValue> {
+async fn set_remote_description(
+    peer: &RtcPeerConnection,
+    kind: RtcSdpType,
+    sdp: &str,
+) -> Result<(), JsValue> {
     let description = RtcSessionDescriptionInit::new(kind);
     description.set_sdp(sdp);
     JsFuture::from(peer.set_remote_description(&description)).await?;
@@ -214,14 +239,18 @@ async fn complete_description(peer: &RtcPeerConnection) -> Result<String, JsValu
         });
         peer.set_onicegatheringstatechange(Some(&on_gathering.into_js_value().unchecked_into()));
         if let Some(window) = web_sys::window() {
-            window.set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, GATHERING_MS).unwrap_or_default();
+            window
+                .set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, GATHERING_MS)
+                .unwrap_or_default();
         }
     });
     if peer.ice_gathering_state() != RtcIceGatheringState::Complete {
         JsFuture::from(gathered).await?;
     }
     peer.set_onicegatheringstatechange(None);
-    let description = peer.local_description().ok_or("the connection was closed meanwhile")?;
+    let description = peer
+        .local_description()
+        .ok_or("the connection was closed meanwhile")?;
     Ok(description.sdp())
 }
 

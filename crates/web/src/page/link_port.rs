@@ -29,12 +29,16 @@ impl LinkPort {
         let to = port.clone();
         let on_message = Closure::new(move |event: MessageEvent| {
             let data = event.data();
-            to.post_message_with_transferable(&data, &Array::of1(&data)).unwrap_or_default();
+            to.post_message_with_transferable(&data, &Array::of1(&data))
+                .unwrap_or_default();
         });
         channel.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
 
         let (to, from) = (port.clone(), channel.clone());
-        let on_low = Closure::new(move || to.post_message(&from.buffered_amount().into()).unwrap_or_default());
+        let on_low = Closure::new(move || {
+            to.post_message(&from.buffered_amount().into())
+                .unwrap_or_default();
+        });
         channel.set_onopen(Some(on_low.as_ref().unchecked_ref()));
         channel.set_onbufferedamountlow(Some(on_low.as_ref().unchecked_ref()));
 
@@ -43,14 +47,17 @@ impl LinkPort {
         channel.set_onclose(Some(on_close.as_ref().unchecked_ref()));
 
         let (to, back) = (channel.clone(), port.clone());
-        let on_port = Closure::new(move |event: MessageEvent| match event.data().dyn_into::<ArrayBuffer>() {
-            Ok(data) => {
-                // A channel that can't take it is closing, and says so itself.
-                to.send_with_array_buffer(&data).unwrap_or_default();
-                back.post_message(&to.buffered_amount().into()).unwrap_or_default();
-            }
-            Err(_) => to.close(),
-        });
+        let on_port = Closure::new(
+            move |event: MessageEvent| match event.data().dyn_into::<ArrayBuffer>() {
+                Ok(data) => {
+                    // A channel that can't take it is closing, and says so itself.
+                    to.send_with_array_buffer(&data).unwrap_or_default();
+                    back.post_message(&to.buffered_amount().into())
+                        .unwrap_or_default();
+                }
+                Err(_) => to.close(),
+            },
+        );
         port.set_onmessage(Some(on_port.as_ref().unchecked_ref()));
 
         let theirs = ports.port2();

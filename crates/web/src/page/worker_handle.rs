@@ -22,8 +22,10 @@ struct Inner {
     worker: web_sys::Worker,
     trackers: Vec<String>,
     connections: RefCell<Connections>,
-    on_message: RefCell<Option<Closure<dyn FnMut(MessageEvent)>>>,
+    on_message: RefCell<Option<OnMessage>>,
 }
+
+type OnMessage = Closure<dyn FnMut(MessageEvent)>;
 
 impl fmt::Debug for WorkerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -36,14 +38,24 @@ impl WorkerHandle {
     pub(crate) fn new(worker: web_sys::Worker, config: &JsValue) -> Self {
         let field = |name: &str| Reflect::get(config, &name.into()).unwrap_or_default();
         let trackers = field("trackers").dyn_into::<Array>().unwrap_or_default();
-        let trackers = trackers.iter().filter_map(|url| tracker_url(&url.as_string()?)).collect();
+        let trackers = trackers
+            .iter()
+            .filter_map(|url| tracker_url(&url.as_string()?))
+            .collect();
         let inner = Rc::new_cyclic(|inner| {
             let inner = inner.clone();
             let tell_worker = move |request: Request, beside: &JsValue, transfer: &Array| {
-                inner.upgrade().map_or(Ok(()), |inner: Rc<Inner>| inner.post(&request, beside, transfer))
+                inner
+                    .upgrade()
+                    .map_or(Ok(()), |inner: Rc<Inner>| inner.post(&request, beside, transfer))
             };
             let connections = Connections::new(&field("iceServers"), Rc::new(tell_worker));
-            Inner { worker, trackers, connections: connections.into(), on_message: RefCell::default() }
+            Inner {
+                worker,
+                trackers,
+                connections: connections.into(),
+                on_message: RefCell::default(),
+            }
         });
         Self { inner }
     }
@@ -55,7 +67,9 @@ impl WorkerHandle {
         let on_message = Closure::new(move |event: MessageEvent| {
             let Some(inner) = inner.upgrade() else { return };
             let message = event.data().unchecked_into::<Array>();
-            let Ok(notice) = serde_wasm_bindgen::from_value::<Notice>(message.get(0)) else { return };
+            let Ok(notice) = serde_wasm_bindgen::from_value::<Notice>(message.get(0)) else {
+                return;
+            };
             match notice {
                 Notice::CreateOffer(id, label) => inner.connections.borrow_mut().create_offer(id, &label),
                 Notice::AcceptOffer(id, sdp, channel) => {
@@ -73,9 +87,13 @@ impl WorkerHandle {
                 | Notice::File { .. } => on_notice(notice, message.get(1)),
             }
         });
-        self.inner.worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        self.inner
+            .worker
+            .set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         self.inner.on_message.replace(Some(on_message));
-        self.send(&Request::Start { trackers: self.inner.trackers.clone() });
+        self.send(&Request::Start {
+            trackers: self.inner.trackers.clone(),
+        });
     }
 
     /// Asks the worker for something.
@@ -86,14 +104,17 @@ impl WorkerHandle {
     /// Asks the worker for something that goes with browser objects, which are cloned.
     pub(crate) fn send_with(&self, request: &Request, beside: &JsValue) {
         // Only what can't be cloned fails here, and files and buffers can.
-        self.inner.post(request, beside, &Array::new()).unwrap_or_default();
+        self.inner
+            .post(request, beside, &Array::new())
+            .unwrap_or_default();
     }
 }
 
 impl Inner {
     fn post(&self, request: &Request, beside: &JsValue, transfer: &Array) -> Result<(), JsValue> {
         let request = request.serialize(&serde_wasm_bindgen::Serializer::new())?;
-        self.worker.post_message_with_transfer(&Array::of2(&request, beside), transfer)
+        self.worker
+            .post_message_with_transfer(&Array::of2(&request, beside), transfer)
     }
 }
 

@@ -15,7 +15,11 @@ pub(super) fn scope() -> DedicatedWorkerGlobalScope {
 /// Now, counted from the start of the worker.
 pub(super) fn now() -> Time {
     let millis = scope().performance().map_or(0.0, |performance| performance.now());
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive count of microseconds")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a positive count of microseconds"
+    )]
     Time::from_micros((millis * 1_000.0) as u64)
 }
 
@@ -28,7 +32,10 @@ pub(super) struct Alarm {
 impl Alarm {
     /// Not set yet; says [`Event::Alarm`] when it rings.
     pub(super) fn new(events: Events) -> Self {
-        Self { callback: Closure::new(move || tell(&events, Event::Alarm)), set: None }
+        Self {
+            callback: Closure::new(move || tell(&events, Event::Alarm)),
+            set: None,
+        }
     }
 
     /// Rings at `at` if not before; where there is none it need not ring.

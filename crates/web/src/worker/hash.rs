@@ -23,7 +23,10 @@ pub(super) fn start(bytes: &[u8]) -> Digest {
 /// The same for bytes that lie in a buffer of the browser.
 pub(super) fn start_js(bytes: &Uint8Array) -> Digest {
     let pending = subtle().and_then(|subtle| subtle.digest_with_str_and_js_u8_array("SHA-1", bytes).ok());
-    pending.map_or_else(|| Digest::Done(causeway_core::sha1(&bytes.to_vec())), Digest::Pending)
+    pending.map_or_else(
+        || Digest::Done(causeway_core::sha1(&bytes.to_vec())),
+        Digest::Pending,
+    )
 }
 
 impl Digest {

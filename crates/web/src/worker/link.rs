@@ -58,7 +58,12 @@ impl Link {
             Ok(channel) => Transport::channel(connection, channel, events),
             Err(object) => Transport::port(connection, object.dyn_into().ok()?, events),
         };
-        Some(Self { transport, message: Vec::new(), max_message: MIN_MESSAGE, budget: 0 })
+        Some(Self {
+            transport,
+            message: Vec::new(),
+            max_message: MIN_MESSAGE,
+            budget: 0,
+        })
     }
 
     /// Sets the largest message that the other side takes: its description may come after the channel.
@@ -105,8 +110,11 @@ impl Transport {
             let to = events.clone();
             Closure::<dyn FnMut()>::new(move || tell(&to, Event::Link(connection, event())))
         };
-        let (on_open, on_low, on_close) =
-            (teller(|| LinkEvent::Opened), teller(|| LinkEvent::Drained), teller(|| LinkEvent::Closed("the other side has closed it".to_owned())));
+        let (on_open, on_low, on_close) = (
+            teller(|| LinkEvent::Opened),
+            teller(|| LinkEvent::Drained),
+            teller(|| LinkEvent::Closed("the other side has closed it".to_owned())),
+        );
         let on_message = on_message(connection, events.clone());
         channel.set_binary_type(RtcDataChannelType::Arraybuffer);
         channel.set_buffered_amount_low_threshold(LOW_WATER);
@@ -117,7 +125,13 @@ impl Transport {
         if channel.ready_state() == RtcDataChannelState::Open {
             tell(events, Event::Link(connection, LinkEvent::Opened));
         }
-        Self::Channel { channel, _on_open: on_open, _on_message: on_message, _on_low: on_low, _on_close: on_close }
+        Self::Channel {
+            channel,
+            _on_open: on_open,
+            _on_message: on_message,
+            _on_low: on_low,
+            _on_close: on_close,
+        }
     }
 
     fn port(connection: ConnectionId, port: MessagePort, events: &Events) -> Self {
@@ -128,9 +142,17 @@ impl Transport {
         let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
             let data = event.data();
             let event_of_link = if let Some(held) = data.as_f64() {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a buffered amount")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a buffered amount"
+                )]
                 count.set(held as u32);
-                if std::mem::replace(&mut open, true) { LinkEvent::Drained } else { LinkEvent::Opened }
+                if std::mem::replace(&mut open, true) {
+                    LinkEvent::Drained
+                } else {
+                    LinkEvent::Opened
+                }
             } else if data.is_null() {
                 LinkEvent::Closed("the other side has closed it".to_owned())
             } else {
@@ -139,7 +161,11 @@ impl Transport {
             tell(&to, Event::Link(connection, event_of_link));
         });
         port.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-        Self::Port { port, unsent, _on_message: on_message }
+        Self::Port {
+            port,
+            unsent,
+            _on_message: on_message,
+        }
     }
 
     /// A transport that can't take a message is closing, and says so itself.
@@ -149,8 +175,13 @@ impl Transport {
             Self::Port { port, unsent, .. } => {
                 let data = Uint8Array::from(message).buffer();
                 let transfer = js_sys::Array::of1(&data);
-                port.post_message_with_transferable(&data, &transfer).unwrap_or_default();
-                unsent.set(unsent.get().saturating_add(u32::try_from(message.len()).unwrap_or(u32::MAX)));
+                port.post_message_with_transferable(&data, &transfer)
+                    .unwrap_or_default();
+                unsent.set(
+                    unsent
+                        .get()
+                        .saturating_add(u32::try_from(message.len()).unwrap_or(u32::MAX)),
+                );
             }
         }
     }
@@ -201,7 +232,9 @@ fn message_handler(connection: ConnectionId, events: Events) -> impl FnMut(&Mess
 /// The largest message that a description allows (`a=max-message-size`, RFC 8841), in bytes: without one 64 KiB;
 /// 0 stands for any.
 pub(super) fn max_message_size(sdp: &str) -> usize {
-    let value = sdp.lines().find_map(|line| line.strip_prefix("a=max-message-size:"));
+    let value = sdp
+        .lines()
+        .find_map(|line| line.strip_prefix("a=max-message-size:"));
     match value.and_then(|value| value.trim().parse().ok()) {
         Some(0) => usize::MAX,
         Some(size) => size,

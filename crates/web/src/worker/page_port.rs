@@ -24,17 +24,25 @@ impl PagePort {
             }
         });
         scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-        Self { _on_message: on_message }
+        Self {
+            _on_message: on_message,
+        }
     }
 
     /// Tells the page something.
-    #[expect(clippy::unused_self, reason = "there is a page to speak to only while the port lives")]
+    #[expect(
+        clippy::unused_self,
+        reason = "there is a page to speak to only while the port lives"
+    )]
     pub(super) fn send(&self, notice: &Notice) {
         post(notice, &JsValue::UNDEFINED);
     }
 
     /// Tells the page something that goes with a browser object, which is cloned.
-    #[expect(clippy::unused_self, reason = "there is a page to speak to only while the port lives")]
+    #[expect(
+        clippy::unused_self,
+        reason = "there is a page to speak to only while the port lives"
+    )]
     pub(super) fn send_with(&self, notice: &Notice, beside: &JsValue) {
         post(notice, beside);
     }
@@ -43,6 +51,8 @@ impl PagePort {
 fn post(notice: &Notice, beside: &JsValue) {
     // Notices are plain data and files can be cloned: neither step fails.
     if let Ok(notice) = notice.serialize(&serde_wasm_bindgen::Serializer::new()) {
-        scope().post_message(&Array::of2(&notice, beside)).unwrap_or_default();
+        scope()
+            .post_message(&Array::of2(&notice, beside))
+            .unwrap_or_default();
     }
 }

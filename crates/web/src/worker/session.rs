@@ -59,7 +59,17 @@ impl Session {
         let record = Record::new(added);
         let (trackers, web_seeds) = (Vec::new(), Vec::new());
         let changed_files = SortedSet::new();
-        Self { id, name, trackers, web_seeds, record, phase, selected_by_link: false, files_shown: false, changed_files }
+        Self {
+            id,
+            name,
+            trackers,
+            web_seeds,
+            record,
+            phase,
+            selected_by_link: false,
+            files_shown: false,
+            changed_files,
+        }
     }
 
     /// The engine and the storage, if it runs.
@@ -104,8 +114,16 @@ impl Session {
 
     /// The metainfo to keep, once it is known.
     pub(super) fn metainfo(&self) -> Option<Metainfo> {
-        let trackers = self.trackers.iter().map(|tracker| vec![tracker.clone()]).collect();
-        Some(Metainfo::with_info(self.info()?.clone(), trackers, self.web_seeds.clone()))
+        let trackers = self
+            .trackers
+            .iter()
+            .map(|tracker| vec![tracker.clone()])
+            .collect();
+        Some(Metainfo::with_info(
+            self.info()?.clone(),
+            trackers,
+            self.web_seeds.clone(),
+        ))
     }
 
     /// Notes that a piece is there: the page hears of the files that it is part of.
@@ -113,7 +131,11 @@ impl Session {
         let Some(info) = self.info() else { return };
         let geometry = info.geometry();
         let whole = geometry.block(piece.get(), 0, geometry.length_of(piece));
-        let files: Vec<usize> = whole.into_iter().flat_map(|whole| info.slices(whole)).map(|slice| slice.file).collect();
+        let files: Vec<usize> = whole
+            .into_iter()
+            .flat_map(|whole| info.slices(whole))
+            .map(|slice| slice.file)
+            .collect();
         self.changed_files.extend(files);
     }
 
@@ -126,7 +148,14 @@ impl Session {
 
     /// Keeps the record, if it has changed.
     pub(super) fn keep(&mut self) {
-        let Self { phase: Phase::Running(running), record, .. } = self else { return };
+        let Self {
+            phase: Phase::Running(running),
+            record,
+            ..
+        } = self
+        else {
+            return;
+        };
         if !std::mem::take(&mut running.unkept) {
             return;
         }
@@ -140,7 +169,12 @@ impl Session {
 impl Running {
     /// An engine that starts now, with its storage.
     pub(super) fn new(torrent: Torrent, store: Store) -> Self {
-        Self { torrent, store, deadline: None, unkept: true }
+        Self {
+            torrent,
+            store,
+            deadline: None,
+            unkept: true,
+        }
     }
 
     /// Whether there is something to download or to serve.
@@ -157,7 +191,9 @@ pub(super) fn source(metainfo: &Metainfo, record: Option<&Record>) -> Source {
     let info = metainfo.info().clone();
     let stored = match record {
         None => Stored::Unknown,
-        Some(record) => record.snapshot(info.geometry()).map_or(Stored::Unknown, Stored::Partly),
+        Some(record) => record
+            .snapshot(info.geometry())
+            .map_or(Stored::Unknown, Stored::Partly),
     };
     Source::Info { info, stored }
 }

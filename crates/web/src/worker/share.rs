@@ -31,25 +31,43 @@ pub(super) fn create(id: TorrentId, selection: Selection, events: Events) {
 
 async fn hash_all(id: TorrentId, selection: &Selection, events: &Events) -> Result<Metainfo, String> {
     let options = CreateOptions {
-        trackers: selection.trackers.iter().map(|tracker| vec![tracker.clone()]).collect(),
+        trackers: selection
+            .trackers
+            .iter()
+            .map(|tracker| vec![tracker.clone()])
+            .collect(),
         ..CreateOptions::default()
     };
     let files = selection.paths.iter().zip(&selection.files);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a file's size is a whole number")]
-    let files = files.map(|(path, file)| DraftFile { path: path.clone(), length: file.size() as u64 }).collect();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a file's size is a whole number"
+    )]
+    let files = files
+        .map(|(path, file)| DraftFile {
+            path: path.clone(),
+            length: file.size() as u64,
+        })
+        .collect();
     let draft = Draft::new(&selection.name, files, options).map_err(|error| error.to_string())?;
     let geometry = draft.geometry();
     let mut hashes: Vec<Sha1Hash> = Vec::with_capacity(geometry.pieces() as usize);
     let mut pieces = stream::iter(geometry.all_pieces().map(|piece| {
         let whole = geometry.block(piece.get(), 0, geometry.length_of(piece));
-        let slices = whole.map(|whole| draft.slices(whole).collect::<Vec<_>>()).unwrap_or_default();
+        let slices = whole
+            .map(|whole| draft.slices(whole).collect::<Vec<_>>())
+            .unwrap_or_default();
         hash_piece(&selection.files, slices)
     }))
     .buffered(PIECES_AT_ONCE);
     while let Some(hash) = pieces.try_next().await? {
         hashes.push(hash);
         #[expect(clippy::cast_precision_loss, reason = "a share of the whole, for display")]
-        tell(events, Event::Hashing(id, hashes.len() as f64 / f64::from(geometry.pieces())));
+        tell(
+            events,
+            Event::Hashing(id, hashes.len() as f64 / f64::from(geometry.pieces())),
+        );
     }
     drop(pieces);
     draft.finish(hashes).map_err(|error| error.to_string())
@@ -58,15 +76,25 @@ async fn hash_all(id: TorrentId, selection: &Selection, events: &Events) -> Resu
 async fn hash_piece(files: &[File], slices: Vec<FileSlice>) -> Result<Sha1Hash, String> {
     let mut parts = Vec::with_capacity(slices.len());
     for slice in slices {
-        let file = files.get(slice.file).ok_or("A file is missing: choose them again.")?;
+        let file = files
+            .get(slice.file)
+            .ok_or("A file is missing: choose them again.")?;
         let part = read_file(file, slice.offset, slice.length).await;
         parts.push(part.map_err(|error| error.to_string())?);
     }
     let digest = match parts.as_slice() {
         [whole] => hash::start_js(whole),
-        parts => hash::start(&parts.iter().flat_map(js_sys::Uint8Array::to_vec).collect::<Vec<_>>()),
+        parts => hash::start(
+            &parts
+                .iter()
+                .flat_map(js_sys::Uint8Array::to_vec)
+                .collect::<Vec<_>>(),
+        ),
     };
-    digest.finish().await.ok_or_else(|| "The browser could not hash a piece: close other tabs and try again.".to_owned())
+    digest
+        .finish()
+        .await
+        .ok_or_else(|| "The browser could not hash a piece: close other tabs and try again.".to_owned())
 }
 
 /// Enough to keep the disk and the hashing threads busy at once.

@@ -29,7 +29,9 @@ impl Tabs {
         let on_lock = Closure::<dyn FnMut(JsValue) -> JsValue>::new(move |lock: JsValue| {
             if lock.is_null() && !elected {
                 tell(&to, Event::OtherTab);
-                let Some(locks) = &waiting else { return JsValue::UNDEFINED };
+                let Some(locks) = &waiting else {
+                    return JsValue::UNDEFINED;
+                };
                 // The same closure can't be named in here: a second, simple one waits for the lock.
                 let to = to.clone();
                 let granted = Closure::once_into_js(move |_: JsValue| -> JsValue {
@@ -61,7 +63,11 @@ impl Tabs {
         if let Some(channel) = &channel {
             channel.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         }
-        Self { channel, _on_message: on_message, _on_lock: on_lock }
+        Self {
+            channel,
+            _on_message: on_message,
+            _on_lock: on_lock,
+        }
     }
 
     /// Hands what the user wants to open to the tab that runs.

@@ -30,7 +30,11 @@ pub(super) fn torrent(session: &Session, tracker_hint: Option<String>) -> Torren
     match &session.phase {
         Phase::Hashing(progress, _) => view.progress = *progress,
         Phase::Stuck(message, _) => {
-            view.state = if session.record.own == 1 { ViewState::Paused } else { ViewState::Error };
+            view.state = if session.record.own == 1 {
+                ViewState::Paused
+            } else {
+                ViewState::Error
+            };
             view.message = Some(message.clone());
         }
         Phase::Running(running) => add_running(&mut view, running, tracker_hint),
@@ -50,7 +54,12 @@ fn add_running(view: &mut TorrentView, running: &Running, tracker_hint: Option<S
     }
     (view.state, view.message) = match running.torrent.state() {
         State::Checking => {
-            view.progress = 1.0 - f64::from(stats.unchecked_pieces) / running.torrent.info().map_or(1.0, |info| f64::from(info.geometry().pieces()));
+            view.progress = 1.0
+                - f64::from(stats.unchecked_pieces)
+                    / running
+                        .torrent
+                        .info()
+                        .map_or(1.0, |info| f64::from(info.geometry().pieces()));
             (ViewState::Hashing, None)
         }
         State::FetchingMetadata => (ViewState::Connecting, tracker_hint),
@@ -68,10 +77,14 @@ fn add_running(view: &mut TorrentView, running: &Running, tracker_hint: Option<S
 
 fn storage_message(error: &StorageError) -> String {
     match error {
-        StorageError::Full => "There is no space left for this download. Free some space and resume it: what is \
+        StorageError::Full => {
+            "There is no space left for this download. Free some space and resume it: what is \
             already here is kept."
-            .to_owned(),
-        StorageError::Missing => "What was downloaded can't be found any more. Resume to fetch it again.".to_owned(),
+                .to_owned()
+        }
+        StorageError::Missing => {
+            "What was downloaded can't be found any more. Resume to fetch it again.".to_owned()
+        }
         StorageError::Failed(error) => format!("{error}."),
     }
 }
@@ -95,7 +108,12 @@ pub(super) fn take_files(session: &mut Session) -> Option<Notice> {
 fn files(session: &Session, info: &Info) -> Vec<FileView> {
     let view = |(index, entry): (usize, &FileEntry)| {
         let (done, selected) = progress_of(session, index);
-        FileView { path: entry.display_path(), length: entry.length() as f64, done, selected }
+        FileView {
+            path: entry.display_path(),
+            length: entry.length() as f64,
+            done,
+            selected,
+        }
     };
     info.files().iter().enumerate().map(view).collect()
 }
@@ -103,7 +121,10 @@ fn files(session: &Session, info: &Info) -> Vec<FileView> {
 #[expect(clippy::cast_precision_loss, reason = "bytes for display")]
 fn progress_of(session: &Session, file: usize) -> (f64, bool) {
     match &session.phase {
-        Phase::Running(running) => (running.torrent.file_progress(file) as f64, running.torrent.is_selected(file)),
+        Phase::Running(running) => (
+            running.torrent.file_progress(file) as f64,
+            running.torrent.is_selected(file),
+        ),
         Phase::Hashing(..) | Phase::Stuck(..) => (0.0, true),
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn wasm_toolchain() -> Result<()> {
         "Debian's Rust, which can build WebAssembly without rustup's server",
         "two to three minutes",
     );
-    install(&["rustc-web", "cargo-web", "rust-web-src", "rust-web-clippy", "lld"])?;
+    install(&["rustc-web", "cargo-web", "rust-web-src", "rust-web-clippy"])?;
     process::run(&mut process::program(
         "rustup",
         ["toolchain", "link", DEBIAN, "/usr"],

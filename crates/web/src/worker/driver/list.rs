@@ -12,9 +12,9 @@ use super::Driver;
 use super::peers::log_closed;
 use crate::protocol::{Notice, Request, TorrentId};
 use crate::worker::session::{Phase, Running, Session, source};
-use crate::worker::storage::{Contents, Kept, Restored};
-use crate::worker::tabs::Tabs;
 use crate::worker::share;
+use crate::worker::storage::{Contents, Kept, Library, Restored};
+use crate::worker::tabs::Tabs;
 
 impl Driver {
     pub(super) fn handle_request(&mut self, now: Time, request: Request, beside: JsValue) {
@@ -57,7 +57,9 @@ impl Driver {
         if std::mem::take(&mut self.passive) {
             self.page.send(&Notice::TakenOver);
         }
-        self.page.send(&Notice::Ready { storage: restored.library.usable() });
+        self.page.send(&Notice::Ready {
+            storage: restored.library.usable(),
+        });
         self.library = Some(restored.library);
         for kept in restored.torrents {
             self.restore_one(now, kept);
@@ -69,7 +71,12 @@ impl Driver {
     }
 
     fn restore_one(&mut self, now: Time, kept: Kept) {
-        let Kept { info_hash, metainfo, magnet, record } = kept;
+        let Kept {
+            info_hash,
+            metainfo,
+            magnet,
+            record,
+        } = kept;
         let id = self.next_id();
         let added = record.as_ref().map_or(0, |record| record.added);
         let mut session = Session::new(id, String::new(), added, Phase::Hashing(0.0, Vec::new()));
@@ -85,7 +92,10 @@ impl Driver {
                     return;
                 }
                 let info = metainfo.info().clone();
-                (source(&metainfo, record.as_ref()), Some(Contents::Downloads(info)))
+                (
+                    source(&metainfo, record.as_ref()),
+                    Some(Contents::Downloads(info)),
+                )
             }
             (None, Some(magnet)) => {
                 session.adopt(&magnet);
@@ -98,11 +108,22 @@ impl Driver {
 
     /// Makes a torrent of the user's files. Beside the request lies an array of them.
     fn share(&mut self, now: Time, name: String, paths: Vec<Vec<String>>, beside: &JsValue) {
-        let files: Vec<File> = Array::from(beside).iter().filter_map(|file| file.dyn_into().ok()).collect();
+        let files: Vec<File> = Array::from(beside)
+            .iter()
+            .filter_map(|file| file.dyn_into().ok())
+            .collect();
         let id = self.next_id();
         let trackers = self.page_trackers.clone();
-        let selection = share::Selection { name: name.clone(), paths, files: files.clone(), trackers };
-        self.sessions.insert(id, Session::new(id, name, added_now(), Phase::Hashing(0.0, files)));
+        let selection = share::Selection {
+            name: name.clone(),
+            paths,
+            files: files.clone(),
+            trackers,
+        };
+        self.sessions.insert(
+            id,
+            Session::new(id, name, added_now(), Phase::Hashing(0.0, files)),
+        );
         share::create(id, selection, self.events.clone());
         self.show_now(now);
     }
@@ -110,15 +131,21 @@ impl Driver {
     /// The user's files are hashed: they are shared from now on.
     pub(super) fn finish_share(&mut self, now: Time, id: TorrentId, result: Result<Metainfo, String>) {
         // The user may have removed it meanwhile.
-        let Some(mut session) = self.sessions.remove(&id) else { return };
-        let Phase::Hashing(_, files) = std::mem::replace(&mut session.phase, Phase::Hashing(1.0, Vec::new())) else {
+        let Some(mut session) = self.sessions.remove(&id) else {
+            return;
+        };
+        let Phase::Hashing(_, files) = std::mem::replace(&mut session.phase, Phase::Hashing(1.0, Vec::new()))
+        else {
             return;
         };
         self.show_now(now);
         let metainfo = match result {
             Ok(metainfo) => metainfo,
             Err(error) => {
-                self.page.send(&Notice::Error(format!("“{}” can't be shared: {error}", session.name)));
+                self.page.send(&Notice::Error(format!(
+                    "“{}” can't be shared: {error}",
+                    session.name
+                )));
                 return;
             }
         };
@@ -136,7 +163,10 @@ impl Driver {
         for tracker in metainfo.trackers().iter().flatten() {
             session.add_tracker(tracker);
         }
-        let source = Source::Info { info: info.clone(), stored: Stored::Everything };
+        let source = Source::Info {
+            info: info.clone(),
+            stored: Stored::Everything,
+        };
         self.run(now, session, source, Some(Contents::Own(info, files)));
     }
 
@@ -169,7 +199,9 @@ impl Driver {
         let metainfo = match metainfo {
             Ok(metainfo) => metainfo,
             Err(error) => {
-                let notice = format!("“{name}” is not a torrent file that can be opened: {error}. Ask for a new copy of it.");
+                let notice = format!(
+                    "“{name}” is not a torrent file that can be opened: {error}. Ask for a new copy of it."
+                );
                 return self.page.send(&Notice::Error(notice));
             }
         };
@@ -179,11 +211,18 @@ impl Driver {
         }
         let mut session = self.new_session();
         session.web_seeds = metainfo.web_seeds().to_vec();
-        let page_trackers = if info.is_private() { &[][..] } else { &self.page_trackers };
+        let page_trackers = if info.is_private() {
+            &[][..]
+        } else {
+            &self.page_trackers
+        };
         for tracker in metainfo.trackers().iter().flatten().chain(page_trackers) {
             session.add_tracker(tracker);
         }
-        let source = Source::Info { info: info.clone(), stored: Stored::Nothing };
+        let source = Source::Info {
+            info: info.clone(),
+            stored: Stored::Nothing,
+        };
         self.run_download(now, session, source, Some(Contents::Downloads(info)), None);
     }
 
@@ -197,13 +236,14 @@ impl Driver {
         magnet: Option<&Magnet>,
     ) {
         let id = session.id;
-        if let Some(Err(error)) = self.library.as_ref().map(|library| library.usable()) {
+        if let Some(Err(error)) = self.library.as_ref().map(Library::usable) {
             session.phase = Phase::Stuck(error, None);
             self.sessions.insert(id, session);
             return self.show_now(now);
         }
         self.run(now, session, source, contents);
-        if let (Some(magnet), Some(running)) = (magnet, self.sessions.get_mut(&id).and_then(Session::running)) {
+        if let (Some(magnet), Some(running)) = (magnet, self.sessions.get_mut(&id).and_then(Session::running))
+        {
             running.store.keep_magnet(magnet);
         }
     }
@@ -213,7 +253,10 @@ impl Driver {
         let Some(library) = &self.library else { return };
         let (id, paused, selected) = (session.id, session.record.paused == 1, session.selected());
         let mut config = Config::new(self.peer_id);
-        config.limits = Limits { peers: MAX_PEERS, ..config.limits };
+        config.limits = Limits {
+            peers: MAX_PEERS,
+            ..config.limits
+        };
         let torrent = Torrent::new(config, source, self.random.u64(..), now);
         let info_hash = torrent.info_hash();
         let store = library.store(id, info_hash, &self.events);
@@ -241,10 +284,14 @@ impl Driver {
 
     /// Peers have told what a torrent is made of.
     pub(super) fn use_metadata(&mut self, now: Time, id: TorrentId, info: Arc<Info>) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         if info.is_private() {
             // A private torrent is announced to its own trackers alone (BEP 27); the page's are none of them.
-            session.trackers.retain(|tracker| !self.page_trackers.contains(tracker));
+            session
+                .trackers
+                .retain(|tracker| !self.page_trackers.contains(tracker));
         }
         let selected = session.selected();
         let Some(running) = session.running() else { return };
@@ -257,7 +304,9 @@ impl Driver {
 
     /// Keeps what a torrent is made of, and shows its files.
     fn keep_metadata(&mut self, now: Time, id: TorrentId) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         if let Some(metainfo) = session.metainfo()
             && let Some(running) = session.running()
         {
@@ -271,7 +320,9 @@ impl Driver {
     /// A session can't go on; its row says why.
     pub(super) fn stick(&mut self, now: Time, id: TorrentId, message: String) {
         self.drop_connections_of(now, id);
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         if let Some(info_hash) = session.info_hash() {
             self.client.remove_torrent(now, info_hash);
             self.by_hash.remove(&info_hash);
@@ -281,15 +332,23 @@ impl Driver {
     }
 
     fn command(&mut self, now: Time, id: TorrentId, command: Command) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         session.record.paused = (command == Command::Pause).into();
         session.set_unkept();
         self.tell_torrent(now, id, Input::Command(command));
     }
 
     fn select(&mut self, now: Time, id: TorrentId, selected: Vec<bool>) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        session.record.selected = selected.iter().map(|selected| u8::from(*selected)).collect::<Vec<_>>().into();
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.record.selected = selected
+            .iter()
+            .map(|selected| u8::from(*selected))
+            .collect::<Vec<_>>()
+            .into();
         session.changed_files.extend(0..selected.len());
         session.set_unkept();
         self.tell_torrent(now, id, Input::Command(Command::SelectFiles(selected)));
@@ -299,7 +358,9 @@ impl Driver {
     /// Takes a session from the list; what was stored for it is deleted if `forget`.
     fn remove(&mut self, now: Time, id: TorrentId, forget: bool) {
         self.drop_connections_of(now, id);
-        let Some(mut session) = self.sessions.remove(&id) else { return };
+        let Some(mut session) = self.sessions.remove(&id) else {
+            return;
+        };
         let info_hash = session.info_hash();
         if let Some(info_hash) = info_hash {
             self.client.remove_torrent(now, info_hash);
@@ -316,7 +377,9 @@ impl Driver {
     }
 
     fn save(&mut self, id: TorrentId, file: usize) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         let Some(running) = session.running() else { return };
         let entry = running.torrent.info().and_then(|info| info.files().get(file));
         if let Some(name) = entry.and_then(|entry| entry.path().last()).cloned() {
@@ -338,13 +401,21 @@ impl Driver {
 impl Session {
     /// Takes over what a link says besides the info-hash.
     fn adopt(&mut self, magnet: &Magnet) {
-        self.name = magnet.name.clone().unwrap_or_else(|| magnet.info_hash.to_string());
+        self.name = magnet
+            .name
+            .clone()
+            .unwrap_or_else(|| magnet.info_hash.to_string());
         self.web_seeds.clone_from(&magnet.web_seeds);
         for tracker in &magnet.trackers {
             self.add_tracker(tracker);
         }
         if let Some(ranges) = &magnet.selected {
-            let last = ranges.iter().map(|range| *range.end()).max().unwrap_or(0).min(MAX_SELECTED);
+            let last = ranges
+                .iter()
+                .map(|range| *range.end())
+                .max()
+                .unwrap_or(0)
+                .min(MAX_SELECTED);
             let selected = (0..=last).map(|file| u8::from(ranges.iter().any(|range| range.contains(&file))));
             self.record.selected = selected.collect::<Vec<_>>().into();
             self.selected_by_link = true;
@@ -362,14 +433,18 @@ impl Session {
         if self.record.selected.is_empty() {
             return None;
         }
-        let mut selected: Vec<bool> = self.record.selected.iter().map(|selected| *selected == 1).collect();
+        let mut selected: Vec<bool> = self
+            .record
+            .selected
+            .iter()
+            .map(|selected| *selected == 1)
+            .collect();
         if let (true, Some(info)) = (self.selected_by_link, self.info()) {
             // BEP 53: what the link does not name is not wanted.
             selected.resize(info.files().len(), false);
         }
         Some(selected)
     }
-
 }
 
 /// Reads a magnet link, a link to a page with one after its `#`, or a bare info-hash.
@@ -385,7 +460,8 @@ fn parse_link(text: &str) -> Result<Magnet, String> {
     if let Ok(info_hash) = link.parse::<InfoHash>() {
         return Ok(Magnet::new(info_hash));
     }
-    link.parse().map_err(|error| format!("That link can't be opened: {error}."))
+    link.parse()
+        .map_err(|error| format!("That link can't be opened: {error}."))
 }
 
 fn signal_id(id: crate::protocol::ConnectionId) -> causeway_signal::ConnectionId {
@@ -394,7 +470,11 @@ fn signal_id(id: crate::protocol::ConnectionId) -> causeway_signal::ConnectionId
 
 /// Milliseconds since 1970.
 fn added_now() -> u64 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number until the year 280000")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a whole number until the year 280000"
+    )]
     let millis = Date::now() as u64;
     millis
 }
@@ -404,9 +484,11 @@ const MAX_PEERS: usize = 40;
 /// The last file that a link can select: no torrent has more.
 const MAX_SELECTED: u32 = 200_000;
 /// What a row of the user's own files says after a reload.
-const CHOOSE_AGAIN: &str = "Choose the same files again to go on sharing them: a page may not read them by itself after a reload.";
+const CHOOSE_AGAIN: &str =
+    "Choose the same files again to go on sharing them: a page may not read them by itself after a reload.";
 /// What another tab answers.
-const IN_OTHER_TAB: &str = "Causeway runs in another tab of this browser. Do this there, or close that tab first.";
+const IN_OTHER_TAB: &str =
+    "Causeway runs in another tab of this browser. Do this there, or close that tab first.";
 
 #[cfg(test)]
 mod tests {
@@ -422,14 +504,27 @@ mod tests {
             format!("http://localhost:8080/#magnet:?xt=urn:btih:{HASH}&dn=a%23b"),
             format!("https://example.org/page/#{HASH}"),
         ] {
-            assert_eq!(parse_link(&text).map(|magnet| magnet.info_hash.to_string()), Ok(HASH.to_owned()), "{text}");
+            assert_eq!(
+                parse_link(&text).map(|magnet| magnet.info_hash.to_string()),
+                Ok(HASH.to_owned()),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn anything_else_is_refused_with_a_sentence() {
-        for text in ["", "hello", "http://localhost:8080/", "magnet:?dn=only+a+name", "#"] {
-            assert!(parse_link(text).is_err_and(|error| error.starts_with("That link can't be opened")), "{text}");
+        for text in [
+            "",
+            "hello",
+            "http://localhost:8080/",
+            "magnet:?dn=only+a+name",
+            "#",
+        ] {
+            assert!(
+                parse_link(text).is_err_and(|error| error.starts_with("That link can't be opened")),
+                "{text}"
+            );
         }
     }
 }

@@ -8,7 +8,6 @@
 mod list;
 mod peers;
 
-
 use causeway_core::{InfoHash, PeerId, SortedMap, SortedSet, Time};
 use causeway_engine::{self as engine, Input, LinkId, Output};
 use causeway_signal::{self as signal, Client, ConnectionId, TrackerId};
@@ -60,10 +59,13 @@ impl Driver {
     pub(super) fn new(events: &Events) -> Self {
         let mut seed = [0; 32];
         if let Ok(crypto) = scope().crypto() {
-            crypto.get_random_values_with_u8_array(&mut seed).unwrap_or_default();
+            crypto
+                .get_random_values_with_u8_array(&mut seed)
+                .unwrap_or_default();
         }
         let (for_random, for_id) = seed.split_at(8);
-        let mut random = fastrand::Rng::with_seed(u64::from_le_bytes(for_random.try_into().unwrap_or_default()));
+        let mut random =
+            fastrand::Rng::with_seed(u64::from_le_bytes(for_random.try_into().unwrap_or_default()));
         let mut id = *PEER_ID_PREFIX;
         for (byte, random) in id.iter_mut().skip(8).zip(for_id) {
             *byte = b"0123456789abcdef"[usize::from(random % 16)];
@@ -106,10 +108,15 @@ impl Driver {
             Event::StorageOpened(_, Ok(())) => {}
             Event::File(name, Ok(file)) => self.page.send_with(&Notice::File { name }, &file),
             Event::File(name, Err(error)) => {
-                self.page.send(&Notice::Error(format!("“{name}” can't be saved: {error}.")));
+                self.page
+                    .send(&Notice::Error(format!("“{name}” can't be saved: {error}.")));
             }
             Event::Hashing(id, progress) => {
-                if let Some(Session { phase: Phase::Hashing(done, _), .. }) = self.sessions.get_mut(&id) {
+                if let Some(Session {
+                    phase: Phase::Hashing(done, _),
+                    ..
+                }) = self.sessions.get_mut(&id)
+                {
                     *done = progress;
                     self.show_soon(now);
                 }
@@ -165,7 +172,10 @@ impl Driver {
             }
         }
         let others = [self.client_deadline, self.view_due];
-        let torrents = self.sessions.values_mut().filter_map(|session| session.running()?.deadline);
+        let torrents = self
+            .sessions
+            .values_mut()
+            .filter_map(|session| session.running()?.deadline);
         let next = torrents.chain(others.into_iter().flatten()).min();
         self.alarm.set(next, now);
     }
@@ -180,11 +190,17 @@ impl Driver {
     /// Performs what a torrent asks for.
     fn perform_torrent(&mut self, now: Time, id: TorrentId) {
         loop {
-            let Some(running) = self.sessions.get_mut(&id).and_then(Session::running) else { return };
+            let Some(running) = self.sessions.get_mut(&id).and_then(Session::running) else {
+                return;
+            };
             match running.torrent.poll_output() {
                 Output::Send { link, bytes } => {
                     let connection = connection_of(link);
-                    if let Some(link) = self.connections.get_mut(&connection).and_then(|link| link.link.as_mut()) {
+                    if let Some(link) = self
+                        .connections
+                        .get_mut(&connection)
+                        .and_then(|link| link.link.as_mut())
+                    {
                         link.send(&bytes);
                         self.touched_links.insert(connection);
                     }
@@ -216,7 +232,9 @@ impl Driver {
     }
 
     fn handle_torrent_event(&mut self, now: Time, id: TorrentId, event: engine::Event) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         match event {
             engine::Event::MetadataReceived(info) => self.use_metadata(now, id, info),
             engine::Event::StateChanged(_) => {
@@ -229,7 +247,11 @@ impl Driver {
                 session.set_unkept();
                 let Some(running) = session.running() else { return };
                 let first = running.torrent.have().is_some_and(|have| have.count_ones() == 1);
-                if first { self.show_now(now) } else { self.show_soon(now) }
+                if first {
+                    self.show_now(now);
+                } else {
+                    self.show_soon(now);
+                }
             }
             engine::Event::PieceFailed(_) => self.show_soon(now),
             engine::Event::FileCompleted(_) => {
@@ -249,7 +271,10 @@ impl Driver {
                         Some(socket) => drop(self.sockets.insert(tracker, socket)),
                         None => tell(
                             &self.events,
-                            Event::Tracker(tracker, SocketEvent::Closed("its address is no WebSocket URL".to_owned())),
+                            Event::Tracker(
+                                tracker,
+                                SocketEvent::Closed("its address is no WebSocket URL".to_owned()),
+                            ),
                         ),
                     }
                 }
@@ -259,13 +284,26 @@ impl Driver {
                         socket.send(&text);
                     }
                 }
-                signal::Output::CreateOffer { connection, info_hash, label } => {
+                signal::Output::CreateOffer {
+                    connection,
+                    info_hash,
+                    label,
+                } => {
                     self.create_offer(connection, info_hash, label);
                 }
-                signal::Output::AcceptOffer { connection, info_hash, peer_id, sdp } => {
+                signal::Output::AcceptOffer {
+                    connection,
+                    info_hash,
+                    peer_id,
+                    sdp,
+                } => {
                     self.accept_offer(connection, info_hash, peer_id, sdp);
                 }
-                signal::Output::AcceptAnswer { connection, peer_id, sdp } => {
+                signal::Output::AcceptAnswer {
+                    connection,
+                    peer_id,
+                    sdp,
+                } => {
                     self.accept_answer(connection, peer_id, sdp);
                 }
                 signal::Output::Close { connection } => {
@@ -294,12 +332,17 @@ impl Driver {
 
     /// Tells the announce client how a torrent stands.
     fn update_client(&mut self, id: TorrentId) {
-        let Some(running) = self.sessions.get_mut(&id).and_then(Session::running) else { return };
+        let Some(running) = self.sessions.get_mut(&id).and_then(Session::running) else {
+            return;
+        };
         let stats = running.torrent.stats();
         let progress = signal::Progress {
             uploaded: stats.uploaded,
             downloaded: stats.downloaded,
-            left: running.torrent.info().map(|_| stats.wanted.saturating_sub(stats.wanted_verified)),
+            left: running
+                .torrent
+                .info()
+                .map(|_| stats.wanted.saturating_sub(stats.wanted_verified)),
             wanted_peers: running.torrent.wanted_peers(),
         };
         self.client.update(running.torrent.info_hash(), progress);
@@ -323,20 +366,29 @@ impl Driver {
         let ids: Vec<TorrentId> = self.sessions.keys().copied().collect();
         for id in ids {
             self.update_client(id);
-            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            let Some(session) = self.sessions.get_mut(&id) else {
+                continue;
+            };
             // Kept before it is shown: what a user has seen is there after a reload.
             session.keep();
             files.extend(view::take_files(session));
-            let hint = session.info_hash().and_then(|info_hash| tracker_hint(&self.client, info_hash));
+            let hint = session
+                .info_hash()
+                .and_then(|info_hash| tracker_hint(&self.client, info_hash));
             views.push(view::torrent(session, hint));
             // Rates fall while nothing happens: as long as there are peers, the page is told.
-            if session.running().is_some_and(|running| running.is_active() && running.torrent.stats().peers > 0) {
+            if session
+                .running()
+                .is_some_and(|running| running.is_active() && running.torrent.stats().peers > 0)
+            {
                 self.view_due = Some(now + VIEW_EVERY);
             }
         }
         // The page knows a torrent before it hears of its files.
         self.page.send(&Notice::Torrents(views));
-        files.iter().for_each(|files| self.page.send(files));
+        for files in &files {
+            self.page.send(files);
+        }
     }
 }
 
@@ -353,7 +405,10 @@ fn tracker_hint(client: &Client, info_hash: InfoHash) -> Option<String> {
             },
             signal::TrackerState::Waiting { reason: why, .. } => {
                 let sentence = "No new peers can be found while it is away; it is tried again by itself.";
-                reason.get_or_insert(format!("The tracker {} is not there: {why}. {sentence}", status.url));
+                reason.get_or_insert(format!(
+                    "The tracker {} is not there: {why}. {sentence}",
+                    status.url
+                ));
             }
         }
     }

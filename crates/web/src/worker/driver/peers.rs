@@ -28,22 +28,30 @@ pub(super) struct Connection {
 
 impl Driver {
     pub(super) fn create_offer(&mut self, id: ConnectionId, info_hash: InfoHash, label: String) {
-        let Some(torrent) = self.by_hash.get(&info_hash).copied() else { return };
-        self.connections.insert(id, Connection::new(torrent, Direction::Outgoing));
+        let Some(torrent) = self.by_hash.get(&info_hash).copied() else {
+            return;
+        };
+        self.connections
+            .insert(id, Connection::new(torrent, Direction::Outgoing));
         self.page.send(&Notice::CreateOffer(PageConnection(id.0), label));
     }
 
     pub(super) fn accept_offer(&mut self, id: ConnectionId, info_hash: InfoHash, peer: PeerId, sdp: String) {
-        let Some(torrent) = self.by_hash.get(&info_hash).copied() else { return };
+        let Some(torrent) = self.by_hash.get(&info_hash).copied() else {
+            return;
+        };
         let mut connection = Connection::new(torrent, Direction::Incoming);
         connection.introduce(peer, &sdp);
         let channel = connection.channel;
         self.connections.insert(id, connection);
-        self.page.send(&Notice::AcceptOffer(PageConnection(id.0), sdp, channel));
+        self.page
+            .send(&Notice::AcceptOffer(PageConnection(id.0), sdp, channel));
     }
 
     pub(super) fn accept_answer(&mut self, id: ConnectionId, peer: PeerId, sdp: String) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
         connection.introduce(peer, &sdp);
         self.page.send(&Notice::AcceptAnswer(PageConnection(id.0), sdp));
     }
@@ -52,13 +60,19 @@ impl Driver {
     pub(super) fn take_channel(&mut self, id: ConnectionId, channel: Channel, object: JsValue) {
         if let Some(connection) = self.connections.get_mut(&id) {
             let used = channel == connection.channel;
-            let place = if used { &mut connection.link } else { &mut connection.spare };
+            let place = if used {
+                &mut connection.link
+            } else {
+                &mut connection.spare
+            };
             *place = Link::new(id, object, &self.events);
         }
     }
 
     pub(super) fn handle_link(&mut self, now: Time, id: ConnectionId, event: LinkEvent) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
         let (torrent, link) = (connection.torrent, link_of(id));
         match event {
             // A channel that was open when it was handed over may say so once more.
@@ -70,7 +84,15 @@ impl Driver {
                     link.set_max_message(connection.max_message_size);
                 }
                 self.client.handle_opened(now, id);
-                self.tell_torrent(now, torrent, Input::LinkOpened { link, direction, expected });
+                self.tell_torrent(
+                    now,
+                    torrent,
+                    Input::LinkOpened {
+                        link,
+                        direction,
+                        expected,
+                    },
+                );
                 self.touched_links.insert(id);
                 self.show_soon(now);
             }
@@ -85,18 +107,29 @@ impl Driver {
 
     /// Sends what waits on a link, and tells the engine how much more it takes.
     pub(super) fn flush_link(&mut self, now: Time, id: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.open) else { return };
+        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.open) else {
+            return;
+        };
         let torrent = connection.torrent;
         let Some(link) = &mut connection.link else { return };
         link.flush();
         if let Some(budget) = link.grant() {
-            self.tell_torrent(now, torrent, Input::Writable { link: link_of(id), budget });
+            self.tell_torrent(
+                now,
+                torrent,
+                Input::Writable {
+                    link: link_of(id),
+                    budget,
+                },
+            );
         }
     }
 
     /// Forgets a connection on both sides of the worker; tells the engine, unless it asked for that itself.
     pub(super) fn drop_connection(&mut self, now: Time, id: ConnectionId, tell_engine: bool) {
-        let Some(mut connection) = self.connections.remove(&id) else { return };
+        let Some(mut connection) = self.connections.remove(&id) else {
+            return;
+        };
         if let Some(link) = &mut connection.link {
             link.flush();
         }
@@ -112,7 +145,10 @@ impl Driver {
 
     /// Closes every connection of a torrent that is about to go.
     pub(super) fn drop_connections_of(&mut self, now: Time, torrent: TorrentId) {
-        let of_torrent = self.connections.iter().filter(|(_, connection)| connection.torrent == torrent);
+        let of_torrent = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.torrent == torrent);
         for id in of_torrent.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.drop_connection(now, id, false);
         }

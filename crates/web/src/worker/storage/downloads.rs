@@ -60,18 +60,26 @@ impl Downloads {
         if !self.in_flight.contains_key(&piece) {
             let length = geometry.length_of(piece) as usize;
             while self.buffered + length > MAX_BUFFERED {
-                let Some(oldest) = self.order.front().copied() else { break };
+                let Some(oldest) = self.order.front().copied() else {
+                    break;
+                };
                 self.release(oldest).await?;
             }
             let blocks = Bitfield::none(geometry.blocks_in(piece));
-            let buffer = PieceBuffer { bytes: vec![0; length], dirty: blocks.clone(), blocks };
+            let buffer = PieceBuffer {
+                bytes: vec![0; length],
+                dirty: blocks.clone(),
+                blocks,
+            };
             self.in_flight.insert(piece, buffer);
             self.order.push_back(piece);
             self.buffered += length;
         }
-        let Some(buffer) = self.in_flight.get_mut(&piece) else { return Ok(()) };
+        let Some(buffer) = self.in_flight.get_mut(&piece) else {
+            return Ok(());
+        };
         let mut at = block.offset() as usize;
-        for chunk in chunks.iter() {
+        for chunk in chunks {
             if let Some(place) = buffer.bytes.get_mut(at..at + chunk.len()) {
                 place.copy_from_slice(chunk);
             }
@@ -122,7 +130,11 @@ impl Downloads {
     /// The file with this number, its bytes on disk.
     pub(super) async fn file(&mut self, file: usize) -> Result<File, StorageError> {
         self.open.retain(|(open, _)| *open != file);
-        let empty = self.info.files().get(file).is_some_and(|entry| entry.length() == 0);
+        let empty = self
+            .info
+            .files()
+            .get(file)
+            .is_some_and(|entry| entry.length() == 0);
         self.folder.file(&file.to_string(), empty).await
     }
 
@@ -139,13 +151,19 @@ impl Downloads {
 
     async fn write_dirty(&mut self, piece: PieceIndex) -> Result<(), StorageError> {
         // Taken out meanwhile: writing needs the rest of the struct.
-        let Some(mut buffer) = self.in_flight.remove(&piece) else { return Ok(()) };
+        let Some(mut buffer) = self.in_flight.remove(&piece) else {
+            return Ok(());
+        };
         let result = self.write_blocks(piece, &mut buffer).await;
         self.in_flight.insert(piece, buffer);
         result
     }
 
-    async fn write_blocks(&mut self, piece: PieceIndex, buffer: &mut PieceBuffer) -> Result<(), StorageError> {
+    async fn write_blocks(
+        &mut self,
+        piece: PieceIndex,
+        buffer: &mut PieceBuffer,
+    ) -> Result<(), StorageError> {
         for run in runs(&buffer.dirty) {
             let end = (run.end * BLOCK_LENGTH).min(self.info.geometry().length_of(piece));
             let start = run.start * BLOCK_LENGTH;
@@ -163,7 +181,9 @@ impl Downloads {
     async fn write_run(&mut self, run: Block, mut bytes: &[u8]) -> Result<(), StorageError> {
         let info = self.info.clone();
         for slice in info.slices(run) {
-            let (part, rest) = bytes.split_at_checked(slice.length as usize).unwrap_or((bytes, &[]));
+            let (part, rest) = bytes
+                .split_at_checked(slice.length as usize)
+                .unwrap_or((bytes, &[]));
             bytes = rest;
             if !is_padding(&info, slice.file) {
                 self.open(slice.file, true).await?.write(slice.offset, part)?;
@@ -200,12 +220,17 @@ impl Downloads {
             self.open.pop_front();
         }
         self.open.push_back(opened);
-        self.open.back().map(|(_, file)| file).ok_or(StorageError::Missing)
+        self.open
+            .back()
+            .map(|(_, file)| file)
+            .ok_or(StorageError::Missing)
     }
 
     fn whole(&self, piece: PieceIndex) -> Result<Block, StorageError> {
         let geometry = self.info.geometry();
-        geometry.block(piece.get(), 0, geometry.length_of(piece)).ok_or(StorageError::Missing)
+        geometry
+            .block(piece.get(), 0, geometry.length_of(piece))
+            .ok_or(StorageError::Missing)
     }
 }
 
@@ -222,7 +247,9 @@ fn runs(bits: &Bitfield) -> Vec<Range<u32>> {
 }
 
 fn is_padding(info: &Info, file: usize) -> bool {
-    info.files().get(file).is_some_and(causeway_core::FileEntry::is_padding)
+    info.files()
+        .get(file)
+        .is_some_and(causeway_core::FileEntry::is_padding)
 }
 
 /// The most bytes of pieces in flight in memory, unless one piece alone is longer.

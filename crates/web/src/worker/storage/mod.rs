@@ -87,10 +87,15 @@ impl Library {
         torrents.sort_by_key(|kept: &Kept| kept.record.as_ref().map_or(0, |record| record.added));
         let root = root.map_err(|error| match error {
             StorageError::Missing => NO_STORAGE.to_owned(),
-            StorageError::Full => "This browser has no space left for downloads: free some and reload.".to_owned(),
+            StorageError::Full => {
+                "This browser has no space left for downloads: free some and reload.".to_owned()
+            }
             StorageError::Failed(error) => format!("{NO_STORAGE} ({error})"),
         });
-        Restored { library: Self { root }, torrents }
+        Restored {
+            library: Self { root },
+            torrents,
+        }
     }
 
     /// Whether downloads can be stored, or a sentence why not and what to do.
@@ -103,7 +108,16 @@ impl Library {
         let (jobs, queue) = unbounded();
         let (root, events) = (self.root.clone(), events.clone());
         spawn_local(async move {
-            Keeper { id, info_hash, root, folder: None, contents: None, events }.run(queue).await;
+            Keeper {
+                id,
+                info_hash,
+                root,
+                folder: None,
+                contents: None,
+                events,
+            }
+            .run(queue)
+            .await;
         });
         Store { jobs }
     }
@@ -112,10 +126,27 @@ impl Library {
 async fn restore_one(root: &Folder, name: &str) -> Option<Kept> {
     let info_hash = name.parse().ok()?;
     let folder = root.folder(name).await.ok()?;
-    let metainfo = folder.read("torrent").await.ok().and_then(|bytes| Metainfo::from_bytes(&bytes).ok());
-    let magnet = folder.read("magnet").await.ok().and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
-    let record = folder.read("record").await.ok().and_then(|bytes| Record::from_bytes(&bytes));
-    (metainfo.is_some() || magnet.is_some()).then_some(Kept { info_hash, metainfo, magnet, record })
+    let metainfo = folder
+        .read("torrent")
+        .await
+        .ok()
+        .and_then(|bytes| Metainfo::from_bytes(&bytes).ok());
+    let magnet = folder
+        .read("magnet")
+        .await
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
+    let record = folder
+        .read("record")
+        .await
+        .ok()
+        .and_then(|bytes| Record::from_bytes(&bytes));
+    (metainfo.is_some() || magnet.is_some()).then_some(Kept {
+        info_hash,
+        metainfo,
+        magnet,
+        record,
+    })
 }
 
 /// The storage of one torrent: things to do, done in their order. What it answers comes as events.
@@ -219,16 +250,23 @@ impl Keeper {
                     tell(&self.events, Event::StorageOpened(self.id, opened));
                     continue;
                 }
-                Job::Write(block, chunks) => {
-                    Input::BlockWritten { block, result: self.write(block, &chunks).await }
-                }
-                Job::Read(block) => Input::BlockRead { block, result: self.read(block).await },
+                Job::Write(block, chunks) => Input::BlockWritten {
+                    block,
+                    result: self.write(block, &chunks).await,
+                },
+                Job::Read(block) => Input::BlockRead {
+                    block,
+                    result: self.read(block).await,
+                },
                 Job::Hash(piece) => match self.hash(piece).await {
                     Ok(digest) => {
                         self.tell_hash(piece, digest);
                         continue;
                     }
-                    Err(error) => Input::PieceHashed { piece, result: Err(error) },
+                    Err(error) => Input::PieceHashed {
+                        piece,
+                        result: Err(error),
+                    },
                 },
                 Job::File(file, name) => {
                     let file = self.file(file).await.map_err(|error| error.to_string());
@@ -237,7 +275,9 @@ impl Keeper {
                 }
                 // Nobody waits for these. Where they fail the next reload has more to do, no more than that.
                 Job::KeepMetainfo(metainfo) => {
-                    self.keep("torrent", &metainfo.to_bytes()).await.unwrap_or_default();
+                    self.keep("torrent", &metainfo.to_bytes())
+                        .await
+                        .unwrap_or_default();
                     continue;
                 }
                 Job::KeepMagnet(magnet) => {
@@ -273,7 +313,12 @@ impl Keeper {
         self.contents = Some(match contents {
             Contents::Own(info, files) => Place::Own(OwnFiles::new(info, files)),
             Contents::Downloads(info) => {
-                let folder = self.folder().await?.folder("data").await.map_err(|error| error.to_string())?;
+                let folder = self
+                    .folder()
+                    .await?
+                    .folder("data")
+                    .await
+                    .map_err(|error| error.to_string())?;
                 Place::Downloads(Downloads::new(info, folder))
             }
         });
@@ -290,13 +335,19 @@ impl Keeper {
     }
 
     async fn keep(&mut self, name: &str, bytes: &[u8]) -> Result<(), String> {
-        self.folder().await?.write(name, bytes).await.map_err(|error| error.to_string())
+        self.folder()
+            .await?
+            .write(name, bytes)
+            .await
+            .map_err(|error| error.to_string())
     }
 
     async fn write(&mut self, block: Block, chunks: &Chunks) -> Result<(), StorageError> {
         match &mut self.contents {
             Some(Place::Downloads(downloads)) => downloads.write(block, chunks).await,
-            Some(Place::Own(_)) => Err(StorageError::Failed("the user's own files are never written".to_owned())),
+            Some(Place::Own(_)) => Err(StorageError::Failed(
+                "the user's own files are never written".to_owned(),
+            )),
             None => Err(StorageError::Missing),
         }
     }
@@ -336,7 +387,9 @@ impl Keeper {
     fn tell_hash(&self, piece: PieceIndex, digest: Digest) {
         let (id, events) = (self.id, self.events.clone());
         spawn_local(async move {
-            let failed = || StorageError::Failed("the browser could not hash a piece: it is short of memory".to_owned());
+            let failed = || {
+                StorageError::Failed("the browser could not hash a piece: it is short of memory".to_owned())
+            };
             let result = digest.finish().await.ok_or_else(failed);
             tell(&events, Event::Storage(id, Input::PieceHashed { piece, result }));
         });

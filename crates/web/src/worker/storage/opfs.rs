@@ -6,7 +6,8 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
     DomException, File, FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemGetDirectoryOptions,
-    FileSystemGetFileOptions, FileSystemReadWriteOptions, FileSystemRemoveOptions, FileSystemSyncAccessHandle,
+    FileSystemGetFileOptions, FileSystemReadWriteOptions, FileSystemRemoveOptions,
+    FileSystemSyncAccessHandle,
 };
 
 use super::super::clock::scope;
@@ -29,7 +30,9 @@ impl Folder {
     pub(super) async fn folder(&self, name: &str) -> Result<Self, StorageError> {
         let options = FileSystemGetDirectoryOptions::new();
         options.set_create(true);
-        wait(self.0.get_directory_handle_with_options(name, &options)).await.map(Self)
+        wait(self.0.get_directory_handle_with_options(name, &options))
+            .await
+            .map(Self)
     }
 
     /// The names of what it holds.
@@ -60,7 +63,9 @@ impl Folder {
     pub(super) async fn remove(&self, name: &str) -> Result<(), StorageError> {
         let options = FileSystemRemoveOptions::new();
         options.set_recursive(true);
-        wait::<JsValue>(self.0.remove_entry_with_options(name, &options)).await.map(drop)
+        wait::<JsValue>(self.0.remove_entry_with_options(name, &options))
+            .await
+            .map(drop)
     }
 
     /// The bytes of a small file.
@@ -93,7 +98,11 @@ impl OpenFile {
     pub(super) fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageError> {
         let read = self.0.read_with_u8_array_and_options(bytes, &at(offset));
         let read = read.map_err(|error| storage_error(&error))?;
-        if same(read, bytes.len()) { Ok(()) } else { Err(StorageError::Missing) }
+        if same(read, bytes.len()) {
+            Ok(())
+        } else {
+            Err(StorageError::Missing)
+        }
     }
 
     /// Writes all of `bytes` at `offset`.
@@ -101,13 +110,19 @@ impl OpenFile {
         let written = self.0.write_with_u8_array_and_options(bytes, &at(offset));
         let written = written.map_err(|error| storage_error(&error))?;
         // Browsers write short when the disk is full.
-        if same(written, bytes.len()) { Ok(()) } else { Err(StorageError::Full) }
+        if same(written, bytes.len()) {
+            Ok(())
+        } else {
+            Err(StorageError::Full)
+        }
     }
 
     /// Cuts the file to `length` bytes.
     pub(super) fn truncate(&self, length: usize) -> Result<(), StorageError> {
         #[expect(clippy::cast_precision_loss, reason = "files are shorter than 2^53 bytes")]
-        self.0.truncate_with_f64(length as f64).map_err(|error| storage_error(&error))
+        self.0
+            .truncate_with_f64(length as f64)
+            .map_err(|error| storage_error(&error))
     }
 
     /// Brings what was written to the disk itself.
@@ -117,7 +132,11 @@ impl OpenFile {
 
     fn length(&self) -> Result<usize, StorageError> {
         let length = self.0.get_size().map_err(|error| storage_error(&error))?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "only small files are asked")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "only small files are asked"
+        )]
         Ok(length as usize)
     }
 }
@@ -130,7 +149,9 @@ impl Drop for OpenFile {
 
 /// Waits for what a promise brings.
 pub(super) async fn wait<T: JsCast>(promise: Promise) -> Result<T, StorageError> {
-    let value = JsFuture::from(promise).await.map_err(|error| storage_error(&error))?;
+    let value = JsFuture::from(promise)
+        .await
+        .map_err(|error| storage_error(&error))?;
     Ok(value.unchecked_into())
 }
 
@@ -142,7 +163,11 @@ fn at(offset: u64) -> FileSystemReadWriteOptions {
 }
 
 fn same(count: f64, length: usize) -> bool {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of bytes")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count of bytes"
+    )]
     let count = count as usize;
     count == length
 }
@@ -158,6 +183,9 @@ fn storage_error(error: &JsValue) -> StorageError {
     match error.name().as_str() {
         "QuotaExceededError" => StorageError::Full,
         "NotFoundError" | "TypeMismatchError" => StorageError::Missing,
-        name => StorageError::Failed(format!("the browser's storage failed: {} ({name})", error.message())),
+        name => StorageError::Failed(format!(
+            "the browser's storage failed: {} ({name})",
+            error.message()
+        )),
     }
 }

@@ -23,7 +23,11 @@ pub(super) struct OwnFiles {
 impl OwnFiles {
     /// `files` has an entry for each file of the torrent.
     pub(super) fn new(info: Arc<Info>, files: Vec<File>) -> Self {
-        Self { info, files, cache: ReadCache::new(RUN_LENGTH, RUNS) }
+        Self {
+            info,
+            files,
+            cache: ReadCache::new(RUN_LENGTH, RUNS),
+        }
     }
 
     /// The bytes of a block, or why they can't be read: the user may have changed or moved the file.
@@ -42,7 +46,12 @@ impl OwnFiles {
     async fn read_run(&self, run: Block) -> Result<Bytes, StorageError> {
         let mut bytes = Vec::with_capacity(run.length() as usize);
         for slice in self.info.slices(run) {
-            if self.info.files().get(slice.file).is_some_and(causeway_core::FileEntry::is_padding) {
+            if self
+                .info
+                .files()
+                .get(slice.file)
+                .is_some_and(causeway_core::FileEntry::is_padding)
+            {
                 bytes.resize(bytes.len() + slice.length as usize, 0);
                 continue;
             }
@@ -56,7 +65,9 @@ impl OwnFiles {
     /// Starts to hash a piece.
     pub(super) async fn hash(&self, piece: PieceIndex) -> Result<Digest, StorageError> {
         let geometry = self.info.geometry();
-        let whole = geometry.block(piece.get(), 0, geometry.length_of(piece)).ok_or(StorageError::Missing)?;
+        let whole = geometry
+            .block(piece.get(), 0, geometry.length_of(piece))
+            .ok_or(StorageError::Missing)?;
         Ok(hash::start(&self.read_run(whole).await?))
     }
 
@@ -67,16 +78,26 @@ impl OwnFiles {
 }
 
 /// Reads `length` bytes of a file of the user from `offset` on.
-pub(in crate::worker) async fn read_file(file: &File, offset: u64, length: u32) -> Result<Uint8Array, StorageError> {
+pub(in crate::worker) async fn read_file(
+    file: &File,
+    offset: u64,
+    length: u32,
+) -> Result<Uint8Array, StorageError> {
     let changed = || {
         let name = file.name();
-        StorageError::Failed(format!("“{name}” can't be read any more: it was changed, moved or deleted. Share it again"))
+        StorageError::Failed(format!(
+            "“{name}” can't be read any more: it was changed, moved or deleted. Share it again"
+        ))
     };
     #[expect(clippy::cast_precision_loss, reason = "files are shorter than 2^53 bytes")]
     let (start, end) = (offset as f64, (offset + u64::from(length)) as f64);
     let part = file.slice_with_f64_and_f64(start, end).map_err(|_| changed())?;
     let buffer: ArrayBuffer = wait(part.array_buffer()).await.map_err(|_| changed())?;
-    if buffer.byte_length() == length { Ok(Uint8Array::new(&buffer)) } else { Err(changed()) }
+    if buffer.byte_length() == length {
+        Ok(Uint8Array::new(&buffer))
+    } else {
+        Err(changed())
+    }
 }
 
 /// Bytes that are read at once.

@@ -14,7 +14,11 @@ pub(super) struct ReadCache {
 impl ReadCache {
     /// Keeps `capacity` runs of `run_length` bytes.
     pub(super) fn new(run_length: u32, capacity: usize) -> Self {
-        Self { runs: Vec::new(), run_length, capacity }
+        Self {
+            runs: Vec::new(),
+            run_length,
+            capacity,
+        }
     }
 
     /// The bytes of this block, if they were read lately.
@@ -34,7 +38,9 @@ impl ReadCache {
     pub(super) fn run_for(&self, geometry: Geometry, block: Block) -> Block {
         let rest = geometry.length_of(block.piece()) - block.offset();
         let length = self.run_length.max(block.length()).min(rest);
-        geometry.block(block.piece().get(), block.offset(), length).unwrap_or(block)
+        geometry
+            .block(block.piece().get(), block.offset(), length)
+            .unwrap_or(block)
     }
 
     /// Keeps a run that was read.
@@ -63,10 +69,17 @@ mod tests {
         let run = cache.run_for(geometry, block(10_000));
         assert_eq!((run.offset(), run.length()), (10_000, 30_000));
         cache.insert(run, (0..30_000u32).map(|byte| byte.to_le_bytes()[0]).collect());
-        assert_eq!(cache.find(block(30_000)).map(|bytes| bytes[0]), Some(20_000u32.to_le_bytes()[0]));
+        assert_eq!(
+            cache.find(block(30_000)).map(|bytes| bytes[0]),
+            Some(20_000u32.to_le_bytes()[0])
+        );
         assert_eq!(cache.find(block(0)), None, "before the run");
         assert_eq!(cache.find(block(40_000)), None, "after it");
-        assert_eq!(cache.run_for(geometry, block(40_000)).length(), 10_000, "a run ends with its piece");
+        assert_eq!(
+            cache.run_for(geometry, block(40_000)).length(),
+            10_000,
+            "a run ends with its piece"
+        );
     }
 
     #[test]

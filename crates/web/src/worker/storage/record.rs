@@ -1,7 +1,6 @@
 //! What is kept of a torrent beside its metadata and its bytes, so that it goes on after a reload without hashing
 //! anything again. A record that was cut off while it was written is noticed, and then the bytes are hashed.
 
-
 use causeway_core::{Bitfield, Geometry, Sha1Hash, SortedMap};
 use causeway_engine::Snapshot;
 use serde::{Deserialize, Serialize};
@@ -29,14 +28,19 @@ pub(in crate::worker) struct Record {
 impl Record {
     /// Of a torrent that the user added at this time, in milliseconds since 1970.
     pub(in crate::worker) fn new(added: u64) -> Self {
-        Self { added, ..Self::default() }
+        Self {
+            added,
+            ..Self::default()
+        }
     }
 
     /// Puts in how far the torrent has come.
     pub(in crate::worker) fn set_snapshot(&mut self, snapshot: &Snapshot) {
         self.have = ByteBuf::from(snapshot.have.as_bytes());
         let partial = snapshot.partial.iter();
-        self.partial = partial.map(|(piece, blocks)| (*piece, ByteBuf::from(blocks.as_bytes()))).collect();
+        self.partial = partial
+            .map(|(piece, blocks)| (*piece, ByteBuf::from(blocks.as_bytes())))
+            .collect();
         self.uploaded = snapshot.uploaded;
         self.downloaded = snapshot.downloaded;
     }
@@ -49,7 +53,12 @@ impl Record {
             Some((*index, Bitfield::from_wire(blocks, geometry.blocks_in(piece))?))
         };
         let partial: SortedMap<_, _> = self.partial.iter().filter_map(blocks).collect();
-        Some(Snapshot { have, partial, uploaded: self.uploaded, downloaded: self.downloaded })
+        Some(Snapshot {
+            have,
+            partial,
+            uploaded: self.uploaded,
+            downloaded: self.downloaded,
+        })
     }
 
     /// The bytes to store.
@@ -83,9 +92,19 @@ mod tests {
         have.set_bit(2, true);
         let mut blocks = Bitfield::none(2);
         blocks.set_bit(1, true);
-        let mut record = Record { added: 7, paused: 1, selected: ByteBuf::from([1, 0]), ..Record::default() };
+        let mut record = Record {
+            added: 7,
+            paused: 1,
+            selected: ByteBuf::from([1, 0]),
+            ..Record::default()
+        };
         let partial = SortedMap::from([(1, blocks)]);
-        record.set_snapshot(&Snapshot { have, partial, uploaded: 3, downloaded: 4 });
+        record.set_snapshot(&Snapshot {
+            have,
+            partial,
+            uploaded: 3,
+            downloaded: 4,
+        });
         record
     }
 
@@ -112,6 +131,10 @@ mod tests {
 
     #[test]
     fn a_record_of_another_torrent_does_not_fit() {
-        assert!(record().snapshot(Geometry::new(1_000_000, 32_768).expect("valid")).is_none());
+        assert!(
+            record()
+                .snapshot(Geometry::new(1_000_000, 32_768).expect("valid"))
+                .is_none()
+        );
     }
 }
