@@ -52,7 +52,7 @@ impl Choker {
             Role::Leech => self.reward(slots, candidates, now, rng),
             Role::Seed => {
                 self.optimistic = None;
-                candidates.sort_by_key(|candidate| turn(candidate, now));
+                candidates.sort_unstable_by_key(|candidate| (turn(candidate, now), candidate.link));
                 candidates.truncate(slots);
                 candidates.into_iter().map(|candidate| candidate.link).collect()
             }
@@ -76,7 +76,14 @@ impl Choker {
         now: Time,
         rng: &mut Rng,
     ) -> Vec<LinkId> {
-        candidates.sort_by_key(|candidate| (Reverse(candidate.rate), !candidate.unchoked, candidate.since));
+        candidates.sort_unstable_by_key(|candidate| {
+            (
+                Reverse(candidate.rate),
+                !candidate.unchoked,
+                candidate.since,
+                candidate.link,
+            )
+        });
         let regular = slots.saturating_sub(1).min(candidates.len());
         let rest = candidates.split_off(regular);
         let mut served: Vec<_> = candidates.into_iter().map(|candidate| candidate.link).collect();

@@ -62,7 +62,7 @@ impl Torrent {
             .filter_map(|(_, other)| Some((other.requests.time_left(self.now)?, &other.requests)))
             .filter(|(time, _)| *time > own_time)
             .collect();
-        slower.sort_by_key(|(time, _)| Reverse(*time));
+        slower.sort_unstable_by_key(|(time, _)| Reverse(*time));
         let blocks: Vec<_> = slower
             .into_iter()
             .flat_map(|(_, requests)| requests.waiting().skip(requests.waiting().len() / 2))

@@ -84,7 +84,7 @@ impl Library {
                 torrents.extend(restore_one(root, &name).await);
             }
         }
-        torrents.sort_by_key(|kept: &Kept| kept.record.as_ref().map_or(0, |record| record.added));
+        torrents.sort_unstable_by_key(|kept: &Kept| kept.record.as_ref().map_or(0, |record| record.added));
         let root = root.map_err(|error| match error {
             StorageError::Missing => NO_STORAGE.to_owned(),
             StorageError::Full => {
