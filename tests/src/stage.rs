@@ -17,7 +17,7 @@ use crate::server::{ReferenceTracker, Server};
 use crate::site::Site;
 
 /// The longest that a test may take, below what the runner allows so that the stage can still report.
-const LIMIT: Duration = Duration::from_secs(210);
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// What a test has at hand. All of it ends with the test, however that ends.
 #[derive(Debug)]
