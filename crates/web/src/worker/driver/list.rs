@@ -287,11 +287,16 @@ impl Driver {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
+        let count = session.trackers.len();
         if info.is_private() {
             // A private torrent is announced to its own trackers alone (BEP 27); the page's are none of them.
             session
                 .trackers
                 .retain(|tracker| !self.page_trackers.contains(tracker));
+        }
+        if session.trackers.len() < count {
+            self.client.remove_torrent(now, info.info_hash());
+            self.client.add_torrent(now, info.info_hash(), &session.trackers);
         }
         let selected = session.selected();
         let Some(running) = session.running() else { return };
