@@ -105,6 +105,11 @@ impl Connections {
         });
     }
 
+    /// Closes every connection: the page goes, and the other sides need not wait until they miss it.
+    pub(super) fn close_all(&mut self) {
+        self.open.clear();
+    }
+
     /// Closes a connection and forgets it.
     pub(super) fn close(&mut self, id: ConnectionId) {
         self.open.remove(&id);

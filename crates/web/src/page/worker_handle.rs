@@ -7,7 +7,7 @@ use std::rc::Rc;
 use js_sys::{Array, Reflect};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
-use web_sys::MessageEvent;
+use web_sys::{MessageEvent, PageTransitionEvent};
 
 use super::connections::Connections;
 use crate::protocol::{Notice, Request};
@@ -23,9 +23,11 @@ struct Inner {
     trackers: Vec<String>,
     connections: RefCell<Connections>,
     on_message: RefCell<Option<OnMessage>>,
+    on_leave: RefCell<Option<OnLeave>>,
 }
 
 type OnMessage = Closure<dyn FnMut(MessageEvent)>;
+type OnLeave = Closure<dyn FnMut(PageTransitionEvent)>;
 
 impl fmt::Debug for WorkerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,6 +57,7 @@ impl WorkerHandle {
                 trackers,
                 connections: connections.into(),
                 on_message: RefCell::default(),
+                on_leave: RefCell::default(),
             }
         });
         Self { inner }
@@ -91,9 +94,26 @@ impl WorkerHandle {
             .worker
             .set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         self.inner.on_message.replace(Some(on_message));
+        self.close_when_left();
         self.send(&Request::Start {
             trackers: self.inner.trackers.clone(),
         });
+    }
+
+    /// A page that goes for good closes its connections: the other sides need not wait until they miss it.
+    fn close_when_left(&self) {
+        let inner = Rc::downgrade(&self.inner);
+        let on_leave = OnLeave::new(move |event: PageTransitionEvent| {
+            if let Some(inner) = inner.upgrade().filter(|_| !event.persisted()) {
+                inner.connections.borrow_mut().close_all();
+            }
+        });
+        if let Some(window) = web_sys::window() {
+            window
+                .add_event_listener_with_callback("pagehide", on_leave.as_ref().unchecked_ref())
+                .unwrap_or_default();
+        }
+        self.inner.on_leave.replace(Some(on_leave));
     }
 
     /// Asks the worker for something.

@@ -20,7 +20,7 @@ impl Folder {
     /// The root of this origin.
     pub(super) async fn root() -> Result<Self, StorageError> {
         let storage = scope().navigator().storage();
-        if storage.is_undefined() || !has_sync_access() {
+        if storage.is_undefined() || !has(&storage, "getDirectory") || !has_sync_access() {
             return Err(StorageError::Missing);
         }
         wait(storage.get_directory()).await.map(Self)
@@ -173,7 +173,11 @@ fn same(count: f64, length: usize) -> bool {
 }
 
 fn has_sync_access() -> bool {
-    js_sys::Reflect::has(&js_sys::global(), &"FileSystemSyncAccessHandle".into()).unwrap_or(false)
+    has(&js_sys::global(), "FileSystemSyncAccessHandle")
+}
+
+fn has(object: &JsValue, name: &str) -> bool {
+    js_sys::Reflect::has(object, &name.into()).unwrap_or(false)
 }
 
 fn storage_error(error: &JsValue) -> StorageError {
