@@ -49,12 +49,13 @@ impl CausewayPage {
         Self { tab }
     }
 
-    /// Waits until files can be dropped and links opened.
+    /// Waits until files can be dropped and links opened; where another tab runs, until links can be handed to it.
     ///
     /// # Errors
     /// When that takes too long.
     pub async fn ready(&self) -> Result<()> {
-        let look = "const input = document.querySelector('[data-testid=file-input]');
+        let look =
+            "const input = document.querySelector('[data-testid=file-input], [data-testid=open-input]');
                     return [input !== null && !input.disabled, document.body.innerText];";
         self.tab.wait("the page to come up", SOON, look, vec![]).await?;
         Ok(())
