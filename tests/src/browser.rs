@@ -42,6 +42,19 @@ const FLAGS: [&str; 14] = [
 /// Above the longest wait of any test: waits have deadlines of their own, with better messages.
 const SCRIPT_TIMEOUT: Duration = Duration::from_mins(30);
 
+/// Starts a driver, a second time where the first fails: two that start in the same moment may choose the same port.
+async fn start_driver() -> Result<(Program, String)> {
+    let start = || {
+        let mut driver = Command::new(program("CAUSEWAY_CHROMEDRIVER", "chromedriver"));
+        driver.arg("--port=0");
+        Program::start("chromedriver", driver, "started successfully on port ")
+    };
+    match start().await {
+        Ok(started) => Ok(started),
+        Err(_) => start().await,
+    }
+}
+
 /// A browser and its driver. Dropping it ends both and deletes its profile.
 #[derive(Debug)]
 pub struct Browser {
@@ -86,11 +99,9 @@ impl Browser {
             "--user-data-dir={}",
             folder.path().join("profile").display()
         ));
-        let mut driver = Command::new(program("CAUSEWAY_CHROMEDRIVER", "chromedriver"));
-        driver.arg("--port=0");
         let ((chromium, debugger), (driver, port)) = tokio::try_join!(
             Program::start(name, chromium, "DevTools listening on "),
-            Program::start("chromedriver", driver, "started successfully on port "),
+            start_driver(),
         )?;
         let (cdp, events) = Cdp::connect(&debugger).await?;
         let watch = Watch::start(&cdp, events);
