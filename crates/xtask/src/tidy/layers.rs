@@ -23,7 +23,25 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("causeway-tracker", &["causeway-core", "causeway-signal"]),
-    ("causeway", &["causeway-core", "causeway-tracker"]),
+    (
+        "causeway-bridge",
+        &[
+            "causeway-core",
+            "causeway-wire",
+            "causeway-signal",
+            "causeway-engine",
+            "causeway-tracker",
+        ],
+    ),
+    (
+        "causeway",
+        &[
+            "causeway-core",
+            "causeway-engine",
+            "causeway-tracker",
+            "causeway-bridge",
+        ],
+    ),
     ("causeway-tests", &["causeway-core"]),
     ("xtask", &[]),
 ];
