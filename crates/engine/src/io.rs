@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use causeway_core::{Block, PeerId, PieceIndex, Sha1Hash, Time};
+use core::net::SocketAddr;
 use std::sync::Arc;
 
 /// The driver's name of a link, never used twice for one torrent.
@@ -17,6 +18,24 @@ pub enum Direction {
     Incoming,
 }
 
+/// What carries a link. The engine treats all kinds alike, and counts them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LinkKind {
+    /// A TCP connection.
+    Tcp,
+    /// A uTP connection (BEP 29).
+    Utp,
+    /// A WebRTC data channel.
+    WebRtc,
+    /// HTTP requests to a web seed (BEP 19).
+    Http,
+}
+
+impl LinkKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Tcp, Self::Utp, Self::WebRtc, Self::Http];
+}
+
 /// What happened.
 #[derive(Debug)]
 pub enum Input {
@@ -29,6 +48,10 @@ pub enum Input {
         /// The peer id that the introduction named, where there was one. The handshake may bear another (libtorrent
         /// makes up a new one for each link), but two links to one introduced peer are one too many.
         expected: Option<PeerId>,
+        /// What carries it.
+        kind: LinkKind,
+        /// The other end's address, where there is one that means anything to others.
+        addr: Option<SocketAddr>,
     },
     /// Bytes arrived; where the stream was cut has no meaning.
     Received {
@@ -96,8 +119,18 @@ pub enum Command {
 pub struct Limits {
     /// The most links at once; further ones are closed as they open.
     pub peers: usize,
-    /// The most peers that are served at once, the optimistic one included.
+    /// The most peers that are served at once, the optimistic one included; fewer where `upload_rate` would leave
+    /// each next to nothing.
     pub upload_slots: usize,
+    /// Payload bytes a second that are given at the most.
+    pub upload_rate: u64,
+    /// Payload bytes a second that are taken at the most.
+    pub download_rate: u64,
+}
+
+impl Limits {
+    /// A rate without a bound.
+    pub const UNLIMITED: u64 = u64::MAX;
 }
 
 impl Default for Limits {
@@ -105,6 +138,8 @@ impl Default for Limits {
         Self {
             peers: 55,
             upload_slots: 8,
+            upload_rate: Self::UNLIMITED,
+            download_rate: Self::UNLIMITED,
         }
     }
 }

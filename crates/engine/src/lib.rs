@@ -30,7 +30,7 @@
 //!
 //! Inside, `Torrent` holds the state and lets a part of its own decide each question:
 //! - `picker`: what to ask for next; `requests`: how much of one peer; `content`: what is there and what is wanted,
-//! - `choker`: whom to serve; `uploads`: what is read and sent for them,
+//! - `choker`: whom to serve; `uploads`: what is read and sent for them; `allowance`: how fast,
 //! - `metadata`: which parts of the `info` dictionary to ask of whom,
 //! - `peer`, `outbox`, `peer_pieces`: one link, what is to be sent on it, what its peer has.
 //!
@@ -40,6 +40,7 @@
 
 #![forbid(unsafe_code)]
 
+mod allowance;
 mod choker;
 mod config;
 mod content;
@@ -60,5 +61,5 @@ mod uploads;
 pub use config::{Config, Source, Stored};
 pub use io::*;
 pub use snapshot::Snapshot;
-pub use stats::{PeerView, Stats};
+pub use stats::{Carried, PeerView, Stats};
 pub use torrent::Torrent;

@@ -2,6 +2,7 @@
 
 use causeway_core::{Block, Geometry, PeerId, SortedSet, Time};
 use causeway_wire::{BlockRequest, Decoder, Handshake, Limits, Message, Reserved};
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::outbox::Outbox;
@@ -9,23 +10,31 @@ use crate::peer_pieces::PeerPieces;
 use crate::rate::Rate;
 use crate::requests::Requests;
 use crate::uploads::Uploads;
-use crate::{Config, Direction, LinkId, PeerView};
+use crate::{Config, Direction, LinkId, LinkKind, PeerView};
 
 /// A link on which our handshake was sent and none has come yet.
 #[derive(Debug)]
 pub(crate) struct Greeting {
-    pub(crate) direction: Direction,
-    pub(crate) expected: Option<PeerId>,
+    pub(crate) origin: Origin,
     pub(crate) decoder: Decoder,
     pub(crate) outbox: Outbox,
     deadline: Time,
 }
 
+/// How a link came to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub(crate) direction: Direction,
+    /// What the peer was introduced as, which may differ from what it calls itself.
+    pub(crate) introduced: Option<PeerId>,
+    pub(crate) kind: LinkKind,
+    pub(crate) addr: Option<SocketAddr>,
+}
+
 impl Greeting {
-    pub(crate) fn new(direction: Direction, expected: Option<PeerId>, now: Time) -> Self {
+    pub(crate) fn new(origin: Origin, now: Time) -> Self {
         Self {
-            direction,
-            expected,
+            origin,
             decoder: Decoder::new(Limits::default()),
             outbox: Outbox::default(),
             deadline: now + HANDSHAKE_PATIENCE,
@@ -44,9 +53,7 @@ impl Greeting {
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
-    /// What it was introduced as, which may differ.
-    pub(crate) introduced: Option<PeerId>,
-    pub(crate) direction: Direction,
+    pub(crate) origin: Origin,
     pub(crate) reserved: Reserved,
     /// The number that the peer wants to see on `ut_metadata` messages.
     pub(crate) metadata_id: Option<u8>,
@@ -114,8 +121,7 @@ impl Peer {
         };
         Self {
             id: handshake.peer_id,
-            introduced: greeting.expected,
-            direction: greeting.direction,
+            origin: greeting.origin,
             reserved: handshake.reserved,
             metadata_id: None,
             client: None,
@@ -177,7 +183,9 @@ impl Peer {
             link,
             peer_id: self.id,
             client: self.client.clone(),
-            direction: self.direction,
+            direction: self.origin.direction,
+            kind: self.origin.kind,
+            addr: self.origin.addr,
             pieces: self.pieces.known().map(causeway_core::Bitfield::count_ones),
             is_seed: self.pieces.is_all(),
             is_choking_us: self.them.chokes,

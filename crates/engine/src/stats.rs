@@ -1,8 +1,9 @@
 //! What a torrent tells of itself.
 
 use causeway_core::PeerId;
+use core::net::SocketAddr;
 
-use crate::{Direction, LinkId};
+use crate::{Direction, LinkId, LinkKind};
 
 /// A torrent in numbers. Bytes are payload, rates are bytes a second over the last five seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,25 @@ pub struct Stats {
     pub verified: u64,
     /// Pieces that are still to be hashed before anything else happens ([`State::Checking`](crate::State)).
     pub unchecked_pieces: u32,
+    /// What each kind of link has carried in this run, in the order of [`LinkKind::ALL`].
+    pub carried: [Carried; LinkKind::ALL.len()],
+}
+
+impl Stats {
+    /// What links of this kind have carried in this run.
+    #[must_use]
+    pub const fn carried_by(&self, kind: LinkKind) -> Carried {
+        self.carried[kind as usize]
+    }
+}
+
+/// Payload bytes of all links of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Bytes that came.
+    pub downloaded: u64,
+    /// Bytes that went.
+    pub uploaded: u64,
 }
 
 /// One connected peer.
@@ -46,6 +66,10 @@ pub struct PeerView {
     pub client: Option<String>,
     /// Who opened the link.
     pub direction: Direction,
+    /// What carries it.
+    pub kind: LinkKind,
+    /// The other end's address, where the driver named one.
+    pub addr: Option<SocketAddr>,
     /// How many pieces it has; unknown without metadata.
     pub pieces: Option<u32>,
     /// Whether it has everything.

@@ -9,6 +9,8 @@ pub(crate) enum Timer {
     Housekeeping,
     /// Decide anew whom to serve.
     Rechoke,
+    /// A rate limit lets something through again.
+    Allowance,
 }
 
 /// At most one deadline for each [`Timer`].
@@ -25,6 +27,12 @@ impl Timers {
     /// Sets it where it isn't set.
     pub(crate) fn start(&mut self, timer: Timer, deadline: Time) {
         self.deadlines[timer as usize].get_or_insert(deadline);
+    }
+
+    /// Sets it to this moment, if there is one, where it isn't set to an earlier one.
+    pub(crate) fn start_at(&mut self, timer: Timer, deadline: Option<Time>) {
+        let set = &mut self.deadlines[timer as usize];
+        *set = [*set, deadline].into_iter().flatten().min();
     }
 
     pub(crate) fn clear(&mut self) {
@@ -45,7 +53,7 @@ impl Timers {
     }
 }
 
-const TIMERS: [Timer; 2] = [Timer::Housekeeping, Timer::Rechoke];
+const TIMERS: [Timer; 3] = [Timer::Housekeeping, Timer::Rechoke, Timer::Allowance];
 
 #[cfg(test)]
 mod tests {

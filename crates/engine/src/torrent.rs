@@ -7,15 +7,16 @@ use fastrand::Rng;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::allowance::Allowance;
 use crate::choker::Choker;
 use crate::content::Content;
 use crate::metadata::MetadataFetch;
-use crate::peer::{Greeting, Peer, Traffic};
+use crate::peer::{Greeting, Origin, Peer, Traffic};
 use crate::timers::{Timer, Timers};
 use crate::uploads::Reads;
 use crate::{
-    AnnounceEvent, CloseReason, Command, Config, Event, Input, LinkId, Output, PeerView, Snapshot, Source,
-    State, Stats, StorageError, Stored,
+    AnnounceEvent, Carried, CloseReason, Command, Config, Event, Input, LinkId, LinkKind, Output, PeerView,
+    Snapshot, Source, State, Stats, StorageError, Stored,
 };
 
 mod choking;
@@ -54,6 +55,7 @@ pub struct Torrent {
     reads: Reads,
     unwritten: u64,
     totals: Totals,
+    allowances: Allowances,
     timers: Timers,
     /// Peers that may have something to do or to be told since the input.
     touched: SortedSet<LinkId>,
@@ -85,6 +87,16 @@ struct Totals {
     down: Traffic,
     up: Traffic,
     wasted: u64,
+    carried: [Carried; LinkKind::ALL.len()],
+}
+
+/// What the user's rate limits leave.
+#[derive(Debug)]
+struct Allowances {
+    up: Allowance,
+    down: Allowance,
+    /// Whose turn it was when one of them ran out: others come first the next time.
+    last: LinkId,
 }
 
 impl Torrent {
@@ -119,6 +131,11 @@ impl Torrent {
                 )
             }
         };
+        let allowances = Allowances {
+            up: Allowance::new(config.limits.upload_rate, now),
+            down: Allowance::new(config.limits.download_rate, now),
+            last: LinkId(0),
+        };
         let mut torrent = Self {
             config,
             info_hash,
@@ -134,6 +151,7 @@ impl Torrent {
             reads: Reads::default(),
             unwritten: 0,
             totals,
+            allowances,
             timers: Timers::default(),
             touched: SortedSet::new(),
             out: VecDeque::new(),
@@ -153,7 +171,17 @@ impl Torrent {
                 link,
                 direction,
                 expected,
-            } => self.link_opened(link, direction, expected),
+                kind,
+                addr,
+            } => {
+                let origin = Origin {
+                    direction,
+                    introduced: expected,
+                    kind,
+                    addr,
+                };
+                self.link_opened(link, origin);
+            }
             Input::Received { link, bytes } => self.received(link, bytes),
             Input::Writable { link, budget } => self.writable(link, budget),
             Input::LinkClosed { link } => self.forget(link),
@@ -167,6 +195,7 @@ impl Torrent {
             match timer {
                 Timer::Housekeeping => self.keep_house(),
                 Timer::Rechoke => self.rechoke(),
+                Timer::Allowance => self.touch_all(),
             }
         }
         self.settle();
@@ -212,6 +241,7 @@ impl Torrent {
             wanted: tally.wanted,
             wanted_verified: tally.wanted_verified,
             verified: tally.verified,
+            carried: self.totals.carried,
             unchecked_pieces: self.content().map_or(0, Content::unchecked),
         }
     }
@@ -278,7 +308,10 @@ impl Torrent {
             Command::SelectFiles(files) => self.select_files(files),
             Command::SetLimits(limits) => {
                 self.config.limits = limits;
+                self.allowances.up.set_rate(limits.upload_rate, self.now);
+                self.allowances.down.set_rate(limits.download_rate, self.now);
                 self.rechoke();
+                self.touch_all();
             }
         }
     }
@@ -347,7 +380,7 @@ impl Torrent {
     fn settle(&mut self) {
         self.update_state();
         self.ask_for_metadata();
-        while let Some(link) = self.touched.pop_first() {
+        while let Some(link) = self.next_touched() {
             if let Some(reason) = self.reason_to_close(link) {
                 self.close(link, reason);
                 continue;
@@ -361,6 +394,19 @@ impl Torrent {
                 peer.last_sent = self.now;
             }
         }
+    }
+
+    /// Takes a peer that has something to do: in turns where a limit lets not everybody have all that they want.
+    fn next_touched(&mut self) -> Option<LinkId> {
+        let after = LinkId(self.allowances.last.0.saturating_add(1));
+        let link = self
+            .touched
+            .range(after..)
+            .next()
+            .or_else(|| self.touched.first());
+        let link = *link?;
+        self.touched.remove(&link);
+        Some(link)
     }
 
     fn update_state(&mut self) {

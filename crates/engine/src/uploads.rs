@@ -27,6 +27,11 @@ impl Uploads {
         self.next.len() + self.asked.len()
     }
 
+    /// Whether nothing is asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The peer asks for this block.
     pub(crate) fn ask(&mut self, block: Block) {
         self.asked.push_back(block);

@@ -12,7 +12,7 @@ impl Torrent {
             return;
         }
         self.timers.set(Timer::Rechoke, self.now + choker::INTERVAL);
-        let (role, slots) = (self.role(), self.config.limits.upload_slots);
+        let (role, slots) = (self.role(), self.slots());
         let served = self
             .choker
             .decide(role, slots, self.candidates(), self.now, &mut self.rng);
@@ -34,7 +34,7 @@ impl Torrent {
     pub(super) fn fill_slots(&mut self) {
         let mut candidates = self.candidates();
         let served = candidates.iter().filter(|candidate| candidate.unchoked).count();
-        for _ in served..self.config.limits.upload_slots {
+        for _ in served..self.slots() {
             let Some(link) = Choker::fill(self.role(), &candidates) else {
                 return;
             };
@@ -44,6 +44,11 @@ impl Torrent {
             }
             candidates.retain(|candidate| candidate.link != link);
         }
+    }
+
+    /// How many may be served at once.
+    fn slots(&self) -> usize {
+        self.config.limits.upload_slots.min(self.allowances.up.slots())
     }
 
     fn candidates(&self) -> Vec<Candidate> {

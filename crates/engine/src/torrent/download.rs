@@ -1,7 +1,8 @@
 //! Asking for blocks and taking them.
 
 use super::messages::misbehaved;
-use super::{CloseReason, LinkId, Metadata, Output, Torrent};
+use super::{CloseReason, LinkId, Metadata, Output, Timer, Torrent};
+use crate::allowance::Allowance;
 use crate::peer::MOST_UNASKED;
 use crate::picker::{Picker, Receipt};
 use crate::requests::{Answer, Requests};
@@ -22,12 +23,19 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        let room = peer
-            .requests
-            .room(self.now)
-            .min(in_flight_room(&content.picker, &peer.requests));
+        let room = peer.requests.room(self.now).min(in_flight_room(
+            &content.picker,
+            &peer.requests,
+            &self.allowances.down,
+        ));
         let may_ask = !peer.them.chokes || !peer.allowed_fast.is_empty();
         if room == 0 || !may_ask || !peer.us.is_interested || content.is_hashing_behind() {
+            return;
+        }
+        if !self.allowances.down.is_open(self.now) {
+            self.allowances.last = link;
+            self.timers
+                .start_at(Timer::Allowance, self.allowances.down.opens_at());
             return;
         }
         let Some(have) = peer.pieces.known() else { return };
@@ -92,8 +100,10 @@ impl Torrent {
             return Ok(());
         };
         let length = data.len() as u64;
+        self.allowances.down.charge(length);
         peer.down.add(self.now, length);
         self.totals.down.add(self.now, length);
+        self.totals.carried[peer.origin.kind as usize].downloaded += length;
         let block = match &self.metadata {
             Metadata::Known(content) => {
                 content
@@ -214,9 +224,15 @@ impl Torrent {
 }
 
 /// How many more blocks may be asked for, of all peers together; a few of each in any case.
-fn in_flight_room(picker: &Picker, requests: &Requests) -> usize {
-    let of_all = MOST_IN_FLIGHT.saturating_sub(picker.asked() as usize);
-    of_all.max(LEAST_IN_FLIGHT.saturating_sub(requests.waiting().len()))
+fn in_flight_room(picker: &Picker, requests: &Requests, allowance: &Allowance) -> usize {
+    let allowed = allowance.blocks_in_flight();
+    let of_all = MOST_IN_FLIGHT
+        .min(allowed)
+        .saturating_sub(picker.asked() as usize);
+    let of_one = LEAST_IN_FLIGHT
+        .min(allowed.div_ceil(4))
+        .saturating_sub(requests.waiting().len());
+    of_all.max(of_one)
 }
 
 /// Blocks that are asked for at once, of all peers: 64 MiB arrive at the most if storage stops answering.

@@ -5,12 +5,12 @@ use super::{Bytes, CloseReason, LinkId, Metadata, Peer, PeerId, Run, SECOND, Tim
 use crate::Direction;
 use crate::choker;
 use crate::content::Content;
-use crate::peer::Greeting;
+use crate::peer::{Greeting, Origin};
 use causeway_wire::extended::{ExtendedHandshake, UT_METADATA};
 use causeway_wire::{Decoder, Frame, Handshake, Message, Reserved};
 
 impl Torrent {
-    pub(super) fn link_opened(&mut self, link: LinkId, direction: Direction, expected: Option<PeerId>) {
+    pub(super) fn link_opened(&mut self, link: LinkId, origin: Origin) {
         let refusal = match self.run {
             Run::Paused | Run::Failed(_) => Some(CloseReason::Stopped),
             Run::Running if self.wanted_peers() == 0 => Some(CloseReason::Enough),
@@ -19,7 +19,7 @@ impl Torrent {
         if let Some(reason) = refusal {
             return self.say_close(link, reason);
         }
-        let mut greeting = Greeting::new(direction, expected, self.now);
+        let mut greeting = Greeting::new(origin, self.now);
         let handshake = Handshake {
             reserved: Reserved::ours(),
             info_hash: self.info_hash,
@@ -152,7 +152,7 @@ impl Torrent {
         if self.banned.contains(&handshake.peer_id) {
             return Err(CloseReason::WrongData);
         }
-        self.resolve_duplicate(greeting.direction, greeting.expected, handshake.peer_id)?;
+        self.resolve_duplicate(greeting.origin, handshake.peer_id)?;
         let Some(greeting) = self.greetings.remove(&link) else {
             return Ok(());
         };
@@ -166,17 +166,18 @@ impl Torrent {
 
     /// Of two links to one peer one is closed. Where each side opened one, both sides have to close the same:
     /// the one that the peer with the lower id opened. Otherwise the new one, unless the old one seems dead.
-    fn resolve_duplicate(
-        &mut self,
-        direction: Direction,
-        introduced: Option<PeerId>,
-        id: PeerId,
-    ) -> Result<(), CloseReason> {
-        let is_same = |peer: &Peer| peer.id == id || (introduced.is_some() && peer.introduced == introduced);
+    fn resolve_duplicate(&mut self, origin: Origin, id: PeerId) -> Result<(), CloseReason> {
+        let Origin {
+            direction,
+            introduced,
+            ..
+        } = origin;
+        let is_same =
+            |peer: &Peer| peer.id == id || (introduced.is_some() && peer.origin.introduced == introduced);
         let Some((old, peer)) = self.peers.iter().find(|(_, peer)| is_same(peer)) else {
             return Ok(());
         };
-        let wins = if peer.direction == direction {
+        let wins = if peer.origin.direction == direction {
             peer.is_quiet(self.now)
         } else {
             (direction == Direction::Outgoing) == (self.config.peer_id > id)

@@ -1,7 +1,7 @@
 //! Serving blocks.
 
 use super::messages::misbehaved;
-use super::{Bytes, CloseReason, Content, LinkId, Torrent};
+use super::{Bytes, CloseReason, Content, LinkId, Timer, Torrent};
 use causeway_core::Block;
 use causeway_wire::{BlockRequest, Message};
 
@@ -83,11 +83,23 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        while let Some((block, data)) = peer.uploads.next_block(|length| peer.outbox.takes(length)) {
+        loop {
+            if !self.allowances.up.is_open(self.now) {
+                if !peer.uploads.is_empty() {
+                    self.allowances.last = link;
+                    self.timers
+                        .start_at(Timer::Allowance, self.allowances.up.opens_at());
+                }
+                break;
+            }
+            let next = peer.uploads.next_block(|length| peer.outbox.takes(length));
+            let Some((block, data)) = next else { break };
+            self.allowances.up.charge(block.length().into());
             peer.outbox.send_block(link, block, data, &mut self.out);
             peer.last_sent = self.now;
             peer.up.add(self.now, block.length().into());
             self.totals.up.add(self.now, block.length().into());
+            self.totals.carried[peer.origin.kind as usize].uploaded += u64::from(block.length());
         }
         self.reads.start(link, &mut peer.uploads, &mut self.out);
     }

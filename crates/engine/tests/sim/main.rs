@@ -4,6 +4,7 @@
 
 mod files;
 mod hostile;
+mod limits;
 mod metadata;
 mod node;
 mod script;

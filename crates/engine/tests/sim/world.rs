@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use causeway_core::Time;
-use causeway_engine::{Command, Direction, Event, Input, LinkId, Output};
+use causeway_engine::{Command, Direction, Event, Input, LinkId, LinkKind, Output};
 use core::time::Duration;
 use fastrand::Rng;
 use std::collections::BTreeMap;
@@ -117,6 +117,8 @@ impl World {
                             link: id,
                             direction,
                             expected: None,
+                            kind: LinkKind::WebRtc,
+                            addr: None,
                         },
                     );
                     self.input(

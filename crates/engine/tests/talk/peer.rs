@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use causeway_core::{Block, CreateOptions, Draft, DraftFile, Info, PeerId, PieceIndex, Sha1Hash, Time};
 use causeway_engine::{
-    CloseReason, Command, Config, Direction, Input, LinkId, Output, Source, Stored, Torrent,
+    CloseReason, Command, Config, Direction, Input, LinkId, LinkKind, Output, Source, Stored, Torrent,
 };
 use causeway_wire::extended::{ExtendedHandshake, UT_METADATA};
 use causeway_wire::{BlockRequest, Decoder, Frame, Handshake, Limits, Message, Reserved};
@@ -113,6 +113,8 @@ impl Talk {
             link,
             direction,
             expected,
+            kind: LinkKind::Tcp,
+            addr: None,
         });
         self.input(Input::Writable {
             link,

@@ -157,6 +157,8 @@ impl Storm {
             _ => Command::SetLimits(Limits {
                 peers: self.rng.usize(..9),
                 upload_slots: self.rng.usize(..4),
+                upload_rate: [0, 50_000, Limits::UNLIMITED][self.rng.usize(..3)],
+                download_rate: [0, 50_000, Limits::UNLIMITED][self.rng.usize(..3)],
             }),
         }
     }

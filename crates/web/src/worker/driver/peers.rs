@@ -1,7 +1,7 @@
 //! Connections, from the first offer to the closed link.
 
 use causeway_core::{InfoHash, PeerId, Time};
-use causeway_engine::{Direction, Input};
+use causeway_engine::{Direction, Input, LinkKind};
 use causeway_signal::ConnectionId;
 use wasm_bindgen::JsValue;
 
@@ -91,6 +91,8 @@ impl Driver {
                         link,
                         direction,
                         expected,
+                        kind: LinkKind::WebRtc,
+                        addr: None,
                     },
                 );
                 self.touched_links.insert(id);
