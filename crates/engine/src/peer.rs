@@ -191,6 +191,8 @@ impl Peer {
             is_choking_us: self.them.chokes,
             is_served: self.is_served(),
             is_snubbed: self.requests.is_snubbed(),
+            is_unchoked: !self.us.chokes,
+            accepted_requests: self.uploads.len(),
             outstanding_requests: self.requests.waiting().len(),
             downloaded: self.down.bytes,
             uploaded: self.up.bytes,

@@ -122,7 +122,7 @@ impl Requests {
         !remove(&mut self.late, block) && remove(&mut self.waiting, block)
     }
 
-    /// Nothing is asked of the peer for a while, so that one which rejects everything is not asked in circles.
+    /// Nothing is asked of the peer for a while, so that one which sends nothing is not asked in circles.
     pub(crate) fn rest(&mut self, now: Time) {
         self.resting_until = now + REST;
     }
@@ -153,6 +153,8 @@ impl Requests {
         if keep > 0 && now.since(self.last_progress) >= PATIENCE {
             self.snubbed = true;
             (self.window, self.rate) = (None, None);
+            // Others come first now: what one peer alone is to supply must not fall to this one again and again.
+            self.rest(now);
             keep = 0;
         } else if self.rate.is_some() && keep > 2 * self.depth() + LEAST_DEPTH {
             keep = self.depth();
@@ -344,7 +346,8 @@ mod tests {
         assert!(requests.overdue(at(14_999)).is_empty());
         assert_eq!(requests.overdue(at(15_000)).len(), 9);
         assert!(requests.is_snubbed());
-        assert_eq!(requests.room(at(15_000)), 1);
+        assert_eq!(requests.room(at(16_999)), 0, "others come first");
+        assert_eq!(requests.room(at(17_000)), 1);
         assert_eq!(requests.answered(block(1), at(16_000)), Answer::Late);
         assert!(!requests.is_snubbed(), "it delivers again");
     }

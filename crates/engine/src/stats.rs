@@ -80,8 +80,12 @@ pub struct PeerView {
     pub is_served: bool,
     /// Whether it lets our requests wait for too long.
     pub is_snubbed: bool,
+    /// Whether we answer its requests, if it has any.
+    pub is_unchoked: bool,
     /// Requests that it owes us an answer to.
     pub outstanding_requests: usize,
+    /// Requests that we owe it an answer to.
+    pub accepted_requests: usize,
     /// Payload bytes that came over this link.
     pub downloaded: u64,
     /// Payload bytes that went over this link.

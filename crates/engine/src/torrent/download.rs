@@ -154,6 +154,7 @@ impl Torrent {
         content.picker.released(block, link);
         if !peer.them.chokes {
             peer.requests.rest(self.now);
+            content.picker.leave(link);
         }
         self.touch_all();
     }

@@ -35,22 +35,7 @@ fn fault_of(world: &World, node: usize) -> &CloseReason {
 
 #[test]
 fn nobody_keeps_a_leech_from_an_honest_seed() {
-    for conduct in [
-        Conduct::Corrupt(100),
-        Conduct::Corrupt(10),
-        Conduct::Silent,
-        Conduct::Mute,
-        Conduct::Noise,
-        Conduct::Stranger,
-        Conduct::Reject,
-        Conduct::Flap,
-        Conduct::Pour,
-        Conduct::Flood,
-        Conduct::AskNonsense,
-        Conduct::Giant,
-        Conduct::Boast,
-        Conduct::Leech,
-    ] {
+    for conduct in Conduct::ALL {
         with_seeds(|seed| {
             let (mut world, leech, _) = beside(seed, conduct);
             world.run_until_complete(&[leech], MINUTE);

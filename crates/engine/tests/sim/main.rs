@@ -2,19 +2,32 @@
 //! one seed. A failure prints the seed; `CAUSEWAY_SEED=n cargo test -p causeway-engine --test sim NAME` replays
 //! it alone.
 
+mod crowd;
 mod files;
 mod hostile;
 mod limits;
 mod metadata;
 mod node;
+mod random;
+mod scenario;
 mod script;
 mod stopping;
 mod storage;
 mod swarm;
 mod world;
 
-/// Runs a scenario with a handful of seeds, or with the one that is to be replayed.
+/// Runs a scenario with a handful of seeds.
 fn with_seeds(scenario: impl Fn(u64)) {
+    run(5, scenario);
+}
+
+/// Runs one of the four random scenarios with its part of three hundred seeds.
+fn with_many_seeds(scenario: impl Fn(u64)) {
+    run(if cfg!(target_arch = "wasm32") { 5 } else { 75 }, scenario);
+}
+
+/// Runs a scenario with so many seeds, with `CAUSEWAY_SEEDS` of them, or with `CAUSEWAY_SEED` alone.
+fn run(seeds: u64, scenario: impl Fn(u64)) {
     /// Prints the seed of the run that panics.
     struct Seed(u64);
 
@@ -27,13 +40,18 @@ fn with_seeds(scenario: impl Fn(u64)) {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a person replays a failure with it")]
-    let replayed = std::env::var("CAUSEWAY_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seeds = replayed.map_or(0..5, |seed| seed..seed + 1);
+    let seeds = match (number("CAUSEWAY_SEED"), number("CAUSEWAY_SEEDS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, Some(seeds)) => 0..seeds,
+        (None, None) => 0..seeds,
+    };
     for seed in seeds {
         let seed = Seed(seed);
         scenario(seed.0);
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a person replays a failure with it")]
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
 }

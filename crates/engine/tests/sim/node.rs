@@ -1,7 +1,7 @@
 //! A real torrent with its storage, and what became of it.
 
 use bytes::Bytes;
-use causeway_core::{CreateOptions, Draft, DraftFile, Info, PeerId, Time};
+use causeway_core::{Block, CreateOptions, Draft, DraftFile, Info, PeerId, Time};
 use causeway_engine::{AnnounceEvent, CloseReason, Config, Event, Source, Stored, Torrent};
 use std::sync::Arc;
 
@@ -43,6 +43,13 @@ impl Shared {
             content: content.into(),
         }
     }
+
+    /// What belongs there, as a view.
+    pub(crate) fn bytes_of(&self, block: Block) -> Bytes {
+        let start = self.info.geometry().start_of(block.piece()) + u64::from(block.offset());
+        let start = usize::try_from(start).expect("small");
+        self.content.slice(start..start + block.length() as usize)
+    }
 }
 
 /// A torrent that runs in the world.
@@ -51,7 +58,10 @@ pub(crate) struct Node {
     pub(crate) storage: Storage,
     /// Bytes a second that it can send, over all links.
     pub(crate) up_rate: u64,
-    pub(crate) busy_until: Time,
+    /// Bytes a second that it can take, over all links.
+    pub(crate) down_rate: u64,
+    pub(crate) sending_until: Time,
+    pub(crate) receiving_until: Time,
     pub(crate) shared: Shared,
     pub(crate) events: Vec<Event>,
     pub(crate) announced: Vec<AnnounceEvent>,
@@ -67,7 +77,9 @@ impl Node {
             torrent: Torrent::new(Config::new(peer_id(chance)), source, chance, now),
             storage,
             up_rate: 10_000_000,
-            busy_until: now,
+            down_rate: 1_000_000_000,
+            sending_until: now,
+            receiving_until: now,
             shared: shared.clone(),
             events: Vec::new(),
             announced: Vec::new(),
@@ -85,13 +97,7 @@ impl Node {
         let Some(have) = self.torrent.have() else { return };
         let geometry = self.shared.info.geometry();
         for piece in geometry.all_pieces().filter(|piece| have.has(*piece)) {
-            let start = usize::try_from(geometry.start_of(piece)).expect("small");
-            let range = start..start + geometry.length_of(piece) as usize;
-            assert_eq!(
-                self.storage.bytes[range.clone()],
-                self.shared.content[range],
-                "{piece:?} is as shared"
-            );
+            assert!(self.storage.is_right(piece), "{piece:?} is as shared");
         }
     }
 }
@@ -110,27 +116,17 @@ pub(crate) enum Start {
 
 impl Start {
     fn parts(self, shared: &Shared) -> (Source, Storage) {
-        let geometry = shared.info.geometry();
         let info = Arc::clone(&shared.info);
         match self {
             Self::Seed => {
-                let storage = Storage::full(geometry, &shared.content);
-                (
-                    Source::Info {
-                        info,
-                        stored: Stored::Everything,
-                    },
-                    storage,
-                )
+                let stored = Stored::Everything;
+                (Source::Info { info, stored }, Storage::full(shared))
             }
-            Self::Leech => (
-                Source::Info {
-                    info,
-                    stored: Stored::Nothing,
-                },
-                Storage::empty(geometry),
-            ),
-            Self::Magnet => (Source::Magnet(info.info_hash()), Storage::empty(geometry)),
+            Self::Leech => {
+                let stored = Stored::Nothing;
+                (Source::Info { info, stored }, Storage::empty(shared))
+            }
+            Self::Magnet => (Source::Magnet(info.info_hash()), Storage::empty(shared)),
             Self::With(stored, storage) => (Source::Info { info, stored }, storage),
         }
     }

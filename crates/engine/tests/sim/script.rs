@@ -64,6 +64,26 @@ pub(crate) enum Conduct {
     Leech,
 }
 
+impl Conduct {
+    pub(crate) const ALL: [Self; 15] = [
+        Self::Corrupt(100),
+        Self::Corrupt(10),
+        Self::Silent,
+        Self::Mute,
+        Self::Noise,
+        Self::Stranger,
+        Self::Reject,
+        Self::Flap,
+        Self::Pour,
+        Self::Flood,
+        Self::AskNonsense,
+        Self::Giant,
+        Self::Boast,
+        Self::FalseMetadata,
+        Self::Leech,
+    ];
+}
+
 impl Script {
     pub(crate) fn new(shared: &Shared, conduct: Conduct) -> Self {
         let mut id = *b"-XX0000-000000000000";

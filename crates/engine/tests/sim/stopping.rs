@@ -70,7 +70,7 @@ fn a_snapshot_goes_on_without_hashing_or_fetching_what_is_there() {
             .map(causeway_core::Bitfield::count_ones)
             .sum();
         let before = world.node(b).torrent.stats();
-        let mut storage = Storage::empty(world.shared.info.geometry());
+        let mut storage = Storage::empty(&world.shared);
         core::mem::swap(&mut storage, &mut world.node_mut(b).storage);
         let c = world.add(Start::With(Stored::Partly(snapshot), storage));
         assert_eq!(world.node(c).torrent.stats().verified, before.verified);
@@ -97,8 +97,8 @@ fn stored_bytes_of_unknown_worth_are_checked_first() {
         let geometry = shared.info.geometry();
         let mut world = World::new(seed, shared.clone());
         let a = world.add(Start::Seed);
-        let mut storage = Storage::full(geometry, &shared.content);
-        storage.bytes[70_000] ^= 1;
+        let mut storage = Storage::full(&shared);
+        storage.damage(geometry.block(1, 0, BLOCK_LENGTH).expect("in range"));
         let b = world.add(Start::With(Stored::Unknown, storage));
         assert_eq!(*world.node(b).torrent.state(), State::Checking);
         assert_eq!(world.node(b).torrent.stats().unchecked_pieces, 16);
@@ -115,11 +115,8 @@ fn stored_bytes_of_unknown_worth_are_checked_first() {
         world.run_until_complete(&[b], MINUTE);
         assert_eq!(world.node(b).torrent.stats().downloaded, 65_536);
 
-        let c = world.add(Start::With(Stored::Unknown, Storage::empty(geometry)));
-        let d = world.add(Start::With(
-            Stored::Unknown,
-            Storage::full(geometry, &shared.content),
-        ));
+        let c = world.add(Start::With(Stored::Unknown, Storage::empty(&shared)));
+        let d = world.add(Start::With(Stored::Unknown, Storage::full(&shared)));
         world.run_for(Duration::from_secs(1));
         assert_eq!(*world.node(c).torrent.state(), State::Downloading);
         assert_eq!(*world.node(d).torrent.state(), State::Seeding);
@@ -162,7 +159,7 @@ fn a_seed_whose_file_is_gone_says_so_and_closes_its_links() {
     with_seeds(|seed| {
         let shared = Shared::file(500_000, 64 * 1024);
         let mut world = World::new(seed, shared.clone());
-        let empty = Storage::empty(shared.info.geometry());
+        let empty = Storage::empty(&shared);
         let a = world.add(Start::With(Stored::Everything, empty));
         let b = world.add(Start::Leech);
         world.connect(b, a);

@@ -242,7 +242,7 @@ fn half(shared: &Shared, parity: u32) -> Start {
     for piece in geometry.all_pieces().filter(|piece| piece.get() % 2 == parity) {
         have.insert(piece);
     }
-    let storage = Storage::full(geometry, &shared.content);
+    let storage = Storage::full(shared);
     let snapshot = Snapshot {
         have,
         partial: causeway_core::SortedMap::new(),

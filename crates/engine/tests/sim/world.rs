@@ -3,41 +3,68 @@
 use bytes::Bytes;
 use causeway_core::Time;
 use causeway_engine::{Command, Direction, Event, Input, LinkId, LinkKind, Output};
+use core::cmp::{Ordering, Reverse};
 use core::time::Duration;
 use fastrand::Rng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, BinaryHeap};
 
 use crate::node::{Node, Shared, Start};
 use crate::script::Script;
+use crate::storage::Storage;
 
 /// Everything there is. Parties and links are numbered in the order they were added.
 pub(crate) struct World {
     pub(crate) now: Time,
     pub(crate) shared: Shared,
-    rng: Rng,
+    /// The state of a torrent is gone through after one of so many inputs.
+    pub(crate) check_one_in: u32,
+    pub(crate) rng: Rng,
     parties: Vec<Party>,
     links: Vec<Link>,
-    happenings: BTreeMap<(Time, u64), Happening>,
+    happenings: BinaryHeap<Reverse<Entry>>,
     sequence: u64,
-    wakes: BTreeMap<usize, Time>,
+    wakes: BTreeSet<(Time, usize)>,
+    /// The last node that verified a piece since it was asked.
+    verified: Option<usize>,
 }
 
-enum Party {
+struct Party {
+    actor: Actor,
+    wake: Option<Time>,
+    /// Links that were not closed when last looked at.
+    links: Vec<usize>,
+    /// It is no more: nothing reaches it.
+    has_ended: bool,
+}
+
+enum Actor {
     Node(Box<Node>),
     Script(Box<Script>),
 }
 
-/// Two directions, each with the bytes that have not left yet.
+/// Two directions; `buffered` has not left yet, `travelling` was not received yet.
 struct Link {
     parties: [usize; 2],
     latency: Duration,
     is_open: [bool; 2],
     buffered: [usize; 2],
+    travelling: [usize; 2],
+    last_arrival: [Time; 2],
 }
 
 enum Happening {
+    /// Bytes come to where this side takes them off, one after the other, at its own rate.
+    Queue {
+        link: usize,
+        side: usize,
+        parts: Vec<Bytes>,
+    },
     /// Bytes reach this side of a link.
-    Arrive { link: usize, side: usize, bytes: Bytes },
+    Arrive {
+        link: usize,
+        side: usize,
+        parts: Vec<Bytes>,
+    },
     /// So many bytes have left this side of a link.
     Leave { link: usize, side: usize, bytes: usize },
     /// This side of a link learns that it is closed.
@@ -46,17 +73,45 @@ enum Happening {
     Answer { node: usize, input: Input },
 }
 
+/// A happening at its time; what was set for the same time comes in the order of setting.
+struct Entry {
+    at: (Time, u64),
+    happening: Happening,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.at.cmp(&other.at)
+    }
+}
+
 impl World {
     pub(crate) fn new(seed: u64, shared: Shared) -> Self {
         Self {
             now: Time::from_micros(1_000_000),
             shared,
+            check_one_in: 8,
             rng: Rng::with_seed(seed),
             parties: Vec::new(),
             links: Vec::new(),
-            happenings: BTreeMap::new(),
+            happenings: BinaryHeap::new(),
             sequence: 0,
-            wakes: BTreeMap::new(),
+            wakes: BTreeSet::new(),
+            verified: None,
         }
     }
 
@@ -64,35 +119,44 @@ impl World {
     pub(crate) fn add(&mut self, start: Start) -> usize {
         let chance = self.rng.u64(..);
         let node = Node::new(&self.shared, start, chance, self.now);
-        self.parties.push(Party::Node(Box::new(node)));
+        self.add_party(Actor::Node(Box::new(node)));
         self.perform(self.parties.len() - 1);
         self.parties.len() - 1
     }
 
     /// A peer that does what its script says.
     pub(crate) fn add_script(&mut self, script: Script) -> usize {
-        self.parties.push(Party::Script(Box::new(script)));
+        self.add_party(Actor::Script(Box::new(script)));
         self.parties.len() - 1
     }
 
+    fn add_party(&mut self, actor: Actor) {
+        self.parties.push(Party {
+            actor,
+            wake: None,
+            links: Vec::new(),
+            has_ended: false,
+        });
+    }
+
     pub(crate) fn node(&self, node: usize) -> &Node {
-        match &self.parties[node] {
-            Party::Node(node) => node,
-            Party::Script(_) => panic!("{node} is a script"),
+        match &self.parties[node].actor {
+            Actor::Node(node) => node,
+            Actor::Script(_) => panic!("{node} is a script"),
         }
     }
 
     pub(crate) fn node_mut(&mut self, node: usize) -> &mut Node {
-        match &mut self.parties[node] {
-            Party::Node(node) => node,
-            Party::Script(_) => panic!("{node} is a script"),
+        match &mut self.parties[node].actor {
+            Actor::Node(node) => node,
+            Actor::Script(_) => panic!("{node} is a script"),
         }
     }
 
     pub(crate) fn script(&self, script: usize) -> &Script {
-        match &self.parties[script] {
-            Party::Script(script) => script,
-            Party::Node(_) => panic!("{script} is a torrent"),
+        match &self.parties[script].actor {
+            Actor::Script(script) => script,
+            Actor::Node(_) => panic!("{script} is a torrent"),
         }
     }
 
@@ -105,33 +169,29 @@ impl World {
             latency,
             is_open: [true; 2],
             buffered: [0; 2],
+            travelling: [0; 2],
+            last_arrival: [self.now; 2],
         });
         for (side, direction) in [(0, Direction::Outgoing), (1, Direction::Incoming)] {
             let party = self.links[link].parties[side];
-            match &mut self.parties[party] {
-                Party::Node(_) => {
+            self.parties[party].links.push(link);
+            match &mut self.parties[party].actor {
+                Actor::Node(_) => {
                     let id = link_id(link, side);
-                    self.input(
-                        party,
-                        Input::LinkOpened {
-                            link: id,
-                            direction,
-                            expected: None,
-                            kind: LinkKind::WebRtc,
-                            addr: None,
-                        },
-                    );
-                    self.input(
-                        party,
-                        Input::Writable {
-                            link: id,
-                            budget: BUFFER,
-                        },
-                    );
+                    let opened = Input::LinkOpened {
+                        link: id,
+                        direction,
+                        expected: None,
+                        kind: LinkKind::WebRtc,
+                        addr: None,
+                    };
+                    self.input(party, opened);
+                    let budget = BUFFER;
+                    self.input(party, Input::Writable { link: id, budget });
                 }
-                Party::Script(script) => {
+                Actor::Script(script) => {
                     let bytes = script.opened();
-                    self.send(link, side, bytes);
+                    self.send(link, side, vec![bytes]);
                 }
             }
         }
@@ -156,11 +216,42 @@ impl World {
 
     /// All links of this party break.
     pub(crate) fn cut_all(&mut self, party: usize) {
-        for link in 0..self.links.len() {
-            if self.links[link].parties.contains(&party) {
-                self.cut(link);
-            }
+        for link in self.links_of(party) {
+            self.cut(link);
         }
+    }
+
+    /// The links of this party that are open at its side.
+    pub(crate) fn links_of(&mut self, party: usize) -> Vec<usize> {
+        let links = &self.links;
+        let open = |link: &usize| {
+            let Link { parties, is_open, .. } = &links[*link];
+            (0..2).any(|side| parties[side] == party && is_open[side])
+        };
+        self.parties[party].links.retain(open);
+        self.parties[party].links.clone()
+    }
+
+    /// The node that has verified a piece in the last step.
+    pub(crate) fn take_verified(&mut self) -> Option<usize> {
+        self.verified.take()
+    }
+
+    /// This node's program ends. Gives back what it stored.
+    pub(crate) fn end(&mut self, node: usize) -> Storage {
+        self.cut_all(node);
+        self.set_wake(node, None);
+        self.parties[node].has_ended = true;
+        let empty = Storage::empty(&self.shared);
+        core::mem::replace(&mut self.node_mut(node).storage, empty)
+    }
+
+    /// Whether there is a link between these.
+    pub(crate) fn are_linked(&mut self, one: usize, other: usize) -> bool {
+        let links = self.links_of(one);
+        links
+            .iter()
+            .any(|link| self.links[*link].parties.contains(&other))
     }
 
     pub(crate) fn command(&mut self, node: usize, command: Command) {
@@ -195,33 +286,57 @@ impl World {
         }
     }
 
-    fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let nodes = self
             .parties
             .iter()
             .zip(0..)
-            .filter_map(|(party, number)| match party {
-                Party::Node(node) => Some(format!(
+            .filter_map(|(party, number)| match &party.actor {
+                Actor::Node(node) => Some(format!(
                     "{number}: {:?} {:?}\n   {:?}\n   closed {:?}\n",
                     node.torrent.state(),
                     node.torrent.stats(),
                     node.torrent.peers().collect::<Vec<_>>(),
                     node.closed
                 )),
-                Party::Script(_) => None,
+                Actor::Script(_) => None,
             });
         nodes.collect()
     }
 
+    /// What one side of a link waits for is what the other has to send; checked where nothing is under way.
+    pub(crate) fn check_links(&self) {
+        for (number, link) in self.links.iter().enumerate() {
+            if link.travelling != [0, 0] || link.is_open != [true, true] {
+                continue;
+            }
+            for side in [0, 1] {
+                let (Actor::Node(asks), Actor::Node(serves)) = (
+                    &self.parties[link.parties[side]].actor,
+                    &self.parties[link.parties[1 - side]].actor,
+                ) else {
+                    continue;
+                };
+                let view = |node: &Node, side| {
+                    let id = link_id(number, side);
+                    node.torrent.peers().find(|peer| peer.link == id)
+                };
+                let (Some(asks), Some(serves)) = (view(asks, side), view(serves, 1 - side)) else {
+                    continue;
+                };
+                assert!(
+                    asks.outstanding_requests <= serves.accepted_requests,
+                    "nobody waits for what the other does not know of: {asks:?} {serves:?}"
+                );
+                assert_eq!(asks.is_choking_us, !serves.is_unchoked, "{asks:?} {serves:?}");
+            }
+        }
+    }
+
     /// Does what happens next, if it happens by then.
-    fn step(&mut self, end: Time) -> bool {
-        let happening = self.happenings.first_key_value().map(|((time, _), _)| *time);
-        let wake = self
-            .wakes
-            .iter()
-            .min_by_key(|(_, time)| **time)
-            .map(|(node, time)| (*node, *time));
-        if let Some((node, time)) = wake
+    pub(crate) fn step(&mut self, end: Time) -> bool {
+        let happening = self.happenings.peek().map(|entry| entry.0.at.0);
+        if let Some((time, node)) = self.wakes.first().copied()
             && happening.is_none_or(|happening| time <= happening)
         {
             if time > end {
@@ -231,25 +346,24 @@ impl World {
             self.input(node, Input::TimedOut);
             return true;
         }
-        let Some(entry) = self.happenings.first_entry().filter(|entry| entry.key().0 <= end) else {
+        if happening.is_none_or(|happening| happening > end) {
+            return false;
+        }
+        let Some(Reverse(entry)) = self.happenings.pop() else {
             return false;
         };
-        self.now = self.now.max(entry.key().0);
-        match entry.remove() {
-            Happening::Arrive { link, side, bytes } => self.arrive(link, side, bytes),
+        self.now = self.now.max(entry.at.0);
+        match entry.happening {
+            Happening::Queue { link, side, parts } => self.queue(link, side, parts),
+            Happening::Arrive { link, side, parts } => self.arrive(link, side, parts),
             Happening::Leave { link, side, bytes } => {
                 let sender = &mut self.links[link];
                 sender.buffered[side] -= bytes;
                 let budget = BUFFER.saturating_sub(sender.buffered[side]);
                 let party = sender.parties[side];
-                if sender.is_open[side] && matches!(self.parties[party], Party::Node(_)) {
-                    self.input(
-                        party,
-                        Input::Writable {
-                            link: link_id(link, side),
-                            budget,
-                        },
-                    );
+                if sender.is_open[side] && matches!(self.parties[party].actor, Actor::Node(_)) {
+                    let link = link_id(link, side);
+                    self.input(party, Input::Writable { link, budget });
                 }
             }
             Happening::Close { link, side } => self.close_side(link, side),
@@ -258,34 +372,45 @@ impl World {
         true
     }
 
-    fn arrive(&mut self, link: usize, side: usize, bytes: Bytes) {
-        if !self.links[link].is_open[side] {
-            return;
-        }
-        let party = self.links[link].parties[side];
-        match &mut self.parties[party] {
-            Party::Node(_) => {
-                // Where the stream is cut has no meaning.
-                let cut = self.rng.usize(..=bytes.len());
-                let link = link_id(link, side);
-                self.input(
-                    party,
-                    Input::Received {
-                        link,
-                        bytes: bytes.slice(..cut),
-                    },
-                );
-                self.input(
-                    party,
-                    Input::Received {
-                        link,
-                        bytes: bytes.slice(cut..),
-                    },
-                );
+    fn queue(&mut self, link: usize, side: usize, parts: Vec<Bytes>) {
+        let length = parts.iter().map(Bytes::len).sum();
+        let now = self.now;
+        if let Actor::Node(node) = &mut self.parties[self.links[link].parties[side]].actor {
+            let time = time_for(length, node.down_rate);
+            node.receiving_until = node.receiving_until.max(now) + time;
+            if node.receiving_until > now {
+                let at = node.receiving_until;
+                let last = &mut self.links[link].last_arrival[1 - side];
+                *last = at.max(*last);
+                return self.happen(at, Happening::Arrive { link, side, parts });
             }
-            Party::Script(script) => {
-                let answer = script.received(bytes, &mut self.rng);
-                self.send(link, side, answer);
+        }
+        self.arrive(link, side, parts);
+    }
+
+    fn arrive(&mut self, link: usize, side: usize, parts: Vec<Bytes>) {
+        self.links[link].travelling[1 - side] -= 1;
+        let party = self.links[link].parties[side];
+        for bytes in parts {
+            if !self.links[link].is_open[side] {
+                return;
+            }
+            match &mut self.parties[party].actor {
+                Actor::Node(_) => {
+                    // Where the stream is cut has no meaning.
+                    let cut = match self.rng.u8(..8) {
+                        0 => self.rng.usize(..=bytes.len()),
+                        _ => 0,
+                    };
+                    let link = link_id(link, side);
+                    for bytes in [bytes.slice(..cut), bytes.slice(cut..)] {
+                        self.input(party, Input::Received { link, bytes });
+                    }
+                }
+                Actor::Script(script) => {
+                    let answer = script.received(bytes, &mut self.rng);
+                    self.send(link, side, vec![answer]);
+                }
             }
         }
     }
@@ -295,21 +420,22 @@ impl World {
             return;
         }
         let party = self.links[link].parties[side];
-        match &mut self.parties[party] {
-            Party::Node(_) => self.input(
-                party,
-                Input::LinkClosed {
-                    link: link_id(link, side),
-                },
-            ),
-            Party::Script(script) => script.closed = true,
+        match &mut self.parties[party].actor {
+            Actor::Node(_) => {
+                let link = link_id(link, side);
+                self.input(party, Input::LinkClosed { link });
+            }
+            Actor::Script(script) => script.closed = true,
         }
     }
 
     fn input(&mut self, node: usize, input: Input) {
+        if self.parties[node].has_ended {
+            return;
+        }
         let now = self.now;
         // Going through the whole state after every input would take most of the time.
-        let check = self.rng.u8(..8) == 0;
+        let check = self.rng.u32(..self.check_one_in) == 0;
         let torrent = &mut self.node_mut(node).torrent;
         torrent.handle_input(now, input);
         if check {
@@ -320,20 +446,30 @@ impl World {
 
     /// Does what the torrent says.
     fn perform(&mut self, number: usize) {
+        // What is said on one link between two inputs travels together, up to a block.
+        let mut said: Vec<(LinkId, Vec<Bytes>)> = Vec::new();
         loop {
             let now = self.now;
             let slow = Duration::from_micros(self.rng.u64(100..5_000));
+            let output = self.node_mut(number).torrent.poll_output();
+            if matches!(output, Output::Event(Event::PieceVerified(_))) {
+                self.verified = Some(number);
+            }
             let node = self.node_mut(number);
-            match node.torrent.poll_output() {
-                Output::Send { link, bytes } => {
-                    let (link, side) = link_of(link);
-                    self.send(link, side, bytes);
-                }
+            match output {
+                Output::Send { link, bytes } => match said.iter_mut().rev().find(|(other, _)| *other == link)
+                {
+                    Some((_, parts)) if parts.iter().all(|part| part.len() < SMALL) => parts.push(bytes),
+                    Some(_) | None => said.push((link, vec![bytes])),
+                },
                 Output::CloseLink { link, reason } => {
                     node.closed.push(reason);
+                    for (link, parts) in said.extract_if(.., |(other, _)| *other == link) {
+                        self.say(link, parts);
+                    }
                     let (link, side) = link_of(link);
                     self.links[link].is_open[side] = false;
-                    let at = now + self.links[link].latency;
+                    let at = self.links[link].last_arrival[side].max(now + self.links[link].latency);
                     self.happen(at, Happening::Close { link, side: 1 - side });
                 }
                 Output::Read { block } => {
@@ -351,8 +487,14 @@ impl World {
                 }
                 Output::Announce(event) => node.announced.push(event),
                 Output::Event(event) => {
-                    if let Event::MetadataReceived(info) = &event {
-                        assert_eq!(info.raw(), node.shared.info.raw());
+                    match &event {
+                        Event::MetadataReceived(info) => {
+                            assert_eq!(info.raw(), node.shared.info.raw());
+                        }
+                        Event::PieceVerified(piece) => {
+                            assert!(node.storage.is_right(*piece), "{piece:?} is as shared");
+                        }
+                        Event::StateChanged(_) | Event::PieceFailed(_) | Event::FileCompleted(_) => {}
                     }
                     node.events.push(event);
                 }
@@ -361,56 +503,74 @@ impl World {
                         deadline.is_none_or(|deadline| deadline > now),
                         "the deadline lies ahead"
                     );
-                    self.wakes.remove(&number);
-                    self.wakes.extend(deadline.map(|deadline| (number, deadline)));
-                    return;
+                    self.set_wake(number, deadline);
+                    break;
                 }
             }
         }
+        for (link, parts) in said {
+            self.say(link, parts);
+        }
     }
 
-    fn send(&mut self, link: usize, side: usize, bytes: Bytes) {
-        if bytes.is_empty() || !self.links[link].is_open[side] {
+    fn set_wake(&mut self, number: usize, wake: Option<Time>) {
+        let party = &mut self.parties[number];
+        if party.wake == wake {
             return;
         }
-        let length = bytes.len();
-        let party = self.links[link].parties[side];
-        let left = match &mut self.parties[party] {
-            Party::Node(node) => {
-                let time = Duration::from_micros(length as u64 * 1_000_000 / node.up_rate);
-                node.busy_until = node.busy_until.max(self.now) + time;
-                node.busy_until
+        if let Some(old) = core::mem::replace(&mut party.wake, wake) {
+            self.wakes.remove(&(old, number));
+        }
+        self.wakes.extend(wake.map(|time| (time, number)));
+    }
+
+    fn say(&mut self, link: LinkId, parts: Vec<Bytes>) {
+        let (link, side) = link_of(link);
+        self.send(link, side, parts);
+    }
+
+    fn send(&mut self, link: usize, side: usize, parts: Vec<Bytes>) {
+        let length: usize = parts.iter().map(Bytes::len).sum();
+        if length == 0 || !self.links[link].is_open[side] {
+            return;
+        }
+        let now = self.now;
+        let Link { parties, latency, .. } = self.links[link];
+        let left = match &mut self.parties[parties[side]].actor {
+            Actor::Node(node) => {
+                node.sending_until = node.sending_until.max(now) + time_for(length, node.up_rate);
+                node.sending_until
             }
-            Party::Script(_) => self.now,
+            Actor::Script(_) => now,
         };
-        self.links[link].buffered[side] += length;
-        let arrival = left + self.links[link].latency;
-        self.happen(
-            left,
-            Happening::Leave {
-                link,
-                side,
-                bytes: length,
-            },
-        );
-        self.happen(
-            arrival,
-            Happening::Arrive {
-                link,
-                side: 1 - side,
-                bytes,
-            },
-        );
+        let arrival = left + latency;
+        let sender = &mut self.links[link];
+        sender.buffered[side] += length;
+        sender.travelling[side] += 1;
+        sender.last_arrival[side] = arrival;
+        let leave = Happening::Leave {
+            link,
+            side,
+            bytes: length,
+        };
+        self.happen(left, leave);
+        let side = 1 - side;
+        self.happen(arrival, Happening::Queue { link, side, parts });
     }
 
     fn answer(&mut self, at: Time, node: usize, input: Input) {
         self.happen(at, Happening::Answer { node, input });
     }
 
-    fn happen(&mut self, at: Time, happening: Happening) {
+    fn happen(&mut self, time: Time, happening: Happening) {
         self.sequence += 1;
-        self.happenings.insert((at, self.sequence), happening);
+        let at = (time, self.sequence);
+        self.happenings.push(Reverse(Entry { at, happening }));
     }
+}
+
+fn time_for(bytes: usize, rate: u64) -> Duration {
+    Duration::from_micros(bytes as u64 * 1_000_000 / rate)
 }
 
 fn link_id(link: usize, side: usize) -> LinkId {
@@ -422,5 +582,7 @@ fn link_of(id: LinkId) -> (usize, usize) {
     (number / 2, number % 2)
 }
 
+/// Longer parts are blocks.
+const SMALL: usize = 1024;
 /// What a link takes before it has to have sent some.
 const BUFFER: usize = 64 * 1024;

@@ -1,0 +1,89 @@
+//! Large swarms, and how close they come to what is possible at all.
+
+use core::time::Duration;
+
+use crate::scenario::{Has, Member, Scenario, Trouble};
+use crate::{number, run};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+/// One seed and so many equal leeches, all there from the start, sharing pieces of so many blocks. The crowd can
+/// take four times as fast as it gives.
+fn flash_crowd(seed: u64, leeches: usize, pieces: u32, blocks: u32) -> Scenario {
+    let mut members = vec![Member::new(Has::Metadata, UP, 4 * UP); leeches + 1];
+    members[0].has = Has::Everything;
+    let piece_length = blocks * 16 * 1024;
+    Scenario {
+        seed,
+        length: (pieces * piece_length) as usize,
+        piece_length,
+        members,
+        hostile: Vec::new(),
+        degree: 40,
+        trouble: Trouble::default(),
+        limit: Duration::from_hours(1),
+        check_one_in: 20_000,
+    }
+}
+
+/// Seconds below which no protocol whatever can serve everybody: the seed has to send each byte once, all together
+/// have to send every byte to every leech, and each leech has to take every byte.
+fn fluid_bound(scenario: &Scenario) -> f64 {
+    let length = as_f64(scenario.length as u64);
+    let (seeds, leeches): (Vec<_>, Vec<_>) = scenario
+        .members
+        .iter()
+        .partition(|member| member.has == Has::Everything);
+    let seed_up: u64 = seeds.iter().map(|seed| seed.up).sum();
+    let all_up: u64 = scenario.members.iter().map(|member| member.up).sum();
+    let slowest = leeches
+        .iter()
+        .map(|leech| leech.down)
+        .min()
+        .expect("there is one");
+    let all = length * as_f64(leeches.len() as u64) / as_f64(all_up);
+    (length / as_f64(seed_up)).max(all).max(length / as_f64(slowest))
+}
+
+/// How many times as long as the bound the last of those who give took.
+fn last_over_bound(scenario: &Scenario) -> f64 {
+    let bound = fluid_bound(scenario);
+    let outcome = scenario.clone().run();
+    let givers = scenario.members.iter().zip(&outcome.done);
+    let last = givers
+        .filter(|(member, _)| !member.is_free_rider)
+        .map(|(_, done)| *done);
+    last.max().flatten().expect("everybody is done").as_secs_f64() / bound
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn as_f64(bytes: u64) -> f64 {
+    bytes as f64
+}
+
+/// Bytes a second.
+const UP: u64 = 500_000;
+
+#[test]
+fn a_flash_crowd_takes_little_longer_than_it_must() {
+    run(1, |seed| {
+        let ratio = last_over_bound(&flash_crowd(seed, 30, 200, 1));
+        assert!(ratio < 1.5, "{ratio} times the bound");
+    });
+}
+
+/// `cargo xtask sim --figures` prints these.
+#[test]
+#[ignore = "figures of large swarms, for a release build"]
+#[expect(clippy::print_stdout, reason = "figures are for people")]
+fn figures() {
+    run(1, |seed| {
+        let blocks = number("CAUSEWAY_BLOCKS").map_or(16, |blocks| u32::try_from(blocks).expect("few"));
+        let start = std::time::Instant::now();
+        let ratio = last_over_bound(&flash_crowd(seed, 100, 1000, blocks));
+        println!(
+            "flash crowd of 100: {ratio:.3} times the bound, in {:?}",
+            start.elapsed()
+        );
+    });
+}
