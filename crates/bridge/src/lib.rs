@@ -3,7 +3,19 @@
 //! A torrent is one task, which owns its [`causeway_engine::Torrent`]: it performs what the engine asks for and tells
 //! it what happened. To it, every peer is a [`Link`], a stream of bytes in each direction, whatever carries it. What
 //! carries it (TCP, WebRTC) is a task on the other [`End`], and knows nothing of torrents but their names.
+//!
+//! - [`Bridge`]: all torrents, and the ports that peers reach them at;
+//! - `torrent`: one of them, from links to files; [`Handle`] is what the others have of it;
+//! - `disk`: where bytes lie; `link`: where transports and torrents meet; `tcp`: a transport.
 
+mod buffers;
+mod disk;
 mod link;
+mod session;
+mod tcp;
+mod torrent;
 
-pub use link::{Closed, End, Link, LinkKind, Meeting, Reader, Writer, link};
+pub use disk::Overwrite;
+pub use link::{Closed, End, Link, Meeting, Reader, Writer, link};
+pub use session::{Bridge, BridgeError, Config};
+pub use torrent::{Addition, Choose, Contents, Handle, Origin, Selection, Status, Subject};

@@ -16,18 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use causeway_core::PeerId;
-use causeway_engine::Direction;
-
-/// What carries a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LinkKind {
-    /// A TCP connection (BEP 3).
-    Tcp,
-    /// A stream over UDP (BEP 29).
-    Utp,
-    /// A data channel of a WebRTC connection.
-    WebRtc,
-}
+use causeway_engine::{Direction, LinkKind};
 
 /// How two peers have met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +129,15 @@ impl Writer {
         } else {
             pipe.writer = Some(context.waker().clone());
             Poll::Pending
+        }
+    }
+
+    /// Waits until the other side ends this direction, and says why.
+    pub async fn closed(&self) -> Closed {
+        match poll_fn(|context| self.poll_room(context, usize::MAX)).await {
+            Err(closed) => closed,
+            // No window is as large.
+            Ok(_) => Closed(GONE.to_owned()),
         }
     }
 

@@ -1,10 +1,15 @@
-//! The `causeway` program: the page and its tracker, and tools for torrent files.
+//! The `causeway` program: the page and its tracker, a native peer, and tools for torrent files.
 
 mod create;
+mod get;
 mod http;
+mod native;
 mod page;
+mod seed;
 mod serve;
 mod show;
+mod sources;
+mod stop;
 mod verify;
 
 use std::io;
@@ -15,8 +20,8 @@ use tracing_subscriber::EnvFilter;
 
 /// BitTorrent from browser to browser.
 ///
-/// The exit status is 0 where all went well, 1 where `verify` found something missing or damaged, and 2 where something
-/// else is wrong. What happens is logged on standard error, in as much detail as the environment variable `RUST_LOG` says
+/// The exit status is 0 where all went well, 1 where `verify` found something missing or damaged or `get` was interrupted, and 2
+/// where something else is wrong. What happens is logged on standard error, in as much detail as the environment variable `RUST_LOG` says
 /// ("info" by default; "causeway=debug" for more).
 #[derive(Debug, Parser)]
 #[command(name = "causeway", version, about, long_about)]
@@ -28,6 +33,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Arguments),
+    Get(get::Arguments),
+    Seed(seed::Arguments),
     Create(create::Arguments),
     Show(show::Arguments),
     Verify(verify::Arguments),
@@ -42,6 +49,8 @@ fn main() -> ExitCode {
         .init();
     let result = match arguments.command {
         Command::Serve(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Get(arguments) => get::run(arguments),
+        Command::Seed(arguments) => seed::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Create(arguments) => create::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Show(arguments) => show::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Verify(arguments) => verify::run(&arguments),

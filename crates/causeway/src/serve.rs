@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::watch;
 
+use crate::stop::Stop;
 use crate::{http, page};
 
 /// Serve the page and a tracker for it.
@@ -64,7 +65,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
 }
 
 async fn serve(arguments: Arguments) -> Result<()> {
-    let stop = Stop::install()?;
+    let mut stop = Stop::install()?;
     let listener = TcpListener::bind(arguments.listen).await.with_context(|| {
         format!(
             "can't listen on {}: choose another address or port with --listen",
@@ -108,49 +109,6 @@ async fn serve(arguments: Arguments) -> Result<()> {
 
 /// How long connections may take to end. The process has to be gone after 5 s.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// The signals that end the server. They are caught from the time that this exists.
-#[cfg(unix)]
-struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Stop {
-    fn install() -> Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn wait(mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-/// The signal that ends the server.
-#[cfg(not(unix))]
-struct Stop;
-
-#[cfg(not(unix))]
-impl Stop {
-    fn install() -> Result<Self> {
-        Ok(Self)
-    }
-
-    async fn wait(self) {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::warn!(%error, "Ctrl-C can't be caught");
-            core::future::pending::<()>().await;
-        }
-    }
-}
 
 /// A STUN server's URL. A browser throws on one that it can't read, and the page would reach nobody.
 fn ice_server(text: &str) -> Result<String> {

@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use causeway_core::{FileEntry, FileSlice, Info, PieceIndex, Sha1};
 use clap::Args;
 
@@ -58,6 +58,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         ExitCode::from(1)
     })
+}
+
+/// Where the files of a torrent lie, each of them whole and right.
+pub(crate) fn places(info: &Info, path: &Path) -> Result<Vec<PathBuf>> {
+    let report = Report::of(info, path);
+    if let Some((file, flaw)) = report.files.first_key_value() {
+        bail!("{}: {flaw}", plain(&info.files()[*file].display_path()));
+    }
+    let disk = Disk::new(info, path);
+    Ok(info.files().iter().map(|file| disk.place(file)).collect())
 }
 
 /// What is wrong with files on disk.

@@ -1,0 +1,179 @@
+//! The bridge itself: the torrents that run, and the ports that peers reach them at.
+
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use causeway_core::{InfoHash, PeerId, Time};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::buffers::Buffers;
+use crate::disk::Handles;
+use crate::tcp;
+use crate::torrent::{self, Addition, Handle, Subject};
+
+/// How the bridge meets the world.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where TCP connections are taken. Where this port is taken another one is used; none is, where there is no address.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Why the bridge or a torrent can't be started.
+#[derive(Debug, thiserror::Error)]
+pub enum BridgeError {
+    /// No port can be opened.
+    #[error("can't listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+    /// It runs already.
+    #[error("the torrent {0} is there already")]
+    Duplicate(InfoHash),
+}
+
+/// A native peer: all its torrents.
+#[derive(Debug)]
+pub struct Bridge {
+    shared: Arc<Shared>,
+    listen: Option<SocketAddr>,
+    tasks: JoinSet<()>,
+}
+
+/// What all torrents and transports share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) peer_id: PeerId,
+    pub(crate) handles: Arc<Handles>,
+    pub(crate) buffers: Arc<Buffers>,
+    torrents: Mutex<BTreeMap<InfoHash, Handle>>,
+    origin: Instant,
+}
+
+impl Bridge {
+    /// Opens the ports.
+    ///
+    /// # Errors
+    /// [`BridgeError::Listen`] where none can be opened.
+    pub async fn start(config: Config) -> Result<Self, BridgeError> {
+        let shared = Arc::new(Shared {
+            peer_id: new_peer_id(),
+            handles: Arc::new(Handles::new(MOST_FILES)),
+            buffers: Arc::default(),
+            torrents: Mutex::default(),
+            origin: Instant::now(),
+        });
+        let mut tasks = JoinSet::new();
+        let mut listen = None;
+        if let Some(address) = config.listen {
+            let listener = bind(address)
+                .await
+                .map_err(|error| BridgeError::Listen(address, error))?;
+            listen = listener.local_addr().ok();
+            tasks.spawn(tcp::listen(shared.clone(), listener));
+        }
+        Ok(Self {
+            shared,
+            listen,
+            tasks,
+        })
+    }
+
+    /// Where TCP connections are taken.
+    #[must_use]
+    pub const fn listen_address(&self) -> Option<SocketAddr> {
+        self.listen
+    }
+
+    /// Our name in every swarm.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        self.shared.peer_id
+    }
+
+    /// Takes part in a torrent from now on.
+    ///
+    /// # Errors
+    /// [`BridgeError::Duplicate`].
+    pub fn add(&self, addition: Addition) -> Result<Handle, BridgeError> {
+        let info_hash = match &addition.subject {
+            Subject::Metainfo(metainfo) => metainfo.info().info_hash(),
+            Subject::Magnet(magnet) => magnet.info_hash,
+        };
+        let mut torrents = self.shared.torrents();
+        if torrents.contains_key(&info_hash) {
+            return Err(BridgeError::Duplicate(info_hash));
+        }
+        let handle = torrent::spawn(self.shared.clone(), addition);
+        torrents.insert(info_hash, handle.clone());
+        Ok(handle)
+    }
+
+    /// The torrent with this name, if it runs.
+    #[must_use]
+    pub fn torrent(&self, info_hash: InfoHash) -> Option<Handle> {
+        self.shared.torrent(info_hash)
+    }
+
+    /// Ends one torrent, after it has kept how far it has come.
+    pub async fn remove(&self, info_hash: InfoHash) {
+        let handle = self.shared.torrents().remove(&info_hash);
+        if let Some(handle) = handle {
+            handle.stop().await;
+        }
+    }
+
+    /// Ends every torrent, after each has kept how far it has come, and closes the ports.
+    pub async fn stop(mut self) {
+        let torrents = core::mem::take(&mut *self.shared.torrents());
+        let mut stopping = JoinSet::new();
+        for handle in torrents.into_values() {
+            stopping.spawn(async move { handle.stop().await });
+        }
+        stopping.join_all().await;
+        self.tasks.shutdown().await;
+    }
+}
+
+impl Shared {
+    pub(crate) fn torrent(&self, info_hash: InfoHash) -> Option<Handle> {
+        self.torrents().get(&info_hash).cloned()
+    }
+
+    /// Now, as the engines count.
+    pub(crate) fn now(&self) -> Time {
+        Time::ZERO + self.origin.elapsed()
+    }
+
+    /// A moment of the engines, as the runtime counts.
+    pub(crate) fn instant(&self, time: Time) -> tokio::time::Instant {
+        (self.origin + time.since(Time::ZERO)).into()
+    }
+
+    fn torrents(&self) -> MutexGuard<'_, BTreeMap<InfoHash, Handle>> {
+        self.torrents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The port asked for, or any where that one is taken.
+async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let any = TcpListener::bind(SocketAddr::new(address.ip(), 0)).await?;
+            tracing::info!("{address} is taken, {} is used instead", any.local_addr()?);
+            Ok(any)
+        }
+        result => result,
+    }
+}
+
+/// `-CW0100-` and twelve random letters and digits (BEP 20).
+fn new_peer_id() -> PeerId {
+    let mut id = *b"-CW0100-............";
+    id[8..].fill_with(|| fastrand::alphanumeric() as u8);
+    PeerId::new(id)
+}
+
+/// Files that are open at once, of all torrents: half of what the most cautious system allows.
+const MOST_FILES: usize = 128;

@@ -1,0 +1,273 @@
+//! The addresses of a torrent's classic peers: which to try next, and when again.
+
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use causeway_core::Time;
+
+/// Who named an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The user: it is tried whatever it is, and again and again.
+    User,
+    /// A tracker, the DHT, another peer.
+    Stranger {
+        /// Whether that one is itself in our own network. Nobody else's word makes us connect to addresses there.
+        is_local: bool,
+    },
+}
+
+/// The addresses that are known, a bounded number of them.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    entries: BTreeMap<SocketAddr, Entry>,
+    /// Addresses that are us.
+    own: Vec<SocketAddr>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    origin: Origin,
+    state: State,
+    /// In a row.
+    failures: u32,
+    /// Whether it has ever been a peer.
+    has_worked: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// May be tried from this moment on.
+    Idle(Time),
+    /// Is being tried, or is a peer.
+    Busy,
+}
+
+impl Book {
+    /// Learns an address; says whether it is new.
+    pub(super) fn add(&mut self, address: SocketAddr, origin: Origin, now: Time) -> bool {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        if !is_usable(address, origin) || self.own.contains(&address) {
+            return false;
+        }
+        if let Some(entry) = self.entries.get_mut(&address) {
+            if origin == Origin::User {
+                entry.origin = origin;
+            }
+            return false;
+        }
+        if self.entries.len() >= MOST && !self.drop_one() {
+            return false;
+        }
+        self.entries.insert(
+            address,
+            Entry {
+                origin,
+                state: State::Idle(now),
+                failures: 0,
+                has_worked: false,
+            },
+        );
+        true
+    }
+
+    /// Takes the address that is to be tried next: those that have worked or not failed first.
+    pub(super) fn next(&mut self, now: Time) -> Option<SocketAddr> {
+        let due = self.entries.iter_mut().filter(|(_, entry)| entry.is_due(now));
+        let (address, entry) = due.min_by_key(|(_, entry)| (entry.failures, !entry.has_worked))?;
+        entry.state = State::Busy;
+        Some(*address)
+    }
+
+    /// When an address may be tried next.
+    pub(super) fn due(&self) -> Option<Time> {
+        let idle = self.entries.values().filter_map(|entry| match entry.state {
+            State::Idle(due) => Some(due),
+            State::Busy => None,
+        });
+        idle.min()
+    }
+
+    /// Nobody answers there.
+    pub(super) fn failed(&mut self, address: SocketAddr, now: Time) {
+        let Some(entry) = self.entries.get_mut(&address) else {
+            return;
+        };
+        entry.failures += 1;
+        let patience = entry.patience();
+        entry.state = State::Idle(now + patience);
+        if entry.origin != Origin::User && entry.failures >= MOST_FAILURES {
+            self.entries.remove(&address);
+        }
+    }
+
+    /// The link to this peer is gone, and it may be worth a try after `rest`.
+    pub(super) fn closed(&mut self, address: SocketAddr, now: Time, rest: Duration) {
+        if let Some(entry) = self.entries.get_mut(&address) {
+            entry.failures = 0;
+            entry.has_worked = true;
+            entry.state = State::Idle(now + rest);
+        }
+    }
+
+    /// This address is ourselves.
+    pub(super) fn is_us(&mut self, address: SocketAddr) {
+        self.entries.remove(&address);
+        if self.own.len() < MOST_OWN {
+            self.own.push(address);
+        }
+    }
+
+    /// Drops the address that is of least use.
+    fn drop_one(&mut self) -> bool {
+        let idle = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.state != State::Busy);
+        let worst = idle.max_by_key(|(_, entry)| (entry.failures, !entry.has_worked));
+        let worst = worst
+            .filter(|(_, entry)| entry.failures > 0)
+            .map(|(address, _)| *address);
+        worst.is_some_and(|worst| self.entries.remove(&worst).is_some())
+    }
+}
+
+impl Entry {
+    fn is_due(&self, now: Time) -> bool {
+        matches!(self.state, State::Idle(due) if due <= now)
+    }
+
+    fn patience(&self) -> Duration {
+        let (first, most) = match self.origin {
+            Origin::User => (Duration::from_secs(1), Duration::from_secs(30)),
+            Origin::Stranger { .. } => (Duration::from_secs(30), Duration::from_hours(1)),
+        };
+        (first * 2u32.saturating_pow(self.failures.saturating_sub(1).min(16))).min(most)
+    }
+}
+
+fn is_usable(address: SocketAddr, origin: Origin) -> bool {
+    let ip = address.ip();
+    if address.port() == 0 || ip.is_unspecified() || ip.is_multicast() {
+        return false;
+    }
+    match origin {
+        Origin::User | Origin::Stranger { is_local: true } => true,
+        Origin::Stranger { is_local: false } => !is_local(ip),
+    }
+}
+
+/// Whether an address means something in our own network alone.
+fn is_local(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            let is_shared = first == 100 && second & 0xc0 == 64;
+            ip.is_loopback()
+                || ip.is_private()
+                || ip.is_link_local()
+                || ip.is_broadcast()
+                || is_shared
+                || first == 0
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+/// Addresses in the book.
+const MOST: usize = 2_000;
+/// After so many failures in a row an address is forgotten.
+const MOST_FAILURES: u32 = 5;
+/// Addresses that are us.
+const MOST_OWN: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAR: Origin = Origin::Stranger { is_local: false };
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    fn at(seconds: u64) -> Time {
+        Time::ZERO + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn strangers_cannot_point_us_at_our_own_network() {
+        let mut book = Book::default();
+        for text in [
+            "127.0.0.1:80",
+            "10.1.2.3:80",
+            "192.168.0.1:80",
+            "169.254.1.1:80",
+            "100.64.0.1:80",
+            "[::1]:80",
+            "[fd00::1]:80",
+            "[fe80::1]:80",
+            "[::ffff:10.0.0.1]:80",
+            "0.0.0.0:80",
+            "224.0.0.1:80",
+            "1.2.3.4:0",
+        ] {
+            assert!(!book.add(address(text), FAR, at(0)), "{text}");
+        }
+        assert!(book.add(address("1.2.3.4:80"), FAR, at(0)));
+        assert!(book.add(address("10.0.0.1:80"), Origin::Stranger { is_local: true }, at(0)));
+        assert!(book.add(address("127.0.0.1:80"), Origin::User, at(0)));
+        assert!(
+            !book.add(address("[::ffff:1.2.3.4]:80"), FAR, at(0)),
+            "known already"
+        );
+    }
+
+    #[test]
+    fn who_does_not_answer_is_tried_later_and_forgotten_in_the_end() {
+        let (mut book, peer) = (Book::default(), address("1.2.3.4:80"));
+        book.add(peer, FAR, at(0));
+        let mut now = at(0);
+        for wait in [30, 60, 120, 240] {
+            assert_eq!(book.next(now), Some(peer));
+            assert_eq!(book.next(now), None, "it is being tried");
+            book.failed(peer, now);
+            assert_eq!(book.due(), Some(now + Duration::from_secs(wait)));
+            now += Duration::from_secs(wait);
+        }
+        assert_eq!(book.next(now), Some(peer));
+        book.failed(peer, now);
+        assert_eq!(book.due(), None);
+    }
+
+    #[test]
+    fn who_has_worked_comes_before_who_is_unknown() {
+        let (mut book, old, new) = (Book::default(), address("1.2.3.4:80"), address("1.2.3.3:80"));
+        book.add(old, FAR, at(0));
+        assert_eq!(book.next(at(0)), Some(old));
+        book.closed(old, at(1), Duration::ZERO);
+        book.add(new, FAR, at(1));
+        assert_eq!(book.next(at(1)), Some(old));
+        assert_eq!(book.next(at(1)), Some(new));
+    }
+
+    #[test]
+    fn a_full_book_gives_up_who_failed_and_nobody_else() {
+        let mut book = Book::default();
+        let peer = |number: u32| {
+            SocketAddr::new(
+                IpAddr::from(0x0100_0000u32.to_be_bytes().map(|b| b)),
+                u16::try_from(number + 1).expect("small"),
+            )
+        };
+        for number in 0..u32::try_from(MOST).expect("small") {
+            assert!(book.add(peer(number), FAR, at(0)));
+        }
+        assert!(!book.add(peer(5_000), FAR, at(0)));
+        let tried = book.next(at(0)).expect("one");
+        book.failed(tried, at(0));
+        assert!(book.add(peer(5_000), FAR, at(0)));
+        assert!(!book.add(peer(5_001), FAR, at(0)));
+    }
+}

@@ -1,0 +1,147 @@
+//! Doing what the engine asks for.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use causeway_core::{Info, Time};
+use causeway_engine::{
+    AnnounceEvent, CloseReason, Config, Event, Input, LinkId, Output, Source, Stored, Torrent,
+};
+
+use super::links::Links;
+use super::task::{AGAIN, Task};
+
+impl Task {
+    /// Tells the engine, and does what it asks for.
+    pub(super) fn tell(&mut self, input: Input) {
+        self.torrent.handle_input(self.shared.now(), input);
+        self.is_announced = false;
+        self.poll();
+    }
+
+    /// Does all that is to be done at the moment.
+    pub(super) fn perform(&mut self) {
+        self.poll();
+        loop {
+            while let Some(input) = self.inputs.pop_front() {
+                self.tell(input);
+            }
+            for link in core::mem::take(&mut self.sent) {
+                if let Some(budget) = self.links.grant(link) {
+                    self.tell(Input::Writable { link, budget });
+                }
+            }
+            if self.inputs.is_empty() && self.sent.is_empty() {
+                break;
+            }
+        }
+        if let Some(storage) = &mut self.storage {
+            storage.store.flush();
+        }
+    }
+
+    fn poll(&mut self) {
+        loop {
+            match self.torrent.poll_output() {
+                Output::Send { link, bytes } => {
+                    self.links.send(link, bytes);
+                    self.sent.insert(link);
+                }
+                Output::CloseLink { link, reason } => self.close(link, &reason),
+                Output::Read { block } => {
+                    self.last_read = Some(self.shared.now());
+                    if let Some(storage) = &mut self.storage {
+                        self.inputs.extend(storage.store.read(block));
+                    }
+                }
+                Output::Write { block, bytes } => {
+                    if let Some(storage) = &mut self.storage {
+                        storage.store.write(block, bytes);
+                    }
+                }
+                Output::Hash { piece } => {
+                    if let Some(storage) = &mut self.storage {
+                        storage.store.hash(piece);
+                    }
+                }
+                Output::Announce(event) => self.has_completed |= event == AnnounceEvent::Completed,
+                Output::Event(event) => self.note(event),
+                Output::Timeout(deadline) => {
+                    self.deadline = deadline;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, event: Event) {
+        match event {
+            Event::MetadataReceived(info) => self.use_metadata(&info),
+            Event::FileCompleted(file) => {
+                if let Some(storage) = &mut self.storage {
+                    storage.complete(file);
+                }
+            }
+            Event::StateChanged(state) => {
+                tracing::debug!(torrent = %self.info_hash, ?state);
+                // Kept at the next opportunity, and shown at once.
+                self.record_due = self.record_due.map(|_| Time::ZERO);
+                self.shown = Time::ZERO;
+            }
+            Event::PieceVerified(_) => {}
+            Event::PieceFailed(piece) => {
+                tracing::info!(torrent = %self.info_hash, piece = piece.get(), "a piece was wrong, and is fetched again");
+            }
+        }
+    }
+
+    /// The metadata has come. Where files of the torrent are there already, the engine starts anew and looks at them first.
+    fn use_metadata(&mut self, info: &Arc<Info>) {
+        let (storage, answers, stored) = self.place.open(info, None);
+        (self.storage, self.new_answers) = (Some(storage), Some(answers));
+        if stored != Stored::Nothing {
+            let reason = CloseReason::Stopped.to_string();
+            for link in self.met.keys().copied().collect::<Vec<_>>() {
+                self.drop_link(link, &reason, Duration::ZERO);
+            }
+            self.links = Links::default();
+            let source = Source::Info {
+                info: info.clone(),
+                stored,
+            };
+            let config = Config::new(self.shared.peer_id);
+            self.torrent = Torrent::new(config, source, fastrand::u64(..), self.shared.now());
+        }
+        self.begin();
+    }
+
+    fn close(&mut self, link: LinkId, reason: &CloseReason) {
+        tracing::debug!(torrent = %self.info_hash, ?link, "closed: {reason}");
+        let rest = match reason {
+            CloseReason::Stopped | CloseReason::Silent => AGAIN,
+            CloseReason::Enough => LATER,
+            CloseReason::Ourselves => {
+                if let Some(address) = self.met.get(&link) {
+                    self.book.is_us(*address);
+                }
+                LATER
+            }
+            CloseReason::Misbehaved(_)
+            | CloseReason::Duplicate
+            | CloseReason::Useless
+            | CloseReason::WrongData => MUCH_LATER,
+        };
+        self.drop_link(link, &reason.to_string(), rest);
+    }
+
+    pub(super) fn drop_link(&mut self, link: LinkId, reason: &str, rest: Duration) {
+        self.links.close(link, reason);
+        self.sent.remove(&link);
+        if let Some(address) = self.met.remove(&link) {
+            self.book.closed(address, self.shared.now(), rest);
+        }
+    }
+}
+
+const LATER: Duration = Duration::from_mins(1);
+const MUCH_LATER: Duration = Duration::from_mins(10);

@@ -1,0 +1,348 @@
+//! The task: what happens goes into the engine, and what the engine asks for is done.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use causeway_core::{Info, InfoHash, Metainfo, Time};
+use causeway_engine::{Command, Config, Direction, Input, LinkId, LinkKind, Source, StorageError, Torrent};
+use core::net::SocketAddr;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep_until;
+
+use super::book::Book;
+use super::contents::{Place, Storage};
+use super::links::Links;
+use super::{Addition, Handle, Order, Origin, Selection, Status, Subject};
+use crate::disk::{Answer, Answers};
+use crate::link::Meeting;
+use crate::session::Shared;
+
+/// Starts a torrent.
+pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
+    let (info_hash, trackers, web_seeds) = match &addition.subject {
+        Subject::Metainfo(metainfo) => (
+            metainfo.info().info_hash(),
+            metainfo.trackers().to_vec(),
+            metainfo.web_seeds().to_vec(),
+        ),
+        Subject::Magnet(magnet) => {
+            let tiers = magnet.trackers.iter().map(|tracker| vec![tracker.clone()]);
+            (magnet.info_hash, tiers.collect(), magnet.web_seeds.clone())
+        }
+    };
+    let place = Place::new(shared.handles.clone(), addition.contents, info_hash);
+    let kept = place.kept();
+    let metainfo = match addition.subject {
+        Subject::Metainfo(metainfo) => Some(metainfo),
+        Subject::Magnet(_) => kept.metainfo,
+    };
+    let (orders, told) = mpsc::channel(MOST_ORDERS);
+    let (source, disk) = match &metainfo {
+        None => (Source::Magnet(info_hash), None),
+        Some(metainfo) => {
+            let info = metainfo.info().clone();
+            let (storage, answers, stored) = place.open(&info, kept.snapshot);
+            (Source::Info { info, stored }, Some((storage, answers)))
+        }
+    };
+    let now = shared.now();
+    let torrent = Torrent::new(Config::new(shared.peer_id), source, fastrand::u64(..), now);
+    let (status, watch) = watch::channel(Status {
+        state: torrent.state().clone(),
+        stats: torrent.stats(),
+        info: torrent.info().cloned(),
+        wanted_peers: torrent.wanted_peers(),
+        has_completed: false,
+        is_done: false,
+    });
+    let handle = Handle {
+        info_hash,
+        orders,
+        status: watch,
+    };
+    let (storage, answers) = disk.unzip();
+    let mut task = Task {
+        info_hash,
+        torrent,
+        place,
+        storage,
+        trackers,
+        web_seeds,
+        selection: addition.selection,
+        links: Links::default(),
+        met: BTreeMap::new(),
+        sent: BTreeSet::new(),
+        inputs: VecDeque::new(),
+        book: Book::default(),
+        connecting: 0,
+        deadline: None,
+        status,
+        has_completed: false,
+        is_announced: false,
+        shown: now,
+        record_due: None,
+        handle: handle.clone(),
+        shared,
+        last_read: None,
+        new_answers: None,
+    };
+    for address in addition.peers {
+        task.book.add(address, Origin::User, now);
+    }
+    tokio::spawn(async move {
+        let stopped = task.run(told, answers).await;
+        task.end().await;
+        drop(task);
+        if let Some(stopped) = stopped {
+            // Whoever asked may have gone.
+            stopped.send(()).unwrap_or_default();
+        }
+    });
+    handle
+}
+
+/// The engine, and all that it is told of and asks of.
+pub(super) struct Task {
+    pub(super) info_hash: InfoHash,
+    pub(super) torrent: Torrent,
+    pub(super) place: Place,
+    pub(super) storage: Option<Storage>,
+    /// The answers of a storage that was opened since the loop looked last.
+    pub(super) new_answers: Option<Answers>,
+    pub(super) trackers: Vec<Vec<String>>,
+    pub(super) web_seeds: Vec<String>,
+    pub(super) selection: Option<Selection>,
+    pub(super) links: Links,
+    /// The links that we opened, by the address in the book.
+    pub(super) met: BTreeMap<LinkId, SocketAddr>,
+    /// Links that something was sent on since they were looked at.
+    pub(super) sent: BTreeSet<LinkId>,
+    /// What is to go into the engine next.
+    pub(super) inputs: VecDeque<Input>,
+    pub(super) book: Book,
+    pub(super) connecting: usize,
+    pub(super) deadline: Option<Time>,
+    pub(super) status: watch::Sender<Status>,
+    pub(super) has_completed: bool,
+    /// Whether the status speaks of all that has happened.
+    pub(super) is_announced: bool,
+    pub(super) shown: Time,
+    pub(super) record_due: Option<Time>,
+    pub(super) handle: Handle,
+    pub(super) shared: Arc<Shared>,
+    /// When something was read for a peer last; what was read is in memory since.
+    pub(super) last_read: Option<Time>,
+}
+
+impl Task {
+    /// Until somebody stops it.
+    async fn run(
+        &mut self,
+        mut orders: mpsc::Receiver<Order>,
+        mut answers: Option<Answers>,
+    ) -> Option<oneshot::Sender<()>> {
+        self.begin();
+        loop {
+            self.perform();
+            if let Some(opened) = self.new_answers.take() {
+                answers = Some(opened);
+            }
+            let now = self.shared.now();
+            self.look_after(now);
+            let wake = self.shared.instant(self.next_wake(now));
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(Order::Stop(stopped)) => return Some(stopped),
+                    Some(order) => self.obey(order),
+                    None => return None,
+                },
+                ready = self.links.ready() => self.serve(ready),
+                answer = next(answers.as_mut()) => {
+                    let mut answer = answer;
+                    while let Some(now) = answer {
+                        self.take(now);
+                        answer = answers.as_mut().and_then(Answers::try_next);
+                    }
+                }
+                result = settled(self.storage.as_mut()) => self.kept(result),
+                () = sleep_until(wake) => self.tell(Input::TimedOut),
+            }
+            // Whoever is always busy lets others go first now and then.
+            tokio::task::coop::consume_budget().await;
+        }
+    }
+
+    /// What is known from the start.
+    pub(super) fn begin(&mut self) {
+        let Some(info) = self.torrent.info().cloned() else {
+            return;
+        };
+        if let Some(metainfo) = self.metainfo()
+            && let Some(storage) = &mut self.storage
+        {
+            storage.keep_metainfo(metainfo);
+        }
+        self.select(&info);
+        // A run that ended between the last piece and the renaming has left complete files with the names of parts.
+        for (file, entry) in info.files().iter().enumerate() {
+            if self.torrent.file_progress(file) == entry.length()
+                && self.torrent.is_selected(file)
+                && let Some(storage) = &mut self.storage
+            {
+                storage.complete(file);
+            }
+        }
+        self.record_due = Some(self.shared.now() + RECORD_EVERY);
+    }
+
+    fn select(&mut self, info: &Info) {
+        if let Some(Selection(choose)) = &self.selection {
+            self.tell(Input::Command(Command::SelectFiles(choose(info))));
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        let now = self.shared.now();
+        match order {
+            Order::Link(link) => {
+                let Meeting {
+                    direction,
+                    expected,
+                    remote,
+                    kind,
+                } = link.meeting;
+                if direction == Direction::Outgoing && kind == LinkKind::Tcp {
+                    self.connecting = self.connecting.saturating_sub(1);
+                }
+                let link = self.links.insert(link);
+                tracing::debug!(torrent = %self.info_hash, ?link, ?kind, ?remote, "a link");
+                if let Some(remote) = remote.filter(|_| direction == Direction::Outgoing) {
+                    self.met.insert(link, remote);
+                }
+                self.tell(Input::LinkOpened {
+                    link,
+                    direction,
+                    expected,
+                    kind,
+                    addr: remote,
+                });
+                self.sent.insert(link);
+            }
+            Order::Unreachable(address) => {
+                self.connecting = self.connecting.saturating_sub(1);
+                self.book.failed(address, now);
+            }
+            Order::Peers(addresses, origin) => {
+                for address in addresses {
+                    self.book.add(address, origin, now);
+                }
+            }
+            Order::Command(command) => self.tell(Input::Command(command)),
+            Order::View(answer) => answer.send(self.torrent.peers().collect()).unwrap_or_default(),
+            // The loop has taken it.
+            Order::Stop(_) => {}
+        }
+    }
+
+    /// What has come on these links, a fair share of each.
+    fn serve(&mut self, ready: Vec<LinkId>) {
+        for link in ready {
+            for turn in 0.. {
+                if turn == TURN {
+                    self.links.again(link);
+                    break;
+                }
+                match self.links.receive(link) {
+                    Some(Ok(bytes)) => self.tell(Input::Received { link, bytes }),
+                    Some(Err(closed)) => {
+                        tracing::debug!(torrent = %self.info_hash, ?link, "closed: {closed}");
+                        self.drop_link(link, "the other side has closed it", AGAIN);
+                        self.tell(Input::LinkClosed { link });
+                        break;
+                    }
+                    None => break,
+                }
+            }
+            self.sent.insert(link);
+        }
+    }
+
+    fn take(&mut self, answer: Answer) {
+        match answer {
+            Answer::Input(input) => self.tell(input),
+            Answer::Run(run, bytes) => {
+                let inputs = self
+                    .storage
+                    .as_mut()
+                    .map(|storage| storage.store.run_read(run, bytes));
+                for input in inputs.into_iter().flatten() {
+                    self.tell(input);
+                }
+            }
+        }
+    }
+
+    fn kept(&mut self, result: Result<(), StorageError>) {
+        if self.storage.as_ref().is_some_and(Storage::is_settled) {
+            // Somebody may wait for the last file to have its name.
+            (self.is_announced, self.shown) = (false, Time::ZERO);
+        }
+        if let Err(error) = result {
+            tracing::warn!(torrent = %self.info_hash, "{error}");
+        }
+    }
+
+    pub(super) fn metainfo(&self) -> Option<Metainfo> {
+        let info = self.torrent.info()?.clone();
+        Some(Metainfo::with_info(
+            info,
+            self.trackers.clone(),
+            self.web_seeds.clone(),
+        ))
+    }
+
+    /// Closes the links, and keeps how far the torrent has come.
+    async fn end(&mut self) {
+        self.tell(Input::Command(Command::Pause));
+        self.perform();
+        let snapshot = self.torrent.snapshot();
+        let is_complete = self.torrent.have().is_some_and(causeway_core::Bitfield::is_all);
+        let Some(storage) = &mut self.storage else { return };
+        let mut is_kept = true;
+        while !storage.is_settled() {
+            is_kept &= storage.settled().await.is_ok();
+        }
+        if is_complete && is_kept {
+            storage.forget();
+        } else if let Some(snapshot) = snapshot {
+            storage.keep_snapshot(snapshot);
+            if let Err(error) = storage.settled().await {
+                tracing::warn!(torrent = %self.info_hash, "{error}");
+            }
+        }
+    }
+}
+
+async fn next(answers: Option<&mut Answers>) -> Option<Answer> {
+    match answers {
+        Some(answers) => answers.next().await,
+        None => core::future::pending().await,
+    }
+}
+
+async fn settled(storage: Option<&mut Storage>) -> Result<(), StorageError> {
+    match storage {
+        Some(storage) => storage.settled().await,
+        None => core::future::pending().await,
+    }
+}
+
+/// Orders that wait for a torrent which is busy.
+const MOST_ORDERS: usize = 256;
+/// What is taken from a link before it is another one's turn.
+const TURN: u32 = 8;
+/// When to try a peer again that was lost.
+pub(super) const AGAIN: Duration = Duration::from_secs(5);
+/// How much is lost at the most if the machine fails.
+pub(super) const RECORD_EVERY: Duration = Duration::from_secs(10);

@@ -1,0 +1,78 @@
+//! What `get` and `seed` have in common: the flags of the native peer, and what it tells.
+
+use core::net::{Ipv6Addr, SocketAddr};
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, Result, anyhow};
+use causeway_bridge::{Bridge, Config};
+use clap::Args;
+use serde_json::Value;
+use tokio::net::lookup_host;
+use tokio::runtime::{self, Runtime};
+
+/// How the native peer meets others.
+#[derive(Debug, Args)]
+pub(crate) struct Network {
+    /// Where other peers reach us; another port is taken where this one is in use
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 6881))]
+    listen: SocketAddr,
+
+    /// A peer to connect to, as `HOST:PORT` (may be repeated)
+    #[arg(long = "peer", value_name = "HOST:PORT")]
+    peers: Vec<String>,
+
+    /// Don't look for peers in the distributed hash table
+    #[arg(long)]
+    no_dht: bool,
+
+    /// Write what happens as JSON, an object a line, on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Network {
+    /// Opens the ports.
+    pub(crate) async fn start(&self) -> Result<Bridge> {
+        let start = async |listen| Bridge::start(Config { listen: Some(listen) }).await;
+        match start(self.listen).await {
+            // A machine without IPv6.
+            Err(_) if self.listen.ip() == Ipv6Addr::UNSPECIFIED => {
+                Ok(start(SocketAddr::new([0; 4].into(), self.listen.port())).await?)
+            }
+            result => Ok(result?),
+        }
+    }
+
+    /// The addresses of the peers that were named, and of those that a link names.
+    pub(crate) async fn peers(&self, of_link: &[String]) -> Result<Vec<SocketAddr>> {
+        let mut addresses = Vec::new();
+        for peer in &self.peers {
+            let found = lookup_host(peer).await;
+            addresses.extend(found.with_context(|| format!("the peer {peer} can't be found"))?);
+        }
+        for peer in of_link {
+            // A link may be old.
+            addresses.extend(lookup_host(peer).await.into_iter().flatten());
+        }
+        Ok(addresses)
+    }
+
+    /// Tells a program.
+    pub(crate) fn tell(&self, event: &Value) -> Result<()> {
+        if self.json {
+            let mut stdout = io::stdout().lock();
+            writeln!(stdout, "{event}")
+                .and_then(|()| stdout.flush())
+                .context("standard output")?;
+        }
+        Ok(())
+    }
+}
+
+/// The threads that a native peer runs on.
+pub(crate) fn runtime() -> Result<Runtime> {
+    runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| anyhow!(error).context("no threads can be started"))
+}
