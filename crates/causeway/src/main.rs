@@ -1,21 +1,24 @@
 //! The `causeway` program: the page and its tracker, a native peer, and tools for torrent files.
 
+mod access;
 mod create;
 mod get;
-mod http;
 mod native;
 mod page;
 mod seed;
 mod serve;
+mod server;
+mod settings;
 mod show;
 mod sources;
 mod stop;
+mod tracker;
 mod verify;
 
 use std::io;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 /// BitTorrent from browser to browser.
@@ -28,6 +31,17 @@ use tracing_subscriber::EnvFilter;
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+
+    /// How what happens is written: as lines for people, or as one JSON object for each
+    #[arg(long, global = true, value_enum, default_value_t, env = "CAUSEWAY_LOG_FORMAT")]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum LogFormat {
+    #[default]
+    Text,
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -35,6 +49,7 @@ enum Command {
     Serve(serve::Arguments),
     Get(get::Arguments),
     Seed(seed::Arguments),
+    Tracker(tracker::Arguments),
     Create(create::Arguments),
     Show(show::Arguments),
     Verify(verify::Arguments),
@@ -43,14 +58,18 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .init();
+        .with_writer(io::stderr);
+    match arguments.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
     let result = match arguments.command {
         Command::Serve(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Get(arguments) => get::run(arguments),
         Command::Seed(arguments) => seed::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Tracker(arguments) => tracker::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Create(arguments) => create::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Show(arguments) => show::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Verify(arguments) => verify::run(&arguments),

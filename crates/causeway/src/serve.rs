@@ -1,20 +1,13 @@
 //! `causeway serve`: the page and its tracker on one port.
 
-use core::time::Duration;
-use std::io::{self, Write as _};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use axum::http::Uri;
-use causeway_tracker::Tracker;
 use clap::Args;
-use tokio::net::TcpListener;
-use tokio::runtime;
-use tokio::sync::watch;
 
-use crate::stop::Stop;
-use crate::{http, page};
+use crate::settings::{ServerOptions, SettingsFile, TrackerOptions};
+use crate::{page, server};
 
 /// Serve the page and a tracker for it.
 ///
@@ -26,10 +19,6 @@ use crate::{http, page};
 /// WebSocket connections.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Where to listen; port 0 takes any free one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
-
     /// Folder for what the server keeps; made where there is none
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -46,6 +35,15 @@ pub(crate) struct Arguments {
     /// Further tracker for the page, as `wss://HOST/PATH` (may be repeated)
     #[arg(long = "tracker", value_name = "URL", value_parser = tracker)]
     trackers: Vec<String>,
+
+    #[command(flatten)]
+    settings: SettingsFile,
+
+    #[command(flatten)]
+    server: ServerOptions,
+
+    #[command(flatten)]
+    tracker: TrackerOptions,
 }
 
 /// Runs the server until it is told to end.
@@ -54,61 +52,17 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("{} can't be made the data folder", folder.display()))?;
     }
-    let runtime = runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("no threads can be started")?;
-    let result = runtime.block_on(serve(arguments));
-    // Nothing that still runs in the background is worth waiting for.
-    runtime.shutdown_background();
-    result
-}
-
-async fn serve(arguments: Arguments) -> Result<()> {
-    let mut stop = Stop::install()?;
-    let listener = TcpListener::bind(arguments.listen).await.with_context(|| {
-        format!(
-            "can't listen on {}: choose another address or port with --listen",
-            arguments.listen
-        )
-    })?;
-    let address = listener.local_addr()?;
     let ice_servers = if arguments.no_ice_servers {
         Vec::new()
     } else {
         arguments.ice_servers
     };
-    let tracker = Tracker::new(causeway_tracker::Config::default());
-    let router = tracker.router(page::router(&page::Settings {
+    let page = page::router(&page::Settings {
         trackers: arguments.trackers,
         ice_servers,
-    }));
-
-    let mut stdout = io::stdout();
-    writeln!(stdout, "listening on http://{address}")
-        .and_then(|()| stdout.flush())
-        .context("standard output")?;
-
-    let (stopping, mut stopped) = watch::channel(());
-    tokio::join!(
-        async {
-            stop.wait().await;
-            tracing::info!("stopping");
-            stopping.send_replace(());
-            tracker.close(PATIENCE).await;
-        },
-        http::serve(
-            listener,
-            router,
-            async move { stopped.changed().await.unwrap_or_default() },
-            PATIENCE
-        ),
-    );
-    Ok(())
+    });
+    server::run(&arguments.settings, arguments.server, arguments.tracker, page)
 }
-
-/// How long connections may take to end. The process has to be gone after 5 s.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A STUN server's URL. A browser throws on one that it can't read, and the page would reach nobody.
 fn ice_server(text: &str) -> Result<String> {

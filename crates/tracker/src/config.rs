@@ -15,13 +15,29 @@ pub struct Config {
     pub max_offers: usize,
     /// The most swarms that one socket may be in.
     pub max_torrents_per_socket: usize,
-    /// The most members of all swarms together. Each takes about 300 bytes.
+    /// The most members of all swarms together. A WebRTC peer takes about 500 bytes for each of its torrents, a classic
+    /// peer 100 at most.
     pub max_members: usize,
+    /// After how long a classic peer is asked to announce again, in whole seconds.
+    pub classic_interval: Duration,
+    /// How often a classic peer may announce, in whole seconds.
+    pub classic_min_interval: Duration,
+    /// A classic peer that has not announced for so long is forgotten. Up to two hours.
+    pub classic_timeout: Duration,
+    /// The most peers that a classic peer is told of at once.
+    pub max_peers: usize,
     /// The most torrents that one scrape is answered about.
     pub max_scrape: usize,
 
     /// The most connections at once; further ones are refused with status 503.
     pub max_sockets: usize,
+    /// The most of them from one address (of IPv6, from one /64).
+    pub max_sockets_per_address: usize,
+    /// How many requests a second an address may make over HTTP and UDP for long; 0 for any number. What comes faster is
+    /// refused over HTTP, and dropped over UDP.
+    pub requests_per_second: u32,
+    /// How many it may make at once: a client that starts announces all its torrents.
+    pub request_burst: u32,
     /// The longest message that is read, in bytes. The offers of ten peers without trickle ICE pass 16 KiB by far.
     pub max_message: usize,
     /// What may wait to be sent on one socket, in bytes. A socket that reads too slowly to stay below is closed.
@@ -49,9 +65,16 @@ impl Default for Config {
             offer_timeout: Duration::from_mins(1),
             max_offers: 20,
             max_torrents_per_socket: 2_000,
-            max_members: 1_000_000,
+            max_members: 2_000_000,
+            classic_interval: Duration::from_mins(30),
+            classic_min_interval: Duration::from_mins(5),
+            classic_timeout: Duration::from_mins(75),
+            max_peers: 100,
             max_scrape: 100,
             max_sockets: 50_000,
+            max_sockets_per_address: 1_000,
+            requests_per_second: 50,
+            request_burst: 2_000,
             max_message: 256 * 1024,
             max_outgoing: 512 * 1024,
             messages_per_second: 200,

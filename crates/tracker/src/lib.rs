@@ -1,8 +1,9 @@
 //! The tracker: it introduces peers to each other, and carries nothing but their introductions.
 //!
 //! [`registry`] decides: who is in which swarm, who gets whose offer, who may answer whom. It names no socket and no
-//! clock. [`websocket`] is the door: it reads messages from sockets, asks the registry, and queues what the
-//! registry decided on the sockets concerned. [`Tracker`] is both together, to be mounted in an axum router:
+//! clock. Around it are three doors: WebSocket for WebRTC peers, HTTP and UDP for classic ones. A door reads what comes,
+//! asks the registry, and sends what the registry decided to those concerned. [`Tracker`] is all together; WebSocket and
+//! HTTP are mounted in an axum router, and UDP has a socket of its own ([`Tracker::serve_udp`]):
 //!
 //! ```no_run
 //! # async fn run() -> std::io::Result<()> {
@@ -18,10 +19,18 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod config;
+mod http;
+mod limit;
+mod metrics;
 pub mod registry;
 mod stats;
-pub mod websocket;
+mod tracker;
+mod udp;
+mod websocket;
 
+pub use access::{Access, Denial, OriginRule, ParseOriginError};
 pub use config::Config;
-pub use websocket::Tracker;
+pub use limit::{Connections, Counted};
+pub use tracker::Tracker;

@@ -7,8 +7,16 @@
 //! 2. [`Registry::answer`] says who gets an answer, if anybody;
 //! 3. [`Registry::leave`] ends the session: the link is out of all its swarms at once (libtorrent never says `stopped`).
 //!
-//! [`Registry::expire`], called now and then, forgets who fell silent. Swarms are kept in shards by info-hash, each behind
-//! a lock of its own that is held for one operation only. With the same seed, times and calls, everything repeats.
+//! Classic peers, who come over HTTP and UDP, hold no link: [`Registry::announce_classic`] is all that they say. A swarm
+//! knows both kinds. Its counts are of both, offers go to WebRTC peers, and addresses to classic peers.
+//!
+//! [`Registry::expire`], called now and then, forgets who fell silent; it looks at those swarms alone that are due.
+//! Swarms are kept in shards by info-hash, each behind a lock of its own that is held for one operation only. With the
+//! same seed, times and calls, everything repeats.
+//!
+//! # When it is full
+//! A member more than [`Config::max_members`] finds room where classic peers are overdue; else it is refused. So a flood
+//! of newcomers pushes out nobody who keeps announcing.
 //!
 //! # Whom an offer goes to
 //! The i-th offer of an announce goes to the i-th chosen peer, and the surplus is dropped. To a leecher seeders are chosen
@@ -32,18 +40,28 @@
 //! * What a link says changes that link's own membership only. So a stranger can neither remove a live peer, nor change
 //!   what it is, nor take its offers, nor answer for it; the stranger counts for less than under a name of its own.
 
+mod classic;
+mod sample;
+mod shard;
+mod stamp;
+mod subscriber;
 mod swarm;
 #[cfg(test)]
 mod tests;
+mod webrtc;
+mod wheel;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use causeway_core::{InfoHash, PeerId, Time};
 use causeway_signal::{Event, OfferId, SwarmCounts};
 
-use self::swarm::{Member, Swarm};
+use self::shard::Shard;
+use self::subscriber::Subscription;
+pub use self::subscriber::{Announcer, Heard, Subscriber};
+use self::webrtc::Member;
 use crate::Config;
 
 /// A way to reach one connection. Clones reach the same connection and are equal; others are not.
@@ -97,6 +115,55 @@ pub struct Announced<L> {
     pub doubted: Option<L>,
 }
 
+/// What a classic peer says of itself in an announce over HTTP or UDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassicAnnounce {
+    /// The swarm.
+    pub info_hash: InfoHash,
+    /// Who announces.
+    pub peer_id: PeerId,
+    /// Where it is: the address that the announce came from, and the port that it names. With port 0 it is told of others
+    /// and no others of it.
+    pub address: SocketAddr,
+    /// What happened.
+    pub event: Event,
+    /// Whether it has everything: `left` is 0.
+    pub complete: bool,
+    /// What it says that it has downloaded, in bytes.
+    pub downloaded: u64,
+    /// How many others it would like to know, at most.
+    pub numwant: usize,
+    /// Whether it can be told of peers of the other address family, too (BEP 7).
+    pub both_families: bool,
+}
+
+/// The outcome of an announce by a classic peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassicAnnounced {
+    /// The swarm as it is now.
+    pub counts: SwarmCounts,
+    /// Other classic peers.
+    pub peers: Vec<ClassicPeer>,
+}
+
+/// A peer that can be connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassicPeer {
+    /// Its name.
+    pub peer_id: PeerId,
+    /// Where it is.
+    pub address: SocketAddr,
+}
+
+/// How a peer is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shore {
+    /// Over TCP or uTP, at its address.
+    Classic,
+    /// Over WebRTC, after it was introduced.
+    WebRtc,
+}
+
 /// Why an announce was refused, as a sentence for the peer's user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -119,8 +186,10 @@ pub struct MemberView {
     pub peer_id: PeerId,
     /// Whether it has everything.
     pub complete: bool,
-    /// Whether it connected over IPv4.
+    /// Whether it came over IPv4.
     pub ipv4: bool,
+    /// How it is reached.
+    pub shore: Shore,
 }
 
 /// All swarms. See the [module](self).
@@ -128,6 +197,7 @@ pub struct MemberView {
 pub struct Registry<L> {
     config: Config,
     shards: Vec<Mutex<Shard<L>>>,
+    subscription: Subscription,
 }
 
 impl<L: Link> Registry<L> {
@@ -135,17 +205,17 @@ impl<L: Link> Registry<L> {
     #[must_use]
     pub fn new(config: Config, seed: u64) -> Self {
         let mut seeds = fastrand::Rng::with_seed(seed);
-        let shard = || {
-            Mutex::new(Shard {
-                swarms: BTreeMap::new(),
-                members: 0,
-                rng: seeds.fork(),
-            })
-        };
+        let shard = || Mutex::new(Shard::new(seeds.fork()));
         Self {
             config,
             shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
+            subscription: Subscription::default(),
         }
+    }
+
+    /// Has `subscriber` told of every announce from now on. There is one at most: the first stays.
+    pub fn subscribe(&self, subscriber: Box<dyn Subscriber>) {
+        self.subscription.set(subscriber);
     }
 
     /// Takes note of what a peer says of itself, and chooses who gets its `offers`.
@@ -172,6 +242,8 @@ impl<L: Link> Registry<L> {
         }
         if presence.event == Event::Stopped {
             let counts = shard.counts(presence.info_hash);
+            drop(shard);
+            self.subscription.tell(|| Heard::of_link(presence, counts));
             return Ok(Announced {
                 counts,
                 receivers: Vec::new(),
@@ -182,7 +254,27 @@ impl<L: Link> Registry<L> {
             return Err(Refusal::TooManyTorrents(session.joined.len()));
         }
         let announced = shard.announce(&self.config, now, session, presence, offers)?;
+        drop(shard);
         session.joined.insert(presence.info_hash, presence.peer_id);
+        self.subscription
+            .tell(|| Heard::of_link(presence, announced.counts));
+        Ok(announced)
+    }
+
+    /// Takes note of what a classic peer says of itself, and chooses others for it.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`]; then nothing was changed.
+    pub fn announce_classic(
+        &self,
+        now: Time,
+        announce: &ClassicAnnounce,
+    ) -> Result<ClassicAnnounced, Refusal> {
+        let announced = self
+            .shard(announce.info_hash)
+            .announce_classic(&self.config, now, announce)?;
+        self.subscription
+            .tell(|| Heard::of_classic(announce, announced.counts));
         Ok(announced)
     }
 
@@ -201,19 +293,31 @@ impl<L: Link> Registry<L> {
             link: &session.link,
         };
         self.shard(info_hash)
-            .swarms
-            .get_mut(&info_hash)?
+            .swarm_mut(info_hash)?
             .answer(now, from, to, offer_id)
     }
 
     /// Takes the link out of every swarm.
     pub fn leave(&self, session: &mut Session<L>) {
         while let Some((info_hash, name)) = session.joined.pop_first() {
-            self.shard(info_hash).remove(info_hash, name, &session.link);
+            let mut shard = self.shard(info_hash);
+            shard.remove(info_hash, name, &session.link);
+            let counts = shard.counts(info_hash);
+            drop(shard);
+            self.subscription
+                .tell(|| Heard::of_leaving(info_hash, name, counts));
         }
     }
 
-    /// Forgets members that have not announced for [`Config::member_timeout`], and offers that nobody answered in time.
+    /// Drops the swarms that are not to be kept, with their members. Links stay as they are.
+    pub fn retain(&self, mut keep: impl FnMut(InfoHash) -> bool) {
+        for shard in &self.shards {
+            lock(shard).retain(&mut keep);
+        }
+    }
+
+    /// Forgets members that have not announced for [`Config::member_timeout`] or [`Config::classic_timeout`], and offers
+    /// that nobody answered in time; all this up to an eighth of the time late, or a minute.
     pub fn expire(&self, now: Time) {
         for shard in &self.shards {
             lock(shard).expire(now, &self.config);
@@ -233,22 +337,26 @@ impl<L: Link> Registry<L> {
         for shard in &self.shards {
             let shard = lock(shard);
             let room = limit - all.len();
-            all.extend(
-                shard
-                    .swarms
-                    .iter()
-                    .take(room)
-                    .map(|(info_hash, swarm)| (*info_hash, swarm.counts())),
-            );
+            let swarms = shard.swarms().take(room);
+            all.extend(swarms.map(|swarm| (swarm.info_hash, swarm.counts())));
         }
         all
+    }
+
+    /// How many swarms there are, and how many members they have together, rivals included.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        self.shards.iter().fold((0, 0), |(swarms, members), shard| {
+            let shard = lock(shard);
+            (swarms + shard.len(), members + shard.members())
+        })
     }
 
     /// Shows every member of every swarm to `visit`, a shard at a time. Rivals are left out.
     pub fn visit_members(&self, mut visit: impl FnMut(MemberView)) {
         for shard in &self.shards {
-            for (info_hash, swarm) in &lock(shard).swarms {
-                swarm.visit(*info_hash, &mut visit);
+            for swarm in lock(shard).swarms() {
+                swarm.visit(&mut visit);
             }
         }
     }
@@ -256,73 +364,6 @@ impl<L: Link> Registry<L> {
     fn shard(&self, info_hash: InfoHash) -> MutexGuard<'_, Shard<L>> {
         let [.., last] = *info_hash.as_bytes();
         lock(&self.shards[usize::from(last) % SHARDS])
-    }
-}
-
-/// The swarms whose info-hashes end alike.
-#[derive(Debug)]
-struct Shard<L> {
-    swarms: BTreeMap<InfoHash, Swarm<L>>,
-    /// Of all the swarms, rivals included.
-    members: usize,
-    rng: fastrand::Rng,
-}
-
-impl<L: Link> Shard<L> {
-    fn announce(
-        &mut self,
-        config: &Config,
-        now: Time,
-        session: &Session<L>,
-        presence: &Presence,
-        offers: &[OfferId],
-    ) -> Result<Announced<L>, Refusal> {
-        let who = Member {
-            id: presence.peer_id,
-            link: &session.link,
-        };
-        let is_known = self
-            .swarms
-            .get(&presence.info_hash)
-            .is_some_and(|swarm| swarm.contains(who));
-        if !is_known && self.members >= config.max_members.div_ceil(SHARDS) {
-            return Err(Refusal::Full);
-        }
-        let swarm = self.swarms.entry(presence.info_hash).or_default();
-        let before = swarm.members();
-        let doubted = swarm.join(now, who, session.ipv4, presence);
-        self.members = self.members + swarm.members() - before;
-        let receivers = swarm.relay(now + config.offer_timeout, &mut self.rng, who, offers);
-        Ok(Announced {
-            counts: swarm.counts(),
-            receivers,
-            doubted,
-        })
-    }
-
-    fn remove(&mut self, info_hash: InfoHash, id: PeerId, link: &L) {
-        let Some(swarm) = self.swarms.get_mut(&info_hash) else {
-            return;
-        };
-        let before = swarm.members();
-        swarm.remove(Member { id, link });
-        self.members = self.members + swarm.members() - before;
-        if swarm.members() == 0 {
-            self.swarms.remove(&info_hash);
-        }
-    }
-
-    fn expire(&mut self, now: Time, config: &Config) {
-        self.members = 0;
-        self.swarms.retain(|_, swarm| {
-            swarm.expire(now, config.member_timeout);
-            self.members += swarm.members();
-            swarm.members() > 0
-        });
-    }
-
-    fn counts(&self, info_hash: InfoHash) -> SwarmCounts {
-        self.swarms.get(&info_hash).map(Swarm::counts).unwrap_or_default()
     }
 }
 

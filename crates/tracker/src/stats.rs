@@ -4,26 +4,43 @@ use core::fmt::Write as _;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
 use causeway_core::{InfoHash, PeerId, Time};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::registry::{Link, MemberView, Registry};
-use crate::websocket::Shared;
+use crate::tracker::Shared;
 
-/// `GET /stats.json`
-pub(crate) async fn json(State(shared): State<Arc<Shared>>) -> Response {
+/// `/stats`, `/stats.json` and `/health`.
+pub(crate) fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/stats", get(page))
+        .route("/stats.json", get(json))
+        .route("/health", get(health))
+}
+
+/// Whether more is to be sent here: 200, or 503 from the time that the tracker is being stopped.
+async fn health(State(shared): State<Arc<Shared>>) -> Response {
+    if shared.is_closing() {
+        (StatusCode::SERVICE_UNAVAILABLE, NO_STORE, "stopping\n").into_response()
+    } else {
+        (NO_STORE, "ok\n").into_response()
+    }
+}
+
+async fn json(State(shared): State<Arc<Shared>>) -> Response {
     match shared.statistics.current().await {
         Some(stats) => (NO_STORE, axum::Json(&*stats)).into_response(),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
 
-/// `GET /stats`
-pub(crate) async fn page(State(shared): State<Arc<Shared>>) -> Response {
+async fn page(State(shared): State<Arc<Shared>>) -> Response {
     match shared.statistics.current().await {
         Some(stats) => (NO_STORE, Html(stats.to_html())).into_response(),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),

@@ -1,109 +1,92 @@
-//! One torrent's peers.
+//! One torrent: its classic peers and those that are met over WebRTC.
 
-use core::ops::Range;
-use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 
 use causeway_core::{InfoHash, PeerId, Time};
 use causeway_signal::{Event, OfferId, SwarmCounts};
 
-use super::{Link, MemberView, Presence};
+use super::classic::{Arrival, ClassicPeers, Endpoint};
+use super::stamp::{Stamp, tick, ticks};
+use super::webrtc::{Member, WebRtcPeers};
+use super::{ClassicAnnounce, ClassicPeer, Link, MemberView, Presence, Shore};
+use crate::Config;
 
-/// The peers of one torrent.
-///
-/// Invariant: `holders` has all seeders before all leechers, `seeders` says how many, and `places` says where each name is;
-/// a name among the `rivals` is among the holders, with another link; `members` counts both. Every link is in here once.
+/// The peers of one torrent. What most swarms lack is not in it, but behind a pointer: there are many swarms.
 #[derive(Debug)]
 pub(super) struct Swarm<L> {
-    holders: Vec<Peer<L>>,
-    seeders: usize,
-    places: BTreeMap<PeerId, usize>,
-    /// In the order in which they came.
-    rivals: BTreeMap<PeerId, Vec<Peer<L>>>,
-    members: usize,
+    pub(super) info_hash: InfoHash,
     downloaded: u32,
-}
-
-/// A name and the link that bears it: what makes one member.
-#[derive(Debug)]
-pub(super) struct Member<'a, L> {
-    pub(super) id: PeerId,
-    pub(super) link: &'a L,
-}
-
-impl<L> Clone for Member<'_, L> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<L> Copy for Member<'_, L> {}
-
-#[derive(Debug)]
-struct Peer<L> {
-    id: PeerId,
-    link: L,
-    ipv4: bool,
-    complete: bool,
-    /// Its `completed` was counted.
-    counted: bool,
-    announced: Time,
-    /// What it offered and has no answer to, oldest first.
-    offers: VecDeque<Relayed<L>>,
-}
-
-/// An offer that went out.
-#[derive(Debug)]
-struct Relayed<L> {
-    id: OfferId,
-    to: PeerId,
-    link: L,
-    until: Time,
-}
-
-impl<L> Default for Swarm<L> {
-    fn default() -> Self {
-        Self {
-            holders: Vec::new(),
-            seeders: 0,
-            places: BTreeMap::new(),
-            rivals: BTreeMap::new(),
-            members: 0,
-            downloaded: 0,
-        }
-    }
+    four: ClassicPeers<4>,
+    six: Option<Box<ClassicPeers<16>>>,
+    webrtc: Option<Box<WebRtcPeers<L>>>,
 }
 
 impl<L: Link> Swarm<L> {
-    pub(super) fn members(&self) -> usize {
-        self.members
+    pub(super) fn new(info_hash: InfoHash) -> Self {
+        Self {
+            info_hash,
+            downloaded: 0,
+            four: ClassicPeers::default(),
+            six: None,
+            webrtc: None,
+        }
     }
 
-    pub(super) fn contains(&self, who: Member<'_, L>) -> bool {
-        self.find(who).is_some()
+    /// How many are in it, rivals included.
+    pub(super) fn members(&self) -> usize {
+        let six = self.six.as_ref().map_or(0, |six| six.len());
+        self.four.len() + six + self.webrtc.as_ref().map_or(0, |webrtc| webrtc.members())
     }
 
     pub(super) fn counts(&self) -> SwarmCounts {
         let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        let mut counts = (self.four.seeders(), self.four.leechers());
+        if let Some(six) = &self.six {
+            counts = (counts.0 + six.seeders(), counts.1 + six.leechers());
+        }
+        if let Some(webrtc) = &self.webrtc {
+            counts = (counts.0 + webrtc.seeders(), counts.1 + webrtc.leechers());
+        }
         SwarmCounts {
-            complete: count(self.seeders),
-            incomplete: count(self.holders.len() - self.seeders),
+            complete: count(counts.0),
+            incomplete: count(counts.1),
             downloaded: self.downloaded,
         }
     }
 
-    pub(super) fn visit(&self, info_hash: InfoHash, visit: &mut impl FnMut(MemberView)) {
-        for peer in &self.holders {
+    pub(super) fn visit(&self, visit: &mut impl FnMut(MemberView)) {
+        if let Some(webrtc) = &self.webrtc {
+            webrtc.visit(self.info_hash, visit);
+        }
+        let six = self
+            .six
+            .iter()
+            .flat_map(|six| six.iter())
+            .map(|peer| (peer, false));
+        for ((peer_id, complete), ipv4) in self.four.iter().map(|peer| (peer, true)).chain(six) {
             visit(MemberView {
-                info_hash,
-                peer_id: peer.id,
-                complete: peer.complete,
-                ipv4: peer.ipv4,
+                info_hash: self.info_hash,
+                peer_id,
+                complete,
+                ipv4,
+                shore: Shore::Classic,
             });
         }
     }
 
-    /// Adds or updates a member. Returns the link that holds its name, where that is another one and was not in doubt.
+    pub(super) fn contains_link(&self, who: Member<'_, L>) -> bool {
+        self.webrtc.as_ref().is_some_and(|webrtc| webrtc.contains(who))
+    }
+
+    pub(super) fn contains_address(&self, address: SocketAddr) -> bool {
+        match family(address) {
+            Family::Four(endpoint) => self.four.contains(endpoint),
+            Family::Six(endpoint) => self.six.as_ref().is_some_and(|six| six.contains(endpoint)),
+        }
+    }
+
+    /// Adds or updates a peer that holds a link. Returns the link that holds its name, see
+    /// [`Joined::doubted`](super::webrtc::Joined::doubted).
     pub(super) fn join(
         &mut self,
         now: Time,
@@ -111,68 +94,20 @@ impl<L: Link> Swarm<L> {
         ipv4: bool,
         presence: &Presence,
     ) -> Option<L> {
-        if let Some(peer) = self.find_mut(who) {
-            peer.announced = now;
-            // A page that seeds says `completed` before `started`; a client may say it again: it counts once.
-            let completes = presence.event == Event::Completed && !peer.counted && !peer.complete;
-            peer.counted |= completes;
-            self.downloaded = self.downloaded.saturating_add(completes.into());
-            self.set_complete(who, presence.complete);
-            return None;
-        }
-        // A newcomer that says `completed` without having downloaded anything made the torrent.
-        let completes = presence.event == Event::Completed && presence.downloaded > 0;
-        self.downloaded = self.downloaded.saturating_add(completes.into());
-        let peer = Peer {
-            id: who.id,
-            link: who.link.clone(),
-            ipv4,
-            complete: presence.complete,
-            counted: completes,
-            announced: now,
-            offers: VecDeque::new(),
-        };
-        self.members += 1;
-        let Some(place) = self.places.get(&who.id) else {
-            self.push_holder(peer);
-            return None;
-        };
-        let rivals = self.rivals.entry(who.id).or_default();
-        if rivals.len() == MAX_RIVALS {
-            rivals.remove(0);
-            self.members -= 1;
-        }
-        rivals.push(peer);
-        let holder = &self.holders[*place].link;
-        (!holder.is_in_doubt()).then(|| holder.clone())
+        let joined = self.webrtc.get_or_insert_default().join(now, who, ipv4, presence);
+        self.downloaded = self.downloaded.saturating_add(joined.completes.into());
+        joined.doubted
     }
 
-    /// Takes a member out. Where it held its name, the rival that came last holds it from now on.
+    /// Takes a peer that holds a link out.
     pub(super) fn remove(&mut self, who: Member<'_, L>) {
-        let Some(place) = self.places.get(&who.id).copied() else {
-            return;
-        };
-        let heir = if self.holders[place].link == *who.link {
-            self.remove_holder(place);
-            self.members -= 1;
-            self.rivals.get_mut(&who.id).and_then(Vec::pop)
-        } else {
-            if let Some(rivals) = self.rivals.get_mut(&who.id) {
-                let before = rivals.len();
-                rivals.retain(|peer| peer.link != *who.link);
-                self.members -= before - rivals.len();
-            }
-            None
-        };
-        if self.rivals.get(&who.id).is_some_and(Vec::is_empty) {
-            self.rivals.remove(&who.id);
+        if let Some(webrtc) = &mut self.webrtc {
+            webrtc.remove(who);
         }
-        if let Some(heir) = heir {
-            self.push_holder(heir);
-        }
+        self.webrtc.take_if(|webrtc| webrtc.members() == 0);
     }
 
-    /// Chooses a receiver for each offer as far as there are any, and remembers who may answer it until `until`.
+    /// See [`WebRtcPeers::relay`].
     pub(super) fn relay(
         &mut self,
         until: Time,
@@ -180,254 +115,147 @@ impl<L: Link> Swarm<L> {
         from: Member<'_, L>,
         offers: &[OfferId],
     ) -> Vec<L> {
-        let Some(sender) = self.find(from) else {
-            return Vec::new();
-        };
-        let receivers = self.choose(rng, from.id, sender.complete, offers.len());
-        let links = receivers.iter().map(|receiver| receiver.link.clone()).collect();
-        let relayed: Vec<_> = (offers.iter().zip(receivers))
-            .map(|(offer, receiver)| Relayed {
-                id: *offer,
-                to: receiver.id,
-                link: receiver.link.clone(),
-                until,
-            })
-            .collect();
-        if let Some(sender) = self.find_mut(from) {
-            sender.offers.extend(relayed);
-            let surplus = sender.offers.len().saturating_sub(MAX_RELAYED);
-            sender.offers.drain(..surplus);
-        }
-        links
+        self.webrtc
+            .as_mut()
+            .map_or_else(Vec::new, |webrtc| webrtc.relay(until, rng, from, offers))
     }
 
-    /// The link of the peer `to`, where it made this very offer to this very member.
+    /// See [`WebRtcPeers::answer`].
     pub(super) fn answer(&mut self, now: Time, from: Member<'_, L>, to: PeerId, offer: OfferId) -> Option<L> {
-        self.claims_mut(to).find_map(|peer| {
-            let place = peer.offers.iter().position(|relayed| {
-                relayed.id == offer
-                    && relayed.to == from.id
-                    && relayed.link == *from.link
-                    && relayed.until > now
-            })?;
-            peer.offers.remove(place);
-            Some(peer.link.clone())
-        })
+        self.webrtc.as_mut()?.answer(now, from, to, offer)
     }
 
-    /// Forgets whoever has not announced for `timeout`, and the offers whose time has passed.
-    pub(super) fn expire(&mut self, now: Time, timeout: Duration) {
-        let silent = |peer: &Peer<L>| now.since(peer.announced) >= timeout;
-        let mut gone: Vec<(PeerId, L)> = Vec::new();
-        for peer in self.holders.iter_mut().chain(self.rivals.values_mut().flatten()) {
-            peer.offers.retain(|relayed| relayed.until > now);
-            peer.offers.shrink_to_fit();
-            if silent(peer) {
-                gone.push((peer.id, peer.link.clone()));
+    /// Adds or updates a classic peer, or takes it out where it has stopped.
+    pub(super) fn announce_classic(&mut self, now: Time, announce: &ClassicAnnounce) {
+        // As with WebRTC peers: who says `completed` without having downloaded anything made the torrent.
+        let finished = announce.event == Event::Completed && announce.complete && announce.downloaded > 0;
+        let completes = match family(announce.address) {
+            Family::Four(endpoint) => update(&mut self.four, endpoint, now, announce, finished),
+            Family::Six(endpoint) => {
+                let six = self.six.get_or_insert_default();
+                let completes = update(six, endpoint, now, announce, finished);
+                self.six.take_if(|six| six.len() == 0);
+                completes
             }
-        }
-        for (id, link) in gone {
-            self.remove(Member { id, link: &link });
-        }
+        };
+        self.downloaded = self.downloaded.saturating_add(completes.into());
     }
 
-    /// Up to `count` members for the offers of `sender`.
-    fn choose(
+    /// Classic peers for the one that announces: those of its own address family first, and those of the other one as far
+    /// as there is room, where it can be told of both.
+    pub(super) fn classic_peers(
         &self,
         rng: &mut fastrand::Rng,
-        sender: PeerId,
-        complete: bool,
-        count: usize,
-    ) -> Vec<Member<'_, L>> {
-        let own_place = self.places.get(&sender).copied();
-        let mut places = Vec::with_capacity(count.min(self.holders.len()));
-        if !complete {
-            sample(rng, 0..self.seeders, own_place, count, &mut places);
-        }
-        let room = count - places.len();
-        sample(
-            rng,
-            self.seeders..self.holders.len(),
-            own_place,
-            room,
-            &mut places,
-        );
-
-        let mut chosen: Vec<_> = places
-            .iter()
-            .map(|place| self.reachable(&self.holders[*place]))
-            .collect();
-        // What is left over goes to the rivals, in case they are who they say they are.
-        let others = self
-            .rivals
-            .iter()
-            .filter(|(id, _)| **id != sender)
-            .flat_map(|(_, rivals)| rivals);
-        for rival in others.filter(|rival| !(complete && rival.complete)) {
-            if chosen.len() >= count {
+        announce: &ClassicAnnounce,
+        max: usize,
+    ) -> Vec<ClassicPeer> {
+        let count = announce.numwant.min(max);
+        let (own_four, own_six) = match family(announce.address) {
+            Family::Four(endpoint) => (Some(endpoint), None),
+            Family::Six(endpoint) => (None, Some(endpoint)),
+        };
+        let complete = announce.complete;
+        let mut chosen = Vec::with_capacity(count.min(self.members()));
+        let mut families = [own_four.is_some(), own_six.is_some()];
+        for _ in 0..families.len() {
+            let room = count - chosen.len();
+            if families[0] {
+                self.four.choose(rng, own_four, complete, room, &mut chosen);
+            } else if let Some(six) = &self.six {
+                six.choose(rng, own_six, complete, room, &mut chosen);
+            }
+            if !announce.both_families {
                 break;
             }
-            if chosen.iter().all(|member| *member.link != rival.link) {
-                chosen.push(Member {
-                    id: rival.id,
-                    link: &rival.link,
-                });
-            }
+            families.reverse();
         }
         chosen
     }
 
-    /// Where an offer to this holder's name goes: to its latest rival, as long as the holder itself is in doubt.
-    fn reachable<'a>(&'a self, holder: &'a Peer<L>) -> Member<'a, L> {
-        let rival = holder
-            .link
-            .is_in_doubt()
-            .then(|| self.rivals.get(&holder.id))
-            .flatten();
-        let peer = rival.and_then(|rivals| rivals.last()).unwrap_or(holder);
-        Member {
-            id: peer.id,
-            link: &peer.link,
+    /// Forgets who fell silent. Answers in how many ticks the swarm is to be looked at again.
+    pub(super) fn expire(&mut self, now: Time, config: &Config) -> u64 {
+        if let Some(webrtc) = &mut self.webrtc {
+            webrtc.expire(now, config.member_timeout);
         }
-    }
-
-    fn find(&self, who: Member<'_, L>) -> Option<&Peer<L>> {
-        self.claims(who.id).find(|peer| peer.link == *who.link)
-    }
-
-    fn find_mut(&mut self, who: Member<'_, L>) -> Option<&mut Peer<L>> {
-        self.claims_mut(who.id).find(|peer| peer.link == *who.link)
-    }
-
-    /// All that bear this name, the holder first.
-    fn claims(&self, id: PeerId) -> impl Iterator<Item = &Peer<L>> {
-        let holder = self.places.get(&id).map(|place| &self.holders[*place]);
-        holder
-            .into_iter()
-            .chain(self.rivals.get(&id).into_iter().flatten())
-    }
-
-    fn claims_mut(&mut self, id: PeerId) -> impl Iterator<Item = &mut Peer<L>> {
-        let holder = self.places.get(&id).map(|place| &mut self.holders[*place]);
-        holder
-            .into_iter()
-            .chain(self.rivals.get_mut(&id).into_iter().flatten())
-    }
-
-    fn set_complete(&mut self, who: Member<'_, L>, complete: bool) {
-        let Some(peer) = self.find_mut(who).filter(|peer| peer.complete != complete) else {
-            return;
-        };
-        peer.complete = complete;
-        let place = self.places[&who.id];
-        if self.holders[place].link == *who.link {
-            let peer = self.remove_holder(place);
-            self.push_holder(peer);
+        self.webrtc.take_if(|webrtc| webrtc.members() == 0);
+        let limit = ticks(config.classic_timeout) + 1;
+        let idlest = self.expire_classic(now, limit);
+        if self.webrtc.is_some() {
+            return WEBRTC_TICKS;
         }
+        // Not for each single peer: those of a large swarm would have it looked at all the time.
+        (limit - u64::from(idlest).min(limit)).max(limit / 8)
     }
 
-    fn push_holder(&mut self, peer: Peer<L>) {
-        let complete = peer.complete;
-        let last = self.holders.len();
-        self.places.insert(peer.id, last);
-        self.holders.push(peer);
-        if complete {
-            self.swap(last, self.seeders);
-            self.seeders += 1;
-        }
+    /// Forgets classic peers that have not announced for `limit` ticks; answers for how many the idlest has not.
+    pub(super) fn expire_classic(&mut self, now: Time, limit: u64) -> u16 {
+        let limit = u16::try_from(limit).unwrap_or(u16::MAX);
+        let now = Stamp::new(tick(now));
+        let four = self.four.expire(now, limit);
+        let six = self.six.as_mut().and_then(|six| six.expire(now, limit));
+        self.six.take_if(|six| six.len() == 0);
+        four.max(six).unwrap_or(0)
     }
 
-    fn remove_holder(&mut self, mut place: usize) -> Peer<L> {
-        if place < self.seeders {
-            self.seeders -= 1;
-            self.swap(place, self.seeders);
-            place = self.seeders;
-        }
-        self.swap(place, self.holders.len() - 1);
-        let peer = self.holders.pop().expect("a place is that of a holder");
-        self.places.remove(&peer.id);
-        peer
-    }
-
-    fn swap(&mut self, a: usize, b: usize) {
-        self.holders.swap(a, b);
-        for place in [a, b] {
-            self.places.insert(self.holders[place].id, place);
-        }
+    /// How many of its members are WebRTC peers.
+    pub(super) fn webrtc_members(&self) -> usize {
+        self.webrtc.as_ref().map_or(0, |webrtc| webrtc.members())
     }
 
     #[cfg(test)]
     pub(super) fn check_invariants(&self) {
-        assert_eq!(
-            self.places.len(),
-            self.holders.len(),
-            "every holder has a place of its own"
-        );
-        for (place, peer) in self.holders.iter().enumerate() {
-            assert_eq!(
-                self.places.get(&peer.id),
-                Some(&place),
-                "places are where the names are"
-            );
-            assert_eq!(peer.complete, place < self.seeders, "seeders come first");
+        self.four.check_invariants();
+        if let Some(six) = &self.six {
+            six.check_invariants();
+            assert!(six.len() > 0, "what is empty is not kept");
         }
-        for (id, rivals) in &self.rivals {
-            assert!(self.places.contains_key(id), "a rival has a holder");
-            assert!((1..=MAX_RIVALS).contains(&rivals.len()), "rivals are bounded");
-        }
-        let rivals: usize = self.rivals.values().map(Vec::len).sum();
-        assert_eq!(
-            self.members,
-            self.holders.len() + rivals,
-            "all members are counted"
-        );
-        for peer in self.holders.iter().chain(self.rivals.values().flatten()) {
-            assert!(
-                peer.offers.len() <= MAX_RELAYED,
-                "the memory of offers is bounded"
-            );
-            assert_eq!(
-                self.claims(peer.id)
-                    .filter(|claim| claim.link == peer.link)
-                    .count(),
-                1,
-                "a link is in once"
-            );
+        if let Some(webrtc) = &self.webrtc {
+            webrtc.check_invariants();
+            assert!(webrtc.members() > 0, "what is empty is not kept");
         }
     }
 }
 
-/// Adds up to `count` different places in `range` to `places`, without the place `except`, each set of them as likely as
-/// any other, in time that does not depend on the size of the range (Floyd's algorithm).
-fn sample(
-    rng: &mut fastrand::Rng,
-    range: Range<usize>,
-    except: Option<usize>,
-    count: usize,
-    places: &mut Vec<usize>,
-) {
-    let except = except.filter(|place| range.contains(place));
-    let available = range.len() - usize::from(except.is_some());
-    let first = places.len();
-    for last in available - count.min(available)..available {
-        let pick = range.start + rng.usize(..=last);
-        let pick = if places[first..].contains(&pick) {
-            range.start + last
-        } else {
-            pick
-        };
-        places.push(pick);
-    }
-    for place in &mut places[first..] {
-        if except.is_some_and(|except| *place >= except) {
-            *place += 1;
-        }
+enum Family {
+    Four(Endpoint<4>),
+    Six(Endpoint<16>),
+}
+
+/// An IPv4 address is one, however it was written.
+fn family(address: SocketAddr) -> Family {
+    let port = address.port();
+    match address.ip().to_canonical() {
+        IpAddr::V4(address) => Family::Four(Endpoint {
+            address: address.octets(),
+            port,
+        }),
+        IpAddr::V6(address) => Family::Six(Endpoint {
+            address: address.octets(),
+            port,
+        }),
     }
 }
 
-/// How many links beside its holder may bear one name; a further one takes the place of the first of them. A client that
-/// reconnects has one, until its old socket is found to be dead.
-const MAX_RIVALS: usize = 4;
+fn update<const N: usize>(
+    peers: &mut ClassicPeers<N>,
+    endpoint: Endpoint<N>,
+    now: Time,
+    announce: &ClassicAnnounce,
+    finished: bool,
+) -> bool {
+    if announce.event == Event::Stopped {
+        peers.leave(endpoint, announce.peer_id);
+        return false;
+    }
+    let arrival = Arrival {
+        endpoint,
+        id: announce.peer_id,
+        complete: announce.complete,
+        now: Stamp::new(tick(now)),
+    };
+    peers.join(arrival, finished)
+}
 
-/// How many unanswered offers of one peer are remembered: clients make 5 to 10 a minute.
-const MAX_RELAYED: usize = 128;
+/// How often a swarm with WebRTC peers is looked at, in ticks: offers, which last for a minute, are not to stay in memory
+/// for much longer.
+const WEBRTC_TICKS: u64 = 4;

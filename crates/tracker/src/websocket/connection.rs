@@ -14,8 +14,9 @@ use tokio::time::{sleep_until, timeout};
 
 use super::outbox::{Delivery, Outbox};
 use super::pace::{Due, Liveness, Pace};
-use super::{Place, Shared};
-use crate::registry::{Announced, Presence, Session};
+use crate::metrics::{Door, Failure};
+use crate::registry::{Announced, Presence, Refusal, Session};
+use crate::tracker::{Place, Shared};
 
 /// A connected client.
 ///
@@ -29,6 +30,7 @@ pub(super) struct Connection {
     session: Session<Outbox>,
     pace: Pace,
     liveness: Liveness,
+    passkey: Option<Box<str>>,
 }
 
 /// What a connection's task waits for.
@@ -54,7 +56,7 @@ enum End {
 }
 
 impl Connection {
-    pub(super) fn new(place: Place, socket: WebSocket, address: IpAddr) -> Self {
+    pub(super) fn new(place: Place, socket: WebSocket, address: IpAddr, passkey: Option<Box<str>>) -> Self {
         let outbox = Outbox::new();
         let config = &place.shared.config;
         Self {
@@ -64,6 +66,7 @@ impl Connection {
             place,
             socket,
             outbox,
+            passkey,
         }
     }
 
@@ -72,6 +75,13 @@ impl Connection {
         let end = self.serve().await;
         self.leave();
         tracing::debug!(?end, "a client of the tracker is gone");
+        let metrics = &self.place.shared.metrics;
+        match end {
+            End::SlowReader => metrics.failed(Failure::SlowReader),
+            End::Silent => metrics.failed(Failure::Silent),
+            End::Broken(_) => metrics.failed(Failure::Malformed),
+            End::Gone | End::Closing => {}
+        }
         let (code, reason): (_, String) = match end {
             End::Gone | End::SlowReader => return,
             End::Silent => (close_code::POLICY, "no sign of life".into()),
@@ -148,8 +158,11 @@ impl Connection {
                 answer,
             }) => {
                 let between = (peer_id, to_peer_id);
-                let registry = &self.place.shared.registry;
+                let Shared {
+                    registry, metrics, ..
+                } = &*self.place.shared;
                 if let Some(to) = registry.answer(now, &self.session, info_hash, between, offer_id) {
+                    metrics.answer_relayed();
                     self.queue(
                         &to,
                         &TrackerMessage::Answer {
@@ -159,11 +172,14 @@ impl Connection {
                             answer,
                         },
                     );
+                } else {
+                    metrics.failed(Failure::Answer);
                 }
             }
             Ok(ClientMessage::Scrape { info_hashes }) => self.scrape(&info_hashes),
             Err(error) => {
                 tracing::debug!(%error, "a message was refused");
+                self.place.shared.metrics.failed(Failure::Malformed);
                 self.reply(&error.to_reply());
             }
         }
@@ -171,8 +187,16 @@ impl Connection {
 
     /// Replies first, and relays the offers then.
     fn announce(&mut self, now: Time, announce: &Announce<'_>) {
-        let Shared { registry, config, .. } = &*self.place.shared;
+        let Shared {
+            registry,
+            config,
+            metrics,
+            ..
+        } = &*self.place.shared;
         let info_hash = announce.info_hash;
+        if let Err(denial) = self.place.shared.admit(info_hash, self.passkey.as_deref()) {
+            return self.refuse(info_hash, &denial);
+        }
         let presence = Presence {
             info_hash,
             peer_id: announce.peer_id,
@@ -194,13 +218,11 @@ impl Connection {
         } = match registry.announce(now, &mut self.session, &presence, &offer_ids) {
             Ok(announced) => announced,
             Err(refusal) => {
-                let reason = refusal.to_string().into();
-                let (action, info_hash) = (Some(Action::Announce), Some(info_hash));
-                return self.reply(&TrackerMessage::Failure {
-                    action,
-                    info_hash,
-                    reason,
+                metrics.failed(match refusal {
+                    Refusal::TooManyTorrents(_) => Failure::TooManyTorrents,
+                    Refusal::Full => Failure::Full,
                 });
+                return self.refuse(info_hash, &refusal);
             }
         };
         self.reply(&TrackerMessage::Announced {
@@ -226,18 +248,26 @@ impl Connection {
         if let Some(holder) = doubted {
             holder.doubt();
         }
+        metrics.offers_relayed(receivers.len());
+        let took = self.place.shared.now().since(now);
+        metrics.announced(Door::WebSocket, announce.event, took);
+    }
+
+    fn refuse(&self, info_hash: InfoHash, reason: &dyn core::fmt::Display) {
+        self.reply(&TrackerMessage::Failure {
+            action: Some(Action::Announce),
+            info_hash: Some(info_hash),
+            reason: reason.to_string().into(),
+        });
     }
 
     fn scrape(&self, info_hashes: &[InfoHash]) {
-        let Shared { registry, config, .. } = &*self.place.shared;
-        let files: BTreeMap<_, _> = if info_hashes.is_empty() {
-            registry.some_counts(config.max_scrape).into_iter().collect()
-        } else {
-            let asked = info_hashes.iter().take(config.max_scrape);
-            asked
-                .map(|info_hash| (*info_hash, registry.counts(*info_hash)))
-                .collect()
-        };
+        let files: BTreeMap<_, _> = self
+            .place
+            .shared
+            .scrape(info_hashes, self.passkey.as_deref())
+            .collect();
+        self.place.shared.metrics.scraped(Door::WebSocket);
         self.reply(&TrackerMessage::Scraped {
             files,
             min_request_interval: Some(MIN_SCRAPE_INTERVAL),

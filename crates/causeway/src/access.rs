@@ -1,0 +1,60 @@
+//! The operator's lists of who may use the tracker, kept up to date with their files.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use causeway_core::InfoHash;
+use causeway_tracker::{Access, OriginRule};
+
+use crate::settings::TrackerOptions;
+
+/// Reads the lists.
+pub(crate) fn read(options: &TrackerOptions) -> Result<Access> {
+    let info_hashes = |path: &Option<_>| path.as_deref().map(info_hashes).transpose();
+    let origins = options
+        .origins
+        .iter()
+        .map(|origin| origin.parse().with_context(|| format!("`{origin}` is no origin")));
+    let origins: Vec<OriginRule> = origins.collect::<Result<_>>()?;
+    let passkeys = options.passkeys.as_deref().map(passkeys).transpose()?;
+    Ok(Access {
+        allowed: info_hashes(&options.allow)?,
+        denied: info_hashes(&options.deny)?.unwrap_or_default(),
+        private: info_hashes(&options.private)?.unwrap_or_default(),
+        all_private: options.require_passkey,
+        passkeys: passkeys.unwrap_or_default(),
+        origins: (!origins.is_empty()).then_some(origins),
+    })
+}
+
+/// The files that [`read`] reads.
+pub(crate) fn files(options: &TrackerOptions) -> impl Iterator<Item = &Path> {
+    let all = [&options.allow, &options.deny, &options.private, &options.passkeys];
+    all.into_iter().flatten().map(AsRef::as_ref)
+}
+
+fn info_hashes(path: &Path) -> Result<HashSet<InfoHash>> {
+    let parse = |(number, line): (usize, &str)| {
+        line.parse()
+            .with_context(|| format!("line {} of {}", number + 1, path.display()))
+    };
+    lines(&text(path)?).map(parse).collect()
+}
+
+fn passkeys(path: &Path) -> Result<HashSet<String>> {
+    Ok(lines(&text(path)?).map(|(_, line)| line.to_owned()).collect())
+}
+
+fn text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| path.display().to_string())
+}
+
+/// What stands on the lines, with their indices; a `#` begins a comment.
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines()
+        .map(|line| line.split('#').next().unwrap_or_default().trim())
+        .enumerate()
+        .filter(|(_, line)| !line.is_empty())
+}

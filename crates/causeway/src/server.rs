@@ -1,0 +1,220 @@
+//! The server that all long-running commands share: its listeners, the tracker on them, and their end.
+
+mod http;
+mod proxy;
+mod reload;
+mod tls;
+
+use core::time::Duration;
+use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use causeway_tracker::{Connections, Tracker};
+use ipnet::IpNet;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::runtime;
+use tokio::sync::watch;
+
+use self::http::Http;
+use self::proxy::Proxies;
+use self::reload::Reloaded;
+use crate::access;
+use crate::settings::{ServerOptions, SettingsFile, TrackerOptions};
+use crate::stop::Stop;
+
+/// Runs a tracker, and on the same port whatever `page` serves, until the process is told to end.
+pub(crate) fn run(
+    file: &SettingsFile,
+    server: ServerOptions,
+    tracker: TrackerOptions,
+    page: Router,
+) -> Result<()> {
+    let settings = file.read()?;
+    let (server, tracker) = (server.or(settings.server), tracker.or(settings.tracker));
+    raise_open_files();
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no threads can be started")?;
+    let result = runtime.block_on(serve(&server, tracker, page));
+    // Nothing that still runs in the background is worth waiting for.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(server: &ServerOptions, options: TrackerOptions, page: Router) -> Result<()> {
+    let mut stop = Stop::install()?;
+    let listen = server.listen.unwrap_or(DEFAULT_LISTEN);
+    let (listener, udp) = bind(listen, !options.no_udp)?;
+    let address = listener.local_addr()?;
+    let tls = match server.tls_listen {
+        Some(address) => Some((tcp(address)?, tls::Acceptor::new(server)?)),
+        None => None,
+    };
+
+    let tracker = Tracker::new(options.config()?);
+    tracker.set_access(access::read(&options)?);
+    let router = tracker.router(page).merge(metrics(&tracker, server));
+    let (stopping, stopped) = watch::channel(());
+    let http = Http {
+        router,
+        proxies: Arc::new(Proxies::new(server)),
+        connections: Connections::new(server.max_tcp_per_address.unwrap_or(MAX_TCP_PER_ADDRESS)),
+        stopped,
+        patience: PATIENCE,
+    };
+
+    let mut stdout = io::stdout();
+    writeln!(stdout, "listening on http://{address}").context("standard output")?;
+    if let Some((listener, _)) = &tls {
+        writeln!(stdout, "listening on https://{}", listener.local_addr()?).context("standard output")?;
+    }
+    stdout.flush().context("standard output")?;
+
+    for socket in udp {
+        let tracker = tracker.clone();
+        tokio::spawn(async move { tracker.serve_udp(socket).await });
+    }
+    let lists: Vec<_> = access::files(&options).map(Path::to_owned).collect();
+    let mut reloaded = vec![Reloaded::new(lists, {
+        let tracker = tracker.clone();
+        move || {
+            tracker.set_access(access::read(&options)?);
+            Ok(())
+        }
+    })];
+    if let Some((_, acceptor)) = &tls {
+        let acceptor = acceptor.clone();
+        reloaded.push(Reloaded::new(acceptor.files(), move || acceptor.reload()));
+    }
+    tokio::spawn(reload::watch(reloaded));
+
+    tokio::join!(
+        async {
+            stop.wait().await;
+            tracing::info!("stopping");
+            stopping.send_replace(());
+            tracker.close(PATIENCE).await;
+        },
+        http.serve(listener, None),
+        async {
+            if let Some((listener, acceptor)) = tls {
+                http.serve(listener, Some(acceptor)).await;
+            }
+        },
+    );
+    Ok(())
+}
+
+/// `/metrics`, for those who may read it.
+fn metrics(tracker: &Tracker, server: &ServerOptions) -> Router {
+    let tracker = tracker.clone();
+    let mut allowed = server.metrics_from.clone();
+    if allowed.is_empty() {
+        let this_machine = [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            IpAddr::from(Ipv6Addr::LOCALHOST),
+        ];
+        allowed.extend(this_machine.map(IpNet::from));
+    }
+    let answer = |ConnectInfo(address): ConnectInfo<SocketAddr>| async move {
+        let address = address.ip().to_canonical();
+        if !allowed.iter().any(|network| network.contains(&address)) {
+            return (StatusCode::FORBIDDEN, "Not for you: see --metrics-from.\n").into_response();
+        }
+        let kind = (header::CONTENT_TYPE, "text/plain; version=0.0.4");
+        ([kind], tracker.metrics()).into_response()
+    };
+    Router::new().route("/metrics", get(answer))
+}
+
+/// A TCP listener and, on the same port, UDP sockets that share the work.
+fn bind(address: SocketAddr, with_udp: bool) -> Result<(TcpListener, Vec<UdpSocket>)> {
+    let mut tries = 0;
+    loop {
+        let listener = tcp(address)?;
+        if !with_udp {
+            return Ok((listener, Vec::new()));
+        }
+        let number = std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(MAX_UDP_SOCKETS);
+        let at = listener.local_addr()?;
+        match (0..number).map(|_| udp(at)).collect::<io::Result<_>>() {
+            Ok(sockets) => return Ok((listener, sockets)),
+            // The port that was free for TCP was not for UDP: another one may be.
+            Err(_) if address.port() == 0 && tries < 10 => tries += 1,
+            Err(error) => {
+                return Err(error).with_context(|| {
+                    format!("can't listen on {at} over UDP: choose another port with --listen, or --no-udp")
+                });
+            }
+        }
+    }
+}
+
+fn tcp(address: SocketAddr) -> Result<TcpListener> {
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    bind().with_context(|| format!("can't listen on {address}: choose another address or port with --listen"))
+}
+
+fn udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    #[cfg(unix)]
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    // A burst is better answered late than lost; the system may grant less.
+    socket.set_recv_buffer_size(UDP_BUFFER)?;
+    socket.bind(&address.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+/// Every connection takes a file; the usual soft limit is 1024.
+#[cfg(unix)]
+fn raise_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    match setrlimit(Resource::Nofile, limit) {
+        Ok(()) => tracing::debug!(limit = ?limit.current, "open files"),
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files can't be raised: it bounds the connections");
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn raise_open_files() {}
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// How long connections may take to end. The process has to be gone after 5 s.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A household, an office or a school can be one address.
+const MAX_TCP_PER_ADDRESS: usize = 2_000;
+
+/// So many connections may wait to be accepted; the system may grant less.
+const BACKLOG: i32 = 4096;
+
+const MAX_UDP_SOCKETS: usize = 8;
+
+/// In bytes.
+const UDP_BUFFER: usize = 4 << 20;

@@ -1,0 +1,179 @@
+//! How much one address may ask for.
+
+use core::hash::BuildHasher;
+use core::net::IpAddr;
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use causeway_core::Time;
+
+/// A bound on how many requests a second come from one address: so many at once, so many a second for long.
+///
+/// It takes the same memory however many addresses there are: each has one of [`BUCKETS`] buckets, chosen by a keyed
+/// hash, so that nobody can choose with whom it shares one.
+#[derive(Debug)]
+pub(crate) struct Rates {
+    /// For each bucket until when its requests are paid for, in microseconds.
+    paid: Vec<AtomicU64>,
+    hasher: RandomState,
+    /// How long one request is paid with, in microseconds; 0 where there is no bound.
+    price: u64,
+    /// How far ahead of time an address may get, in microseconds.
+    credit: u64,
+}
+
+impl Rates {
+    /// `per_second` 0 is no bound.
+    pub(crate) fn new(per_second: u32, burst: u32) -> Self {
+        let price = 1_000_000u64.checked_div(per_second.into()).unwrap_or(0);
+        let buckets = if price == 0 { 0 } else { BUCKETS };
+        Self {
+            paid: std::iter::repeat_with(AtomicU64::default).take(buckets).collect(),
+            hasher: RandomState::new(),
+            price,
+            credit: price * u64::from(burst.max(1)),
+        }
+    }
+
+    /// Whether one more request from this address is to be served now. One that is not costs nothing.
+    pub(crate) fn admit(&self, now: Time, address: IpAddr) -> bool {
+        if self.paid.is_empty() {
+            return true;
+        }
+        let now = now.as_micros();
+        let hash = self.hasher.hash_one(source(address));
+        let bucket = &self.paid[usize::try_from(hash % BUCKETS as u64).unwrap_or(0)];
+        let pay = |paid: u64| {
+            let paid = paid.max(now) + self.price;
+            (paid <= now + self.credit).then_some(paid)
+        };
+        bucket
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay)
+            .is_ok()
+    }
+}
+
+/// 512 KiB.
+const BUCKETS: usize = 1 << 16;
+
+/// How many connections each address has. Clones count together.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    max_per_address: usize,
+}
+
+/// A connection that is counted for as long as this lives.
+#[derive(Debug)]
+pub struct Counted {
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    source: IpAddr,
+}
+
+impl Connections {
+    /// So many may come from one address.
+    #[must_use]
+    pub fn new(max_per_address: usize) -> Self {
+        Self {
+            open: Arc::default(),
+            max_per_address,
+        }
+    }
+
+    /// Counts one more; `None` where this address has as many as it may have.
+    #[must_use]
+    pub fn admit(&self, address: IpAddr) -> Option<Counted> {
+        let source = source(address);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(source).or_default();
+        if *count >= self.max_per_address {
+            return None;
+        }
+        *count += 1;
+        Some(Counted {
+            open: Arc::clone(&self.open),
+            source,
+        })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut count) = open.entry(self.source) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+/// Who can be told from whom: an IPv6 customer has a whole /64.
+fn source(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+        four @ IpAddr::V4(_) => four,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    fn at(seconds: u64) -> Time {
+        Time::ZERO + Duration::from_secs(seconds)
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn an_address_gets_its_burst_and_then_its_rate_and_others_are_not_held_up() {
+        let rates = Rates::new(2, 5);
+        let admitted = |second| {
+            (0..100)
+                .filter(|_| rates.admit(at(second), address("10.0.0.1")))
+                .count()
+        };
+        assert_eq!(admitted(10), 5);
+        assert_eq!(admitted(11), 2);
+        assert_eq!(admitted(1000), 5);
+        assert!(rates.admit(at(1000), address("10.0.0.2")));
+    }
+
+    #[test]
+    fn a_network_of_one_customer_is_one_address() {
+        let rates = Rates::new(1, 1);
+        assert!(rates.admit(at(1), address("2001:db8::1")));
+        assert!(!rates.admit(at(1), address("2001:db8::2")));
+        assert!(rates.admit(at(1), address("2001:db8:0:1::1")));
+        assert!(rates.admit(at(1), address("10.0.0.1")));
+        assert!(!rates.admit(at(1), address("::ffff:10.0.0.1")));
+    }
+
+    #[test]
+    fn no_bound_is_no_bound() {
+        let rates = Rates::new(0, 0);
+        assert!((0..1000).all(|_| rates.admit(at(1), address("10.0.0.1"))));
+    }
+
+    #[test]
+    fn connections_are_counted_until_they_are_gone() {
+        let connections = Connections::new(2);
+        let first = connections.admit(address("10.0.0.1")).expect("one");
+        let _second = connections.admit(address("::ffff:10.0.0.1")).expect("two");
+        assert!(connections.admit(address("10.0.0.1")).is_none());
+        assert!(connections.admit(address("10.0.0.2")).is_some());
+        drop(first);
+        assert!(connections.admit(address("10.0.0.1")).is_some());
+    }
+}

@@ -1,0 +1,419 @@
+//! One torrent's peers that are met over WebRTC, each through a link that it holds open to the tracker.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+
+use causeway_core::{InfoHash, PeerId, Time};
+use causeway_signal::{Event, OfferId};
+
+use super::sample::sample;
+use super::{Link, MemberView, Presence, Shore};
+
+/// The peers of one torrent that hold links.
+///
+/// Invariant: `holders` has all seeders before all leechers, `seeders` says how many, and `places` says where each name is;
+/// a name among the `rivals` is among the holders, with another link; `members` counts both. Every link is in here once.
+#[derive(Debug)]
+pub(super) struct WebRtcPeers<L> {
+    holders: Vec<Peer<L>>,
+    seeders: usize,
+    places: BTreeMap<PeerId, usize>,
+    /// In the order in which they came.
+    rivals: BTreeMap<PeerId, Vec<Peer<L>>>,
+    members: usize,
+}
+
+/// What came of a peer's announce.
+#[derive(Debug)]
+pub(super) struct Joined<L> {
+    /// The link that holds its name, where that is another one and was not in doubt.
+    pub(super) doubted: Option<L>,
+    /// It has just downloaded the torrent to its end.
+    pub(super) completes: bool,
+}
+
+/// A name and the link that bears it: what makes one member.
+#[derive(Debug)]
+pub(super) struct Member<'a, L> {
+    pub(super) id: PeerId,
+    pub(super) link: &'a L,
+}
+
+impl<L> Clone for Member<'_, L> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<L> Copy for Member<'_, L> {}
+
+#[derive(Debug)]
+struct Peer<L> {
+    id: PeerId,
+    link: L,
+    ipv4: bool,
+    complete: bool,
+    /// Its `completed` was counted.
+    counted: bool,
+    announced: Time,
+    /// What it offered and has no answer to, oldest first.
+    offers: VecDeque<Relayed<L>>,
+}
+
+/// An offer that went out.
+#[derive(Debug)]
+struct Relayed<L> {
+    id: OfferId,
+    to: PeerId,
+    link: L,
+    until: Time,
+}
+
+impl<L> Default for WebRtcPeers<L> {
+    fn default() -> Self {
+        Self {
+            holders: Vec::new(),
+            seeders: 0,
+            places: BTreeMap::new(),
+            rivals: BTreeMap::new(),
+            members: 0,
+        }
+    }
+}
+
+impl<L: Link> WebRtcPeers<L> {
+    pub(super) fn members(&self) -> usize {
+        self.members
+    }
+
+    pub(super) fn contains(&self, who: Member<'_, L>) -> bool {
+        self.find(who).is_some()
+    }
+
+    pub(super) fn seeders(&self) -> usize {
+        self.seeders
+    }
+
+    pub(super) fn leechers(&self) -> usize {
+        self.holders.len() - self.seeders
+    }
+
+    pub(super) fn visit(&self, info_hash: InfoHash, visit: &mut impl FnMut(MemberView)) {
+        for peer in &self.holders {
+            visit(MemberView {
+                info_hash,
+                peer_id: peer.id,
+                complete: peer.complete,
+                ipv4: peer.ipv4,
+                shore: Shore::WebRtc,
+            });
+        }
+    }
+
+    /// Adds or updates a member.
+    pub(super) fn join(
+        &mut self,
+        now: Time,
+        who: Member<'_, L>,
+        ipv4: bool,
+        presence: &Presence,
+    ) -> Joined<L> {
+        if let Some(peer) = self.find_mut(who) {
+            peer.announced = now;
+            // A page that seeds says `completed` before `started`; a client may say it again: it counts once.
+            let completes = presence.event == Event::Completed && !peer.counted && !peer.complete;
+            peer.counted |= completes;
+            self.set_complete(who, presence.complete);
+            return Joined {
+                doubted: None,
+                completes,
+            };
+        }
+        // A newcomer that says `completed` without having downloaded anything made the torrent.
+        let completes = presence.event == Event::Completed && presence.downloaded > 0;
+        let peer = Peer {
+            id: who.id,
+            link: who.link.clone(),
+            ipv4,
+            complete: presence.complete,
+            counted: completes,
+            announced: now,
+            offers: VecDeque::new(),
+        };
+        self.members += 1;
+        let Some(place) = self.places.get(&who.id) else {
+            self.push_holder(peer);
+            return Joined {
+                doubted: None,
+                completes,
+            };
+        };
+        let rivals = self.rivals.entry(who.id).or_default();
+        if rivals.len() == MAX_RIVALS {
+            rivals.remove(0);
+            self.members -= 1;
+        }
+        rivals.push(peer);
+        let holder = &self.holders[*place].link;
+        Joined {
+            doubted: (!holder.is_in_doubt()).then(|| holder.clone()),
+            completes,
+        }
+    }
+
+    /// Takes a member out. Where it held its name, the rival that came last holds it from now on.
+    pub(super) fn remove(&mut self, who: Member<'_, L>) {
+        let Some(place) = self.places.get(&who.id).copied() else {
+            return;
+        };
+        let heir = if self.holders[place].link == *who.link {
+            self.remove_holder(place);
+            self.members -= 1;
+            self.rivals.get_mut(&who.id).and_then(Vec::pop)
+        } else {
+            if let Some(rivals) = self.rivals.get_mut(&who.id) {
+                let before = rivals.len();
+                rivals.retain(|peer| peer.link != *who.link);
+                self.members -= before - rivals.len();
+            }
+            None
+        };
+        if self.rivals.get(&who.id).is_some_and(Vec::is_empty) {
+            self.rivals.remove(&who.id);
+        }
+        if let Some(heir) = heir {
+            self.push_holder(heir);
+        }
+    }
+
+    /// Chooses a receiver for each offer as far as there are any, and remembers who may answer it until `until`.
+    pub(super) fn relay(
+        &mut self,
+        until: Time,
+        rng: &mut fastrand::Rng,
+        from: Member<'_, L>,
+        offers: &[OfferId],
+    ) -> Vec<L> {
+        let Some(sender) = self.find(from) else {
+            return Vec::new();
+        };
+        let receivers = self.choose(rng, from.id, sender.complete, offers.len());
+        let links = receivers.iter().map(|receiver| receiver.link.clone()).collect();
+        let relayed: Vec<_> = (offers.iter().zip(receivers))
+            .map(|(offer, receiver)| Relayed {
+                id: *offer,
+                to: receiver.id,
+                link: receiver.link.clone(),
+                until,
+            })
+            .collect();
+        if let Some(sender) = self.find_mut(from) {
+            sender.offers.extend(relayed);
+            let surplus = sender.offers.len().saturating_sub(MAX_RELAYED);
+            sender.offers.drain(..surplus);
+        }
+        links
+    }
+
+    /// The link of the peer `to`, where it made this very offer to this very member.
+    pub(super) fn answer(&mut self, now: Time, from: Member<'_, L>, to: PeerId, offer: OfferId) -> Option<L> {
+        self.claims_mut(to).find_map(|peer| {
+            let place = peer.offers.iter().position(|relayed| {
+                relayed.id == offer
+                    && relayed.to == from.id
+                    && relayed.link == *from.link
+                    && relayed.until > now
+            })?;
+            peer.offers.remove(place);
+            Some(peer.link.clone())
+        })
+    }
+
+    /// Forgets whoever has not announced for `timeout`, and the offers whose time has passed.
+    pub(super) fn expire(&mut self, now: Time, timeout: Duration) {
+        let silent = |peer: &Peer<L>| now.since(peer.announced) >= timeout;
+        let mut gone: Vec<(PeerId, L)> = Vec::new();
+        for peer in self.holders.iter_mut().chain(self.rivals.values_mut().flatten()) {
+            peer.offers.retain(|relayed| relayed.until > now);
+            peer.offers.shrink_to_fit();
+            if silent(peer) {
+                gone.push((peer.id, peer.link.clone()));
+            }
+        }
+        for (id, link) in gone {
+            self.remove(Member { id, link: &link });
+        }
+    }
+
+    /// Up to `count` members for the offers of `sender`.
+    fn choose(
+        &self,
+        rng: &mut fastrand::Rng,
+        sender: PeerId,
+        complete: bool,
+        count: usize,
+    ) -> Vec<Member<'_, L>> {
+        let own_place = self.places.get(&sender).copied();
+        let mut places = Vec::with_capacity(count.min(self.holders.len()));
+        if !complete {
+            sample(rng, 0..self.seeders, own_place, count, &mut places);
+        }
+        let room = count - places.len();
+        sample(
+            rng,
+            self.seeders..self.holders.len(),
+            own_place,
+            room,
+            &mut places,
+        );
+
+        let mut chosen: Vec<_> = places
+            .iter()
+            .map(|place| self.reachable(&self.holders[*place]))
+            .collect();
+        // What is left over goes to the rivals, in case they are who they say they are.
+        let others = self
+            .rivals
+            .iter()
+            .filter(|(id, _)| **id != sender)
+            .flat_map(|(_, rivals)| rivals);
+        for rival in others.filter(|rival| !(complete && rival.complete)) {
+            if chosen.len() >= count {
+                break;
+            }
+            if chosen.iter().all(|member| *member.link != rival.link) {
+                chosen.push(Member {
+                    id: rival.id,
+                    link: &rival.link,
+                });
+            }
+        }
+        chosen
+    }
+
+    /// Where an offer to this holder's name goes: to its latest rival, as long as the holder itself is in doubt.
+    fn reachable<'a>(&'a self, holder: &'a Peer<L>) -> Member<'a, L> {
+        let rival = holder
+            .link
+            .is_in_doubt()
+            .then(|| self.rivals.get(&holder.id))
+            .flatten();
+        let peer = rival.and_then(|rivals| rivals.last()).unwrap_or(holder);
+        Member {
+            id: peer.id,
+            link: &peer.link,
+        }
+    }
+
+    fn find(&self, who: Member<'_, L>) -> Option<&Peer<L>> {
+        self.claims(who.id).find(|peer| peer.link == *who.link)
+    }
+
+    fn find_mut(&mut self, who: Member<'_, L>) -> Option<&mut Peer<L>> {
+        self.claims_mut(who.id).find(|peer| peer.link == *who.link)
+    }
+
+    /// All that bear this name, the holder first.
+    fn claims(&self, id: PeerId) -> impl Iterator<Item = &Peer<L>> {
+        let holder = self.places.get(&id).map(|place| &self.holders[*place]);
+        holder
+            .into_iter()
+            .chain(self.rivals.get(&id).into_iter().flatten())
+    }
+
+    fn claims_mut(&mut self, id: PeerId) -> impl Iterator<Item = &mut Peer<L>> {
+        let holder = self.places.get(&id).map(|place| &mut self.holders[*place]);
+        holder
+            .into_iter()
+            .chain(self.rivals.get_mut(&id).into_iter().flatten())
+    }
+
+    fn set_complete(&mut self, who: Member<'_, L>, complete: bool) {
+        let Some(peer) = self.find_mut(who).filter(|peer| peer.complete != complete) else {
+            return;
+        };
+        peer.complete = complete;
+        let place = self.places[&who.id];
+        if self.holders[place].link == *who.link {
+            let peer = self.remove_holder(place);
+            self.push_holder(peer);
+        }
+    }
+
+    fn push_holder(&mut self, peer: Peer<L>) {
+        let complete = peer.complete;
+        let last = self.holders.len();
+        self.places.insert(peer.id, last);
+        self.holders.push(peer);
+        if complete {
+            self.swap(last, self.seeders);
+            self.seeders += 1;
+        }
+    }
+
+    fn remove_holder(&mut self, mut place: usize) -> Peer<L> {
+        if place < self.seeders {
+            self.seeders -= 1;
+            self.swap(place, self.seeders);
+            place = self.seeders;
+        }
+        self.swap(place, self.holders.len() - 1);
+        let peer = self.holders.pop().expect("a place is that of a holder");
+        self.places.remove(&peer.id);
+        peer
+    }
+
+    fn swap(&mut self, a: usize, b: usize) {
+        self.holders.swap(a, b);
+        for place in [a, b] {
+            self.places.insert(self.holders[place].id, place);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn check_invariants(&self) {
+        assert_eq!(
+            self.places.len(),
+            self.holders.len(),
+            "every holder has a place of its own"
+        );
+        for (place, peer) in self.holders.iter().enumerate() {
+            assert_eq!(
+                self.places.get(&peer.id),
+                Some(&place),
+                "places are where the names are"
+            );
+            assert_eq!(peer.complete, place < self.seeders, "seeders come first");
+        }
+        for (id, rivals) in &self.rivals {
+            assert!(self.places.contains_key(id), "a rival has a holder");
+            assert!((1..=MAX_RIVALS).contains(&rivals.len()), "rivals are bounded");
+        }
+        let rivals: usize = self.rivals.values().map(Vec::len).sum();
+        assert_eq!(
+            self.members,
+            self.holders.len() + rivals,
+            "all members are counted"
+        );
+        for peer in self.holders.iter().chain(self.rivals.values().flatten()) {
+            assert!(
+                peer.offers.len() <= MAX_RELAYED,
+                "the memory of offers is bounded"
+            );
+            assert_eq!(
+                self.claims(peer.id)
+                    .filter(|claim| claim.link == peer.link)
+                    .count(),
+                1,
+                "a link is in once"
+            );
+        }
+    }
+}
+
+/// How many links beside its holder may bear one name; a further one takes the place of the first of them. A client that
+/// reconnects has one, until its old socket is found to be dead.
+const MAX_RIVALS: usize = 4;
+
+/// How many unanswered offers of one peer are remembered: clients make 5 to 10 a minute.
+const MAX_RELAYED: usize = 128;

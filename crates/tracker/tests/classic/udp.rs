@@ -1,0 +1,216 @@
+//! UDP.
+
+use core::time::Duration;
+
+use causeway_core::InfoHash;
+use causeway_tracker::{Access, Config};
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
+
+use crate::server::{SOON, Server};
+
+const HASH: InfoHash = InfoHash::new([b'h'; 20]);
+
+struct Client {
+    socket: UdpSocket,
+    connection: u64,
+}
+
+impl Client {
+    async fn connect(server: &Server) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port is free");
+        socket.connect(server.udp).await.expect("it is there");
+        let mut client = Self {
+            socket,
+            connection: 0,
+        };
+        let request = [
+            &0x0000_0417_2710_1980u64.to_be_bytes()[..],
+            &[0, 0, 0, 0, 0, 0, 0, 5],
+        ]
+        .concat();
+        let answer = client.ask(&request).await;
+        assert_eq!((answer.len(), &answer[..8]), (16, &[0, 0, 0, 0, 0, 0, 0, 5][..]));
+        client.connection = u64::from_be_bytes(answer[8..].try_into().expect("8 bytes"));
+        client
+    }
+
+    async fn ask(&self, packet: &[u8]) -> Vec<u8> {
+        self.socket.send(packet).await.expect("it can be sent");
+        self.hear(SOON).await.expect("it answers")
+    }
+
+    async fn hear(&self, patience: Duration) -> Option<Vec<u8>> {
+        let mut answer = vec![0; 2048];
+        let length = timeout(patience, self.socket.recv(&mut answer)).await.ok()?;
+        answer.truncate(length.expect("it can be received"));
+        Some(answer)
+    }
+
+    fn packet(&self, action: u8, rest: &[u8]) -> Vec<u8> {
+        [
+            &self.connection.to_be_bytes()[..],
+            &[0, 0, 0, action, 0, 0, 0, 5],
+            rest,
+        ]
+        .concat()
+    }
+
+    fn announcing(&self, left: u64, event: u8, port: u16, options: &[u8]) -> Vec<u8> {
+        let rest = [
+            &HASH.as_bytes()[..],
+            &[b'p'; 20],
+            &7u64.to_be_bytes(),
+            &left.to_be_bytes(),
+            &0u64.to_be_bytes(),
+            &[0, 0, 0, event],
+            // A victim's address, which is not believed; then a key, and no `num_want`.
+            &[192, 0, 2, 1, 0, 0, 0, 0, 255, 255, 255, 255],
+            &port.to_be_bytes(),
+            options,
+        ];
+        self.packet(1, &rest.concat())
+    }
+}
+
+/// What stands before the peers: action, transaction, interval 1800, leechers, seeders.
+fn head(leechers: u8, seeders: u8) -> [u8; 20] {
+    [
+        0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 7, 8, 0, 0, 0, leechers, 0, 0, 0, seeders,
+    ]
+}
+
+#[tokio::test]
+async fn peers_are_told_of_each_other_and_counted() {
+    let server = Server::start().await;
+    let client = Client::connect(&server).await;
+    assert_eq!(client.ask(&client.announcing(0, 2, 258, &[])).await, head(0, 1));
+    let second = client.ask(&client.announcing(9, 2, 2, &[])).await;
+    assert_eq!(second, [&head(1, 1)[..], &[127, 0, 0, 1, 1, 2]].concat());
+    let completed = client.ask(&client.announcing(0, 1, 2, &[])).await;
+    assert_eq!(completed, head(0, 2), "a seeder gains nothing from a seeder");
+    let scrape = client.packet(2, &[&HASH.as_bytes()[..], &[0; 20]].concat());
+    let counts = [0, 0, 0, 2, 0, 0, 0, 5, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0];
+    assert_eq!(client.ask(&scrape).await, [&counts[..], &[0; 12]].concat());
+    client.ask(&client.announcing(0, 3, 258, &[])).await;
+    assert_eq!(server.tracker.counts(HASH).complete, 1);
+}
+
+#[tokio::test]
+async fn classic_peers_of_all_doors_are_one_swarm() {
+    let server = Server::start().await;
+    let client = Client::connect(&server).await;
+    client.ask(&client.announcing(0, 2, 258, &[])).await;
+    let path = format!(
+        "/announce?info_hash={0}&peer_id={0}&port=2&left=1",
+        "h".repeat(20)
+    );
+    let body = server.get(&path).await;
+    assert!(
+        body.ends_with(b"5:peers6:\x7f\x00\x00\x01\x01\x02e"),
+        "{}",
+        body.escape_ascii()
+    );
+}
+
+/// Whoever sends with somebody else's address does not know the connection id of that address: the victim gets nothing.
+#[tokio::test]
+async fn without_its_own_connection_id_nobody_is_answered_or_entered() {
+    let server = Server::start().await;
+    let (client, mut forger) = (Client::connect(&server).await, Client::connect(&server).await);
+    forger.connection = client.connection;
+    forger
+        .socket
+        .send(&forger.announcing(0, 2, 258, &[]))
+        .await
+        .expect("sent");
+    for guess in [0, 1, u64::MAX, 0x0000_0417_2710_1980] {
+        forger.connection = guess;
+        forger
+            .socket
+            .send(&forger.announcing(0, 2, 258, &[]))
+            .await
+            .expect("sent");
+        forger
+            .socket
+            .send(&forger.packet(2, HASH.as_bytes()))
+            .await
+            .expect("sent");
+    }
+    while server.metric("causeway_tracker_failures_total{reason=\"connection_id\"}") < 9 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(forger.hear(Duration::from_millis(50)).await, None);
+    assert_eq!(server.tracker.counts(HASH).complete, 0);
+}
+
+#[tokio::test]
+async fn nobody_is_sent_more_than_it_sent_before_it_is_known() {
+    let server = Server::start().await;
+    let client = Client::connect(&server).await;
+    let packets: [&[u8]; 6] = [
+        b"",
+        b"x",
+        &[0; 16],
+        &[0xff; 98],
+        &[0; 2048],
+        &0x0000_0417_2710_1980u64.to_be_bytes(),
+    ];
+    for packet in packets {
+        client.socket.send(packet).await.expect("sent");
+    }
+    while server.metric("causeway_tracker_failures_total{reason=\"malformed\"}") < 6 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(client.hear(Duration::from_millis(50)).await, None);
+    assert_eq!(
+        client.ask(&client.announcing(0, 2, 1, &[])).await,
+        head(0, 1),
+        "and it goes on"
+    );
+}
+
+#[tokio::test]
+async fn an_address_that_asks_too_fast_is_not_heard() {
+    let server = Server::with(Config {
+        requests_per_second: 1,
+        request_burst: 3,
+        ..Config::default()
+    })
+    .await;
+    let client = Client::connect(&server).await;
+    for _ in 0..20 {
+        client
+            .socket
+            .send(&client.announcing(0, 2, 258, &[]))
+            .await
+            .expect("sent");
+    }
+    while server.metric("causeway_tracker_failures_total{reason=\"too_fast\"}") < 15 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(client.hear(SOON).await.is_some(), "the first of them were");
+}
+
+/// BEP 41 carries the path of the tracker's URL.
+#[tokio::test]
+async fn a_passkey_comes_in_the_url_data() {
+    let server = Server::start().await;
+    server.tracker.set_access(Access {
+        all_private: true,
+        passkeys: ["secret".into()].into(),
+        ..Access::default()
+    });
+    let client = Client::connect(&server).await;
+    let refused = client.ask(&client.announcing(0, 2, 258, &[])).await;
+    assert_eq!(refused[..4], [0, 0, 0, 3], "an error");
+    assert!(String::from_utf8_lossy(&refused).contains("passkey"));
+    let option = [&[2, 16][..], b"/announce/secret"].concat();
+    assert_eq!(
+        client.ask(&client.announcing(0, 2, 258, &option)).await,
+        head(0, 1)
+    );
+    let scrape = client.packet(2, HASH.as_bytes());
+    let hidden = [0, 0, 0, 2, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(client.ask(&scrape).await, hidden, "a scrape has no passkey");
+}
