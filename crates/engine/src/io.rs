@@ -112,6 +112,20 @@ pub enum Command {
     SelectFiles(Vec<bool>),
     /// Replace the limits.
     SetLimits(Limits),
+    /// These are reading now, in place of those that were: what they read next is fetched before everything else.
+    /// Tell a reader's new position after each seek, and now and then while it goes on.
+    Stream(Vec<Reader>),
+}
+
+/// A player, or whoever else reads a part of the torrent from some place on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// The next byte that it reads, counted from the start of the torrent.
+    pub position: u64,
+    /// Where it ends, at the end of its file for example.
+    pub end: u64,
+    /// Bytes a second that it reads once it has begun, about.
+    pub rate: u64,
 }
 
 /// Bounds that a user may set.

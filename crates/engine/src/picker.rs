@@ -7,10 +7,14 @@
 //!    unless enough is open already,
 //! 3. a piece that others work on.
 //!
+//! Before all that come the pieces that a reader waits for, in the order of their deadlines. All links work on them
+//! together, each as much as it delivers by the time at which all together can have the piece.
+//!
 //! When no block is free any more, the last ones are asked of several peers; whose, the torrent decides
 //! ([`Picker::ask_also`]), since it knows how fast each is.
 
-use causeway_core::{BLOCK_LENGTH, Bitfield, Block, Geometry, PieceIndex, SortedMap, SortedSet};
+use causeway_core::{BLOCK_LENGTH, Bitfield, Block, Geometry, PieceIndex, SortedMap, SortedSet, Time};
+use core::time::Duration;
 use fastrand::Rng;
 
 use crate::LinkId;
@@ -36,10 +40,36 @@ pub(crate) struct Picker {
     with_free: SortedSet<PieceIndex>,
     current: SortedMap<LinkId, PieceIndex>,
     duplicates: SortedMap<Block, Vec<LinkId>>,
+    /// Pieces that are waited for, and when they have to be there; the earliest first.
+    urgent: Vec<(PieceIndex, Time)>,
     missing: u32,
     asked: u32,
     verified: u32,
     epoch: u64,
+}
+
+/// Who is to be asked for blocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker {
+    pub(crate) link: LinkId,
+    /// How many at the most.
+    pub(crate) count: usize,
+    /// How fast it is beside the others; looked at where a reader waits for something.
+    pub(crate) pace: Pace,
+}
+
+/// When a link delivers, and when all of them together do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub(crate) now: Time,
+    /// When the next block of this link arrives that it is asked for now.
+    pub(crate) arrives: Time,
+    /// How long it takes for each further block.
+    pub(crate) each: Duration,
+    /// When the fastest link delivers its next block.
+    pub(crate) first: Time,
+    /// How long all links together take for a block.
+    pub(crate) together: Duration,
 }
 
 /// What became of a block that arrived.
@@ -61,6 +91,7 @@ impl Picker {
             with_free: SortedSet::new(),
             current: SortedMap::new(),
             duplicates: SortedMap::new(),
+            urgent: Vec::new(),
             missing: 0,
             asked: 0,
             verified,
@@ -131,26 +162,51 @@ impl Picker {
         whole
     }
 
-    /// Adds up to `count` blocks to `blocks` that this link is to be asked for, of pieces that it `can` supply.
+    /// These pieces are waited for, and have to be there by then; the earliest first. What is due now and was late
+    /// already stays so.
+    pub(crate) fn set_urgent(&mut self, mut urgent: Vec<(PieceIndex, Time)>, now: Time) {
+        for (piece, deadline) in urgent.iter_mut().filter(|(_, deadline)| *deadline <= now) {
+            let before = self.urgent.iter().find(|(other, _)| other == piece);
+            *deadline = before.map_or(*deadline, |(_, before)| (*deadline).min(*before));
+        }
+        self.urgent = urgent;
+        self.epoch += 1;
+    }
+
+    /// The pieces that are waited for.
+    pub(crate) fn urgent(&self) -> &[(PieceIndex, Time)] {
+        &self.urgent
+    }
+
+    /// The blocks of this piece that were asked of one link alone.
+    pub(crate) fn asked_once(&self, piece: PieceIndex) -> impl Iterator<Item = (Block, LinkId)> {
+        let asked = self.open.get(&piece).into_iter().flat_map(OpenPiece::asked);
+        let blocks =
+            asked.filter_map(move |(index, link)| Some((block_at(self.geometry, piece, index)?, link)));
+        blocks.filter(|(block, _)| !self.duplicates.contains_key(block))
+    }
+
+    /// Adds the blocks to `blocks` that this link is to be asked for, of pieces that it `can` supply.
     pub(crate) fn pick(
         &mut self,
-        link: LinkId,
-        count: usize,
+        asker: Asker,
         can: impl Fn(PieceIndex) -> bool,
         rng: &mut Rng,
         blocks: &mut Vec<Block>,
     ) {
-        let enough = blocks.len() + count;
+        let Asker { link, mut pace, .. } = asker;
+        let enough = blocks.len() + asker.count;
         while blocks.len() < enough {
-            let Some(piece) = self.piece_for(link, &can, rng) else {
+            let Some((piece, due)) = self.piece_for(link, pace, &can, rng) else {
                 return;
             };
             let Some(open) = self.open.get_mut(&piece) else {
                 return;
             };
-            while blocks.len() < enough {
+            while blocks.len() < enough && due.is_none_or(|due| pace.arrives <= due) {
                 let Some(index) = open.ask_next(link) else { break };
                 self.asked += 1;
+                pace.arrives += pace.each;
                 blocks.extend(block_at(self.geometry, piece, index));
             }
             if !open.has_free() {
@@ -278,6 +334,7 @@ impl Picker {
     pub(crate) fn verified(&mut self, piece: PieceIndex) {
         self.close(piece);
         self.rarity.unlist(piece);
+        self.urgent.retain(|(urgent, _)| *urgent != piece);
         self.verified += 1;
     }
 
@@ -319,33 +376,86 @@ impl Picker {
         self.open.contains_key(&piece)
     }
 
+    /// The piece that this link is to work on, and by when what it is asked for must arrive.
     fn piece_for(
         &mut self,
         link: LinkId,
+        pace: Pace,
         can: impl Fn(PieceIndex) -> bool,
         rng: &mut Rng,
-    ) -> Option<PieceIndex> {
+    ) -> Option<(PieceIndex, Option<Time>)> {
+        if let Some((piece, due)) = self.urgent_for(link, pace, &can) {
+            if self.rarity.is_listed(piece) {
+                self.begin(piece);
+            }
+            if self.current.get(&link) != Some(&piece) {
+                self.leave(link);
+                self.work_on(piece, link);
+            }
+            return Some((piece, Some(due)));
+        }
         if let Some(piece) = self.current.get(&link).copied() {
             if self.with_free.contains(&piece) && can(piece) {
-                return Some(piece);
+                return Some((piece, None));
             }
             self.leave(link);
         }
-        let abandoned = self.find_open(&can, |open| open.workers == 0);
+        let too_soon = self
+            .urgent
+            .partition_point(|(_, deadline)| *deadline < pace.arrives);
+        let urgent: SortedSet<_> = self.urgent[..too_soon].iter().map(|(piece, _)| *piece).collect();
+        let can = |piece: PieceIndex| can(piece) && !urgent.contains(&piece);
+        let abandoned = self.find_open(can, |open| open.workers == 0);
         let piece = match abandoned {
             Some(piece) => piece,
             None if self.missing < ENOUGH_OPEN => self
-                .fresh(&can, rng)
-                .or_else(|| self.find_open(&can, |open| !open.alone))?,
+                .fresh(can, rng)
+                .or_else(|| self.find_open(can, |open| !open.alone))?,
             None => self
-                .find_open(&can, |open| !open.alone)
-                .or_else(|| self.fresh(&can, rng))?,
+                .find_open(can, |open| !open.alone)
+                .or_else(|| self.fresh(can, rng))?,
         };
+        self.work_on(piece, link);
+        Some((piece, None))
+    }
+
+    /// The first piece that is waited for and of which this link can deliver some in time, and that time.
+    fn urgent_for(
+        &self,
+        link: LinkId,
+        pace: Pace,
+        can: impl Fn(PieceIndex) -> bool,
+    ) -> Option<(PieceIndex, Time)> {
+        let mut before = self.asked;
+        self.urgent.iter().find_map(|(piece, deadline)| {
+            let free = self.free_in(*piece, link);
+            before = before.saturating_add(free);
+            let possible = pace.now + pace.together.saturating_mul(before);
+            // The longer it is overdue, the slower are those who may try: the fast ones may not have it.
+            let due = possible.max(*deadline).max(pace.first) + SLACK + 2 * pace.now.since(*deadline);
+            (free > 0 && pace.arrives <= due && can(*piece)).then_some((*piece, due))
+        })
+    }
+
+    /// How many blocks of this wanted piece the link could be asked for.
+    fn free_in(&self, piece: PieceIndex, link: LinkId) -> u32 {
+        if self.rarity.is_listed(piece) {
+            return self.geometry.blocks_in(piece);
+        }
+        let is_others =
+            |open: &OpenPiece| open.alone && open.workers > 0 && self.current.get(&link) != Some(&piece);
+        let open = self
+            .open
+            .get(&piece)
+            .filter(|open| open.wanted && !is_others(open));
+        open.map_or(0, OpenPiece::free)
+    }
+
+    fn work_on(&mut self, piece: PieceIndex, link: LinkId) {
         self.current.insert(link, piece);
         if let Some(open) = self.open.get_mut(&piece) {
             open.workers += 1;
         }
-        Some(piece)
     }
 
     fn find_open(
@@ -363,9 +473,14 @@ impl Picker {
             .then(|| self.rarity.random(self.geometry, rng, &can))
             .flatten();
         let piece = random.or_else(|| self.rarity.rarest(&can))?;
+        self.begin(piece);
+        Some(piece)
+    }
+
+    /// Opens a piece that may be opened.
+    fn begin(&mut self, piece: PieceIndex) {
         self.missing += self.open(piece).missing();
         self.with_free.insert(piece);
-        Some(piece)
     }
 
     fn open(&mut self, piece: PieceIndex) -> &mut OpenPiece {
@@ -404,6 +519,8 @@ fn block_at(geometry: Geometry, piece: PieceIndex, index: u32) -> Option<Block> 
 const ENOUGH_OPEN: u32 = 2048;
 /// Pieces that are chosen at random before the rarest ones, to have something to give early.
 const RANDOM_FIRST: u32 = 4;
+/// What is late by less counts as in time.
+const SLACK: Duration = Duration::from_millis(100);
 /// How many peers besides the first are asked for one of the last blocks.
 const MAX_DUPLICATES: usize = 2;
 

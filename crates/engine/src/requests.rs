@@ -89,6 +89,14 @@ impl Requests {
         blocks.min(self.most as usize)
     }
 
+    /// How many requests are to wait at once while a reader waits: what is asked for comes after all of them.
+    pub(crate) fn brisk_depth(&self) -> usize {
+        match self.rate {
+            None => TRIAL.min(self.depth()),
+            Some(_) => (self.depth() / BRISK).max(LEAST_DEPTH.min(self.depth())),
+        }
+    }
+
     /// The block was asked for.
     pub(crate) fn asked(&mut self, block: Block, now: Time) {
         if self.waiting.is_empty() {
@@ -207,6 +215,22 @@ impl Requests {
         }
     }
 
+    /// How long the peer will take until it delivers this block, which is waited for; very long where nobody knows.
+    pub(crate) fn time_until(&self, block: Block, now: Time) -> Duration {
+        let before = self.waiting.iter().position(|other| *other == block);
+        match (before, self.rate) {
+            (Some(before), Some(rate)) if now.since(self.last_progress) < time_for(1, rate) + STALLED => {
+                time_for(before + 1, rate)
+            }
+            _ => UNKNOWN,
+        }
+    }
+
+    /// Bytes a second that the peer delivers, where that is known.
+    pub(crate) const fn rate(&self) -> Option<u64> {
+        self.rate
+    }
+
     fn measure(&mut self, length: u32, now: Time) {
         let Some(window) = &mut self.window else { return };
         window.bytes += u64::from(length);
@@ -252,6 +276,10 @@ const HORIZON: Duration = Duration::from_secs(1);
 const FIRST_DEPTH: usize = 64;
 /// Requests that wait at least, so that a link that has become faster shows it.
 const LEAST_DEPTH: usize = 4;
+/// Requests that wait at a peer of unknown speed while a reader waits.
+const TRIAL: usize = 4;
+/// By how much fewer requests wait then at others.
+const BRISK: usize = 2;
 /// The rate is taken over so long.
 const WINDOW: Duration = Duration::from_millis(200);
 /// Without a block for so long what the peer owes is asked of others.

@@ -16,7 +16,7 @@ use crate::timers::{Timer, Timers};
 use crate::uploads::Reads;
 use crate::{
     AnnounceEvent, Carried, CloseReason, Command, Config, Event, Input, LinkId, LinkKind, Output, PeerView,
-    Snapshot, Source, State, Stats, StorageError, Stored,
+    Reader, Snapshot, Source, State, Stats, StorageError, Stored,
 };
 
 mod choking;
@@ -26,6 +26,7 @@ mod links;
 mod messages;
 mod metadata;
 mod storage;
+mod streaming;
 mod upload;
 
 /// One torrent of one peer.
@@ -51,6 +52,7 @@ pub struct Torrent {
     peers: SortedMap<LinkId, Peer>,
     /// Peers that sent wrong data, the latest last.
     banned: VecDeque<PeerId>,
+    readers: Vec<Reader>,
     choker: Choker,
     reads: Reads,
     unwritten: u64,
@@ -147,6 +149,7 @@ impl Torrent {
             greetings: SortedMap::new(),
             peers: SortedMap::new(),
             banned: VecDeque::new(),
+            readers: Vec::new(),
             choker: Choker::default(),
             reads: Reads::default(),
             unwritten: 0,
@@ -306,6 +309,7 @@ impl Torrent {
                 }
             }
             Command::SelectFiles(files) => self.select_files(files),
+            Command::Stream(readers) => self.stream(readers),
             Command::SetLimits(limits) => {
                 self.config.limits = limits;
                 self.allowances.up.set_rate(limits.upload_rate, self.now);
@@ -325,6 +329,7 @@ impl Torrent {
                     peer.lacking = peer.pieces.known().map_or(0, |have| content.lacking_of(have));
                 }
                 self.cancel_unwanted();
+                self.plan_streaming();
                 self.touch_all();
             }
         }

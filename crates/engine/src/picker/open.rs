@@ -79,6 +79,10 @@ impl OpenPiece {
         Some(index)
     }
 
+    pub(super) fn free(&self) -> u32 {
+        self.free
+    }
+
     pub(super) fn has_free(&self) -> bool {
         self.free > 0
     }

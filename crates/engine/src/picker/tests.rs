@@ -15,6 +15,7 @@ const C: LinkId = LinkId(b'c' as u64);
 struct Table {
     picker: Picker,
     rng: Rng,
+    pace: Pace,
 }
 
 impl Table {
@@ -28,6 +29,13 @@ impl Table {
         let mut table = Self {
             picker: Picker::new(geometry, RANDOM_FIRST),
             rng: Rng::with_seed(3),
+            pace: Pace {
+                now: Time::ZERO,
+                arrives: Time::ZERO,
+                each: Duration::ZERO,
+                first: Time::ZERO,
+                together: Duration::ZERO,
+            },
         };
         for piece in geometry.all_pieces() {
             table.picker.want(piece, &mut table.rng);
@@ -54,7 +62,12 @@ impl Table {
     fn pick(&mut self, link: LinkId, count: usize, pieces: &str) -> Vec<(u32, u32)> {
         let can = |piece: PieceIndex| pieces.as_bytes().get(piece.as_usize()) == Some(&b'x');
         let mut blocks = Vec::new();
-        self.picker.pick(link, count, can, &mut self.rng, &mut blocks);
+        let asker = Asker {
+            link,
+            count,
+            pace: self.pace,
+        };
+        self.picker.pick(asker, can, &mut self.rng, &mut blocks);
         blocks
             .iter()
             .map(|block| (block.piece().get(), block.index()))
@@ -362,4 +375,38 @@ fn any_sequence_of_happenings_keeps_the_invariants() {
             table.picker.check_invariants(&[0; 6], &asked, &links);
         }
     }
+}
+
+#[test]
+fn what_is_waited_for_comes_first_and_from_all() {
+    let mut table = Table::new(4);
+    table.pick(A, 1, "x---");
+    let due = |piece, seconds: u64| (table.piece(piece), Time::from_micros(seconds * 1_000_000));
+    let urgent = vec![due(2, 10), due(3, 20)];
+    table.picker.set_urgent(urgent, Time::ZERO);
+    assert_eq!(
+        table.pick(A, 2, "xxxx"),
+        [(2, 0), (2, 1)],
+        "it leaves what it has begun"
+    );
+    assert_eq!(table.pick(B, 3, "xxxx"), [(2, 2), (2, 3), (3, 0)]);
+    assert_eq!(table.pick(C, 1, "xxx-"), [(0, 1)], "it has none of them");
+    table.picker.set_urgent(Vec::new(), Time::ZERO);
+    assert_eq!(table.pick(A, 1, "-xx-"), [(1, 0)]);
+}
+
+#[test]
+fn each_gets_as_much_of_what_is_waited_for_as_it_delivers_in_time() {
+    let mut table = Table::new(4);
+    let due = |piece, seconds: u64| (table.piece(piece), Time::from_micros(seconds * 1_000_000));
+    let urgent = vec![due(2, 10), due(3, 20)];
+    table.picker.set_urgent(urgent, Time::ZERO);
+    // Two blocks by the first deadline, one more by the second.
+    table.pace.arrives = Time::from_micros(5_000_000);
+    table.pace.each = Duration::from_secs(5);
+    assert_eq!(table.pick(A, 3, "xxxx"), [(2, 0), (2, 1), (3, 0)]);
+    table.pace.arrives = Time::from_micros(25_000_000);
+    assert!(table.pick(B, 1, "xxxx")[0].0 < 2, "too late for both");
+    table.pace.first = table.pace.arrives;
+    assert_eq!(table.pick(B, 1, "xxxx"), [(2, 2)], "nobody would be earlier");
 }

@@ -4,7 +4,7 @@ use super::messages::misbehaved;
 use super::{CloseReason, LinkId, Metadata, Output, Timer, Torrent};
 use crate::allowance::Allowance;
 use crate::peer::MOST_UNASKED;
-use crate::picker::{Picker, Receipt};
+use crate::picker::{Asker, Picker, Receipt};
 use crate::requests::{Answer, Requests};
 use causeway_core::{Block, PieceIndex};
 use causeway_wire::{BlockRequest, Chunks, Message};
@@ -14,22 +14,8 @@ use core::time::Duration;
 impl Torrent {
     /// Keeps the peer busy.
     pub(super) fn request_blocks(&mut self, link: LinkId) {
-        if self.unwritten >= self.config.max_unwritten {
-            return;
-        }
-        let Metadata::Known(content) = &mut self.metadata else {
-            return;
-        };
-        let Some(peer) = self.peers.get_mut(&link) else {
-            return;
-        };
-        let room = peer.requests.room(self.now).min(in_flight_room(
-            &content.picker,
-            &peer.requests,
-            &self.allowances.down,
-        ));
-        let may_ask = !peer.them.chokes || !peer.allowed_fast.is_empty();
-        if room == 0 || !may_ask || !peer.us.is_interested || content.is_hashing_behind() {
+        let mut room = self.request_room(link);
+        if room == 0 {
             return;
         }
         if !self.allowances.down.is_open(self.now) {
@@ -38,20 +24,73 @@ impl Torrent {
                 .start_at(Timer::Allowance, self.allowances.down.opens_at());
             return;
         }
+        if !self.readers.is_empty() {
+            self.help_readers(link, room);
+            room = self.request_room(link);
+        }
+        self.request_free_blocks(link, room);
+        self.help_another(link);
+    }
+
+    /// How many blocks the peer is to be asked for now.
+    fn request_room(&self, link: LinkId) -> usize {
+        let (Metadata::Known(content), Some(peer)) = (&self.metadata, self.peers.get(&link)) else {
+            return 0;
+        };
+        let may_ask = !peer.them.chokes || !peer.allowed_fast.is_empty();
+        let is_behind = self.unwritten >= self.config.max_unwritten || content.is_hashing_behind();
+        if !may_ask || !peer.us.is_interested || is_behind {
+            return 0;
+        }
+        let requests = &peer.requests;
+        let in_flight_room = in_flight_room(&content.picker, requests, &self.allowances.down);
+        let room = requests.room(self.now).min(in_flight_room);
+        if self.readers.is_empty() {
+            room
+        } else {
+            room.min(requests.brisk_depth().saturating_sub(requests.waiting().len()))
+        }
+    }
+
+    /// Asks for blocks that nobody was asked for.
+    fn request_free_blocks(&mut self, link: LinkId, room: usize) {
+        let pace = self.pace(link);
+        let Metadata::Known(content) = &mut self.metadata else {
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
         let Some(have) = peer.pieces.known() else { return };
-        if peer.dry_at != Some(content.picker.epoch()) {
-            let (chokes, allowed) = (peer.them.chokes, &peer.allowed_fast);
-            let can = |piece: PieceIndex| have.has(piece) && (!chokes || allowed.contains(&piece.get()));
-            let mut blocks = Vec::with_capacity(room);
-            content.picker.pick(link, room, can, &mut self.rng, &mut blocks);
-            peer.dry_at = (blocks.len() < room).then_some(content.picker.epoch());
-            for block in blocks {
+        // What is too late for a reader today may be the best that there is tomorrow.
+        let is_dry = peer.dry_at == Some(content.picker.epoch()) && self.readers.is_empty();
+        if room == 0 || is_dry {
+            return;
+        }
+        let (chokes, allowed) = (peer.them.chokes, &peer.allowed_fast);
+        let can = |piece: PieceIndex| have.has(piece) && (!chokes || allowed.contains(&piece.get()));
+        let mut blocks = Vec::with_capacity(room);
+        let asker = Asker {
+            link,
+            count: room,
+            pace,
+        };
+        content.picker.pick(asker, can, &mut self.rng, &mut blocks);
+        peer.dry_at = (blocks.len() < room).then_some(content.picker.epoch());
+        for block in blocks {
+            peer.ask(block, self.now);
+        }
+    }
+
+    /// Asks this peer too for what a reader waits for and others deliver too late.
+    fn help_readers(&mut self, link: LinkId, room: usize) {
+        for block in self.late_blocks(link, room.min(MOST_HELP)) {
+            if let Metadata::Known(content) = &mut self.metadata
+                && content.picker.ask_also(block, link)
+                && let Some(peer) = self.peers.get_mut(&link)
+            {
                 peer.ask(block, self.now);
             }
-        }
-        let is_idle = peer.requests.is_nearly_done() && !peer.them.chokes && peer.helps_from <= self.now;
-        if is_idle && content.picker.is_exhausted() {
-            self.help_another(link);
         }
     }
 
@@ -62,6 +101,10 @@ impl Torrent {
             return;
         };
         let Some(peer) = self.peers.get(&link) else { return };
+        let is_idle = peer.requests.is_nearly_done() && !peer.them.chokes && peer.helps_from <= self.now;
+        if !is_idle || !content.picker.is_exhausted() {
+            return;
+        }
         let Some(have) = peer.pieces.known() else { return };
         let room = peer.requests.room(self.now).min(MOST_HELP);
         let own_time = peer.requests.time_for_more(room).max(SOON);

@@ -175,6 +175,7 @@ impl Torrent {
                 self.peers.insert(link, peer);
             }
         }
+        self.plan_streaming();
         self.touch_all();
     }
 }

@@ -41,6 +41,12 @@ impl Torrent {
                 for file in files {
                     self.tell(Event::FileCompleted(file));
                 }
+                let plan_is_done = self
+                    .content()
+                    .is_some_and(|content| content.picker.urgent().is_empty());
+                if !self.readers.is_empty() && plan_is_done {
+                    self.plan_streaming();
+                }
                 let is_complete = self.have().is_some_and(causeway_core::Bitfield::is_all);
                 if is_complete && !was_checking {
                     self.out.push_back(Output::Announce(AnnounceEvent::Completed));

@@ -76,6 +76,10 @@ fn a_flash_crowd_takes_little_longer_than_it_must() {
 #[test]
 #[ignore = "figures of large swarms, for a release build"]
 #[expect(clippy::print_stdout, reason = "figures are for people")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "how long the machine takes is one of the figures"
+)]
 fn figures() {
     run(1, |seed| {
         let blocks = number("CAUSEWAY_BLOCKS").map_or(16, |blocks| u32::try_from(blocks).expect("few"));

@@ -13,6 +13,7 @@ mod scenario;
 mod script;
 mod stopping;
 mod storage;
+mod streaming;
 mod swarm;
 mod world;
 

@@ -79,7 +79,7 @@ impl Scenario {
     /// A small swarm, with so many of everything as chance says, and a seed that stays.
     pub(crate) fn random(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let piece_length = 16 * 1024 << rng.u32(..4);
+        let piece_length = 16_384 << rng.u32(..4);
         let length = rng.usize(1..1_500_000);
         let rate = |rng: &mut Rng, range: Range<u32>| 1000 << rng.u32(range);
         let mut members = vec![Member::new(
@@ -128,19 +128,12 @@ impl Scenario {
             run.world.node(*party).check_content();
             run.world.node(*party).torrent.check_invariants();
         }
-        Outcome {
-            world: run.world,
-            parties: run.present,
-            done: run.done,
-        }
+        Outcome { done: run.done }
     }
 }
 
 /// What became of a scenario.
 pub(crate) struct Outcome {
-    pub(crate) world: World,
-    /// The number in the world of each member that is still there.
-    pub(crate) parties: Vec<Option<usize>>,
     /// How long each member took from its joining on.
     pub(crate) done: Vec<Option<Duration>>,
 }

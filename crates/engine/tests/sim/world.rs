@@ -388,10 +388,10 @@ impl World {
         self.arrive(link, side, parts);
     }
 
-    fn arrive(&mut self, link: usize, side: usize, parts: Vec<Bytes>) {
+    fn arrive(&mut self, link: usize, side: usize, pieces: Vec<Bytes>) {
         self.links[link].travelling[1 - side] -= 1;
         let party = self.links[link].parties[side];
-        for bytes in parts {
+        for bytes in pieces {
             if !self.links[link].is_open[side] {
                 return;
             }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use causeway_core::{Bitfield, Sha1Hash};
-use causeway_engine::{Command, Input, Limits, LinkId, Snapshot, StorageError, Stored};
+use causeway_engine::{Command, Input, Limits, LinkId, Reader, Snapshot, StorageError, Stored};
 use causeway_wire::extended::{ExtendedHandshake, MetadataMessage, UT_METADATA};
 use causeway_wire::{BlockRequest, Message, Reserved};
 use core::time::Duration;
@@ -150,7 +150,16 @@ impl Storm {
     }
 
     fn command(&mut self) -> Command {
-        match self.rng.u8(..5) {
+        match self.rng.u8(..6) {
+            5 => Command::Stream(
+                (0..self.rng.usize(..3))
+                    .map(|_| Reader {
+                        position: self.rng.u64(..1_000_000),
+                        end: self.rng.u64(..1_000_000),
+                        rate: self.rng.u64(..1_000_000),
+                    })
+                    .collect(),
+            ),
             0 => Command::Pause,
             1 | 2 => Command::Resume,
             3 => Command::SelectFiles((0..self.rng.usize(..3)).map(|_| self.rng.bool()).collect()),
