@@ -95,7 +95,7 @@ pub struct Draft {
 /// to 2000 pieces of it.
 #[must_use]
 pub fn piece_length_for(total: u64) -> u32 {
-    let length = total.div_ceil(2048).clamp(16 << 10, 16 << 20).next_power_of_two();
+    let length = total.div_ceil(1024).clamp(16 << 10, 16 << 20).next_power_of_two();
     u32::try_from(length).unwrap_or(16 << 20)
 }
 

@@ -1,5 +1,7 @@
 //! The files of a torrent, laid end to end.
 
+use core::ops::Range;
+
 use crate::{Block, Geometry};
 
 /// A file of a torrent.
@@ -109,7 +111,14 @@ pub(crate) fn slices(
     block: Block,
 ) -> impl Iterator<Item = FileSlice> {
     let start = geometry.start_of(block.piece()) + u64::from(block.offset());
-    let end = start + u64::from(block.length());
+    slices_of(files, start..start + u64::from(block.length()))
+}
+
+/// The same for a range of the torrent's bytes; nothing lies beyond the last file.
+pub(crate) fn slices_of(
+    files: &[FileEntry],
+    Range { start, end }: Range<u64>,
+) -> impl Iterator<Item = FileSlice> {
     let first = files.partition_point(|file| file.end() <= start);
     files
         .iter()

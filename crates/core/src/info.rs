@@ -3,6 +3,7 @@
 #![warn(clippy::indexing_slicing)]
 
 use core::fmt;
+use core::ops::Range;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -188,6 +189,11 @@ impl Info {
     /// The parts of files that a block covers, in order; empty files never occur.
     pub fn slices(&self, block: Block) -> impl Iterator<Item = FileSlice> {
         files::slices(&self.files, self.geometry, block)
+    }
+
+    /// The parts of files that a range of the torrent's bytes covers, in order; empty files never occur.
+    pub fn slices_of(&self, bytes: Range<u64>) -> impl Iterator<Item = FileSlice> {
+        files::slices_of(&self.files, bytes)
     }
 }
 

@@ -354,6 +354,14 @@ fn empty_files_are_in_no_slice() {
     assert_eq!(slices(0, 10, 1), [(4, 0, 1)]);
     assert_eq!(slices(0, 11, 1), [(5, 0, 1)]);
     assert_eq!(slices(1, 0, 3_627), [(5, 16_373, 3_627)]);
+    let across = info
+        .slices_of(10..20_011)
+        .map(|slice| (slice.file, slice.offset, slice.length));
+    assert_eq!(
+        across.collect::<Vec<_>>(),
+        [(4, 0, 1), (5, 0, 20_000)],
+        "across pieces, to the end"
+    );
 }
 
 proptest! {

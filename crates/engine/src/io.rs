@@ -95,6 +95,8 @@ pub enum Input {
         /// SHA-1 of the piece as it is stored; [`StorageError::Missing`] where it isn't there at all.
         result: Result<Sha1Hash, StorageError>,
     },
+    /// Storage failed at what it had said to have done: it keeps that in memory until there is room.
+    StorageFailed(StorageError),
     /// The deadline of the last [`Output::Timeout`] has passed.
     TimedOut,
     /// The user wants something.

@@ -4,7 +4,8 @@
 //! and pieces complete one by one. When its piece has no free block left it goes on, in this order, with
 //! 1. a piece that somebody began and nobody works on,
 //! 2. a new piece: some random one as long as we have next to nothing to give, then the rarest that the peer has,
-//!    unless enough is open already,
+//!    of equally rare ones those that lie beside its last one (both ends read and write longer runs), unless enough
+//!    is open already,
 //! 3. a piece that others work on.
 //!
 //! Before all that come the pieces that a reader waits for, in the order of their deadlines. All links work on them
@@ -394,7 +395,8 @@ impl Picker {
             }
             return Some((piece, Some(due)));
         }
-        if let Some(piece) = self.current.get(&link).copied() {
+        let last = self.current.get(&link).copied();
+        if let Some(piece) = last {
             if self.with_free.contains(&piece) && can(piece) {
                 return Some((piece, None));
             }
@@ -409,11 +411,11 @@ impl Picker {
         let piece = match abandoned {
             Some(piece) => piece,
             None if self.missing < ENOUGH_OPEN => self
-                .fresh(can, rng)
+                .fresh(last, can, rng)
                 .or_else(|| self.find_open(can, |open| !open.alone))?,
             None => self
                 .find_open(can, |open| !open.alone)
-                .or_else(|| self.fresh(can, rng))?,
+                .or_else(|| self.fresh(last, can, rng))?,
         };
         self.work_on(piece, link);
         Some((piece, None))
@@ -467,12 +469,21 @@ impl Picker {
         self.with_free.iter().copied().find(suitable)
     }
 
-    fn fresh(&mut self, can: impl Fn(PieceIndex) -> bool, rng: &mut Rng) -> Option<PieceIndex> {
+    fn fresh(
+        &mut self,
+        last: Option<PieceIndex>,
+        can: impl Fn(PieceIndex) -> bool,
+        rng: &mut Rng,
+    ) -> Option<PieceIndex> {
         let early = self.verified < RANDOM_FIRST;
         let random = early
             .then(|| self.rarity.random(self.geometry, rng, &can))
             .flatten();
-        let piece = random.or_else(|| self.rarity.rarest(&can))?;
+        let piece = random.or_else(|| {
+            let rarest = self.rarity.rarest(&can)?;
+            let near = |piece| self.rarity.as_rare_in(extent(self.geometry, piece), rarest, &can);
+            last.and_then(near).or_else(|| near(rarest))
+        })?;
         self.begin(piece);
         Some(piece)
     }
@@ -515,6 +526,18 @@ fn block_at(geometry: Geometry, piece: PieceIndex, index: u32) -> Option<Block> 
     geometry.block(piece.get(), offset, rest.min(BLOCK_LENGTH))
 }
 
+/// The pieces around this one that a link fetches together if they are equally rare: at most [`EXTENT`] bytes, and
+/// never so much of a torrent that peers would all hold the same parts.
+fn extent(geometry: Geometry, piece: PieceIndex) -> impl Iterator<Item = PieceIndex> {
+    let pieces = (geometry.pieces() / 64)
+        .min(EXTENT / geometry.piece_length())
+        .max(1);
+    let first = piece.get() / pieces * pieces;
+    (first..first.saturating_add(pieces)).map_while(move |piece| geometry.piece(piece))
+}
+
+/// Bytes that a link fetches one piece after the other.
+const EXTENT: u32 = 4 * 1024 * 1024;
 /// Blocks to come, of all open pieces, from which on links share pieces before they open more: 32 MiB.
 const ENOUGH_OPEN: u32 = 2048;
 /// Pieces that are chosen at random before the rarest ones, to have something to give early.

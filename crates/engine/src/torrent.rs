@@ -191,6 +191,7 @@ impl Torrent {
             Input::BlockRead { block, result } => self.block_read(block, result),
             Input::BlockWritten { block, result } => self.block_written(block, result),
             Input::PieceHashed { piece, result } => self.piece_hashed(piece, result),
+            Input::StorageFailed(error) => self.fail(error),
             Input::TimedOut => {}
             Input::Command(command) => self.command(command),
         }

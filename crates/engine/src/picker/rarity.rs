@@ -85,6 +85,19 @@ impl Rarity {
         self.buckets.iter().flatten().copied().find(|piece| wants(*piece))
     }
 
+    /// The first of `pieces` that is listed, wanted, and at least as rare as another one.
+    pub(super) fn as_rare_in(
+        &self,
+        mut pieces: impl Iterator<Item = PieceIndex>,
+        other: PieceIndex,
+        wants: impl Fn(PieceIndex) -> bool,
+    ) -> Option<PieceIndex> {
+        let most = self.availability[other.as_usize()];
+        pieces.find(|piece| {
+            self.is_listed(*piece) && self.availability[piece.as_usize()] <= most && wants(*piece)
+        })
+    }
+
     /// Some listed piece that is wanted, found by a few guesses.
     pub(super) fn random(
         &self,

@@ -117,6 +117,33 @@ impl Table {
 }
 
 #[test]
+fn of_equally_rare_pieces_a_link_takes_those_beside_its_last_one() {
+    // 256 pieces of 64 KiB: an extent is four of them.
+    let all = "x".repeat(256);
+    let mut table = Table::new(256);
+    for (link, count) in [(A, 4), (B, 4), (A, 4)] {
+        let first = table.pick(link, 4, &all)[0].0;
+        assert_eq!(first % 4, 0, "an extent is begun at its beginning");
+        for next in 1..count {
+            assert_eq!(table.pick(link, 4, &all)[0].0, first + next);
+        }
+    }
+}
+
+#[test]
+fn a_rarer_piece_comes_before_those_beside_the_last_one() {
+    let all = "x".repeat(256);
+    let mut table = Table::new(256);
+    let first = table.pick(A, 4, &all)[0].0;
+    let rare = (first + 128) % 256;
+    let others: String = (0..256)
+        .map(|piece| if piece == rare { '-' } else { 'x' })
+        .collect();
+    let mut table = table.peer(&others);
+    assert_eq!(table.pick(A, 4, &all)[0].0, rare);
+}
+
+#[test]
 fn a_link_asks_for_the_blocks_of_a_piece_in_order_and_goes_on_with_it() {
     let mut table = Table::new(3).peer("x-x").peer("--x");
     // The second piece is the rarest, for only seeds have it.

@@ -1,8 +1,8 @@
 //! What is downloaded: a file of the origin private file system for each file of the torrent, named by its number
-//! (names from a torrent never reach a file system here), and the pieces in flight in memory.
+//! (names from a torrent never reach a file system here), and in memory what is not written yet.
 //!
-//! A piece is written when it is whole, in one go, and hashed from memory: the disk sees few, long writes. Where
-//! many pieces are in flight at once, those that were started first are written as far as they are.
+//! A piece is hashed from memory when it is whole, and written with its neighbours: storage sees few, long writes.
+//! Everything is written at the latest when the record is kept ([`Downloads::write_all`]).
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -16,18 +16,20 @@ use web_sys::File;
 
 use super::super::hash::{self, Digest};
 use super::opfs::{Folder, OpenFile};
-use super::read_cache::ReadCache;
+use super::read_cache::{ReadCache, range_of};
 
 /// The stored bytes of one torrent.
 ///
-/// Invariant: `in_flight` has a buffer for each name in `order`, and no other; together they hold `buffered` bytes.
+/// Invariant: `in_memory` has a buffer for each name in `order`, and no other; together they hold `buffered` bytes,
+/// those of hashed pieces `hashed` bytes.
 pub(super) struct Downloads {
     info: Arc<Info>,
     folder: Folder,
     open: VecDeque<(usize, OpenFile)>,
-    in_flight: SortedMap<PieceIndex, PieceBuffer>,
+    in_memory: SortedMap<PieceIndex, PieceBuffer>,
     order: VecDeque<PieceIndex>,
     buffered: usize,
+    hashed: usize,
     cache: ReadCache,
 }
 
@@ -38,6 +40,8 @@ struct PieceBuffer {
     blocks: Bitfield,
     /// Those of them that are not written yet.
     dirty: Bitfield,
+    /// Whether it was hashed as it is: all of it is here then.
+    is_hashed: bool,
 }
 
 impl Downloads {
@@ -47,37 +51,26 @@ impl Downloads {
             info,
             folder,
             open: VecDeque::new(),
-            in_flight: SortedMap::new(),
+            in_memory: SortedMap::new(),
             order: VecDeque::new(),
             buffered: 0,
-            cache: ReadCache::new(RUN_LENGTH, RUNS),
+            hashed: 0,
+            cache: ReadCache::new(false),
         }
     }
 
     /// Takes a block of a piece that is not verified yet.
     pub(super) async fn write(&mut self, block: Block, chunks: &Chunks) -> Result<(), StorageError> {
-        let (piece, geometry) = (block.piece(), self.info.geometry());
-        if !self.in_flight.contains_key(&piece) {
-            let length = geometry.length_of(piece) as usize;
-            while self.buffered + length > MAX_BUFFERED {
-                let Some(oldest) = self.order.front().copied() else {
-                    break;
-                };
-                self.release(oldest).await?;
-            }
-            let blocks = Bitfield::none(geometry.blocks_in(piece));
-            let buffer = PieceBuffer {
-                bytes: vec![0; length],
-                dirty: blocks.clone(),
-                blocks,
-            };
-            self.in_flight.insert(piece, buffer);
-            self.order.push_back(piece);
-            self.buffered += length;
+        let piece = block.piece();
+        if !self.in_memory.contains_key(&piece) {
+            self.make_room(piece).await?;
         }
-        let Some(buffer) = self.in_flight.get_mut(&piece) else {
+        let Some(buffer) = self.in_memory.get_mut(&piece) else {
             return Ok(());
         };
+        if std::mem::take(&mut buffer.is_hashed) {
+            self.hashed -= buffer.bytes.len();
+        }
         let mut at = block.offset() as usize;
         for chunk in chunks {
             if let Some(place) = buffer.bytes.get_mut(at..at + chunk.len()) {
@@ -90,32 +83,80 @@ impl Downloads {
         Ok(())
     }
 
-    /// Starts to hash a piece and, if it is in memory, writes it.
+    /// Makes a buffer for a piece.
+    async fn make_room(&mut self, piece: PieceIndex) -> Result<(), StorageError> {
+        let geometry = self.info.geometry();
+        let length = geometry.length_of(piece) as usize;
+        if self.buffered + length > MAX_BUFFERED {
+            self.write_hashed().await?;
+        }
+        while self.buffered + length > MAX_BUFFERED {
+            let Some(oldest) = self.order.front().copied() else {
+                break;
+            };
+            self.write_dirty(oldest).await?;
+            self.forget(oldest);
+        }
+        let blocks = Bitfield::none(geometry.blocks_in(piece));
+        let buffer = PieceBuffer {
+            bytes: vec![0; length],
+            dirty: blocks.clone(),
+            blocks,
+            is_hashed: false,
+        };
+        self.in_memory.insert(piece, buffer);
+        self.order.push_back(piece);
+        self.buffered += length;
+        Ok(())
+    }
+
+    /// Starts to hash a piece. If it is in memory it is written soon.
     pub(super) async fn hash(&mut self, piece: PieceIndex) -> Result<Digest, StorageError> {
-        if let Some(buffer) = self.in_flight.get(&piece).filter(|buffer| buffer.blocks.is_all()) {
+        if let Some(buffer) = self
+            .in_memory
+            .get_mut(&piece)
+            .filter(|buffer| buffer.blocks.is_all())
+        {
             let digest = hash::start(&buffer.bytes);
-            self.release(piece).await?;
+            if !std::mem::replace(&mut buffer.is_hashed, true) {
+                self.hashed += buffer.bytes.len();
+            }
+            if self.hashed >= WRITE_LENGTH {
+                self.write_hashed().await?;
+            }
             return Ok(digest);
         }
-        self.release(piece).await?;
-        let bytes = self.read_run(self.whole(piece)?).await?;
+        self.write_dirty(piece).await?;
+        self.forget(piece);
+        let geometry = self.info.geometry();
+        let bytes = self.read_run(range_of(geometry, geometry.whole(piece))).await?;
         Ok(hash::start(&bytes))
     }
 
     /// Reads a block that was written or given before.
     pub(super) async fn read(&mut self, block: Block) -> Result<Bytes, StorageError> {
-        if let Some(bytes) = self.cache.find(block) {
+        let geometry = self.info.geometry();
+        if let Some(buffer) = self.in_memory.get(&block.piece())
+            && buffer.blocks.is_all()
+        {
+            let start = block.offset() as usize;
+            let bytes = buffer.bytes.get(start..start + block.length() as usize);
+            return Ok(Bytes::copy_from_slice(bytes.unwrap_or_default()));
+        }
+        if let Some(bytes) = self.cache.find(&range_of(geometry, block)) {
             return Ok(bytes);
         }
-        let run = self.cache.run_for(self.info.geometry(), block);
+        let run = self.cache.run_for(geometry, block);
+        let start = run.start;
         let bytes = Bytes::from(self.read_run(run).await?);
         let wanted = bytes.slice(..block.length() as usize);
-        self.cache.insert(run, bytes);
+        self.cache.insert(start, bytes);
         Ok(wanted)
     }
 
-    /// Writes every piece in flight as far as it has come; it stays in memory to be hashed there.
+    /// Writes every piece as far as it has come. What can't be written stays in memory: it is tried again.
     pub(super) async fn write_all(&mut self) -> Result<(), StorageError> {
+        self.write_hashed().await?;
         for piece in self.order.clone() {
             self.write_dirty(piece).await?;
         }
@@ -123,12 +164,14 @@ impl Downloads {
     }
 
     /// Brings all of a torrent that has become complete to the disk itself.
-    pub(super) fn flush(&mut self) -> Result<(), StorageError> {
+    pub(super) async fn flush(&mut self) -> Result<(), StorageError> {
+        self.write_hashed().await?;
         self.open.iter().try_for_each(|(_, file)| file.flush())
     }
 
     /// The file with this number, its bytes on disk.
     pub(super) async fn file(&mut self, file: usize) -> Result<File, StorageError> {
+        self.write_hashed().await?;
         self.open.retain(|(open, _)| *open != file);
         let empty = self
             .info
@@ -138,24 +181,45 @@ impl Downloads {
         self.folder.file(&file.to_string(), empty).await
     }
 
-    /// Writes what is left of a piece in flight, if it is, and forgets it in memory. What can't be written stays
-    /// there: it is tried again when there is room.
-    async fn release(&mut self, piece: PieceIndex) -> Result<(), StorageError> {
-        self.write_dirty(piece).await?;
-        if let Some(buffer) = self.in_flight.remove(&piece) {
-            self.order.retain(|other| *other != piece);
-            self.buffered -= buffer.bytes.len();
+    /// Writes the pieces that were hashed, neighbours together, and forgets them in memory.
+    async fn write_hashed(&mut self) -> Result<(), StorageError> {
+        let geometry = self.info.geometry();
+        loop {
+            let mut run: Vec<PieceIndex> = Vec::new();
+            let mut bytes = Vec::new();
+            for (&piece, buffer) in self.in_memory.iter().filter(|(_, buffer)| buffer.is_hashed) {
+                let is_next = run.last().is_none_or(|last| last.get() + 1 == piece.get());
+                if !is_next || (!run.is_empty() && bytes.len() + buffer.bytes.len() > WRITE_LENGTH) {
+                    break;
+                }
+                run.push(piece);
+                bytes.extend_from_slice(&buffer.bytes);
+            }
+            let Some(first) = run.first() else {
+                return Ok(());
+            };
+            self.write_run(geometry.start_of(*first), &bytes).await?;
+            run.into_iter().for_each(|piece| self.forget(piece));
         }
-        Ok(())
     }
 
+    /// Forgets a piece in memory.
+    fn forget(&mut self, piece: PieceIndex) {
+        if let Some(buffer) = self.in_memory.remove(&piece) {
+            self.order.retain(|other| *other != piece);
+            self.buffered -= buffer.bytes.len();
+            self.hashed -= if buffer.is_hashed { buffer.bytes.len() } else { 0 };
+        }
+    }
+
+    /// Writes what is left of a piece in memory, if it is there.
     async fn write_dirty(&mut self, piece: PieceIndex) -> Result<(), StorageError> {
         // Taken out meanwhile: writing needs the rest of the struct.
-        let Some(mut buffer) = self.in_flight.remove(&piece) else {
+        let Some(mut buffer) = self.in_memory.remove(&piece) else {
             return Ok(());
         };
         let result = self.write_blocks(piece, &mut buffer).await;
-        self.in_flight.insert(piece, buffer);
+        self.in_memory.insert(piece, buffer);
         result
     }
 
@@ -164,12 +228,13 @@ impl Downloads {
         piece: PieceIndex,
         buffer: &mut PieceBuffer,
     ) -> Result<(), StorageError> {
+        let geometry = self.info.geometry();
         for run in runs(&buffer.dirty) {
-            let end = (run.end * BLOCK_LENGTH).min(self.info.geometry().length_of(piece));
+            let end = (run.end * BLOCK_LENGTH).min(geometry.length_of(piece));
             let start = run.start * BLOCK_LENGTH;
-            let block = self.info.geometry().block(piece.get(), start, end - start);
-            if let (Some(block), Some(bytes)) = (block, buffer.bytes.get(start as usize..end as usize)) {
-                self.write_run(block, bytes).await?;
+            if let Some(bytes) = buffer.bytes.get(start as usize..end as usize) {
+                let at = geometry.start_of(piece) + u64::from(start);
+                self.write_run(at, bytes).await?;
             }
             for block in run {
                 buffer.dirty.set_bit(block, false);
@@ -178,9 +243,10 @@ impl Downloads {
         Ok(())
     }
 
-    async fn write_run(&mut self, run: Block, mut bytes: &[u8]) -> Result<(), StorageError> {
+    /// Writes bytes of the torrent from `start` on.
+    async fn write_run(&mut self, start: u64, mut bytes: &[u8]) -> Result<(), StorageError> {
         let info = self.info.clone();
-        for slice in info.slices(run) {
+        for slice in info.slices_of(start..start + bytes.len() as u64) {
             let (part, rest) = bytes
                 .split_at_checked(slice.length as usize)
                 .unwrap_or((bytes, &[]));
@@ -192,16 +258,15 @@ impl Downloads {
         Ok(())
     }
 
-    async fn read_run(&mut self, run: Block) -> Result<Vec<u8>, StorageError> {
+    async fn read_run(&mut self, run: Range<u64>) -> Result<Vec<u8>, StorageError> {
         let info = self.info.clone();
-        let mut bytes = vec![0; run.length() as usize];
-        let mut at = 0;
-        for slice in info.slices(run) {
-            let end = at + slice.length as usize;
-            if let Some(part) = bytes.get_mut(at..end).filter(|_| !is_padding(&info, slice.file)) {
+        let mut bytes = Vec::new();
+        for slice in info.slices_of(run) {
+            let at = bytes.len();
+            bytes.resize(at + slice.length as usize, 0);
+            if let Some(part) = bytes.get_mut(at..).filter(|_| !is_padding(&info, slice.file)) {
                 self.open(slice.file, false).await?.read(slice.offset, part)?;
             }
-            at = end;
         }
         Ok(bytes)
     }
@@ -223,13 +288,6 @@ impl Downloads {
         self.open
             .back()
             .map(|(_, file)| file)
-            .ok_or(StorageError::Missing)
-    }
-
-    fn whole(&self, piece: PieceIndex) -> Result<Block, StorageError> {
-        let geometry = self.info.geometry();
-        geometry
-            .block(piece.get(), 0, geometry.length_of(piece))
             .ok_or(StorageError::Missing)
     }
 }
@@ -256,10 +314,8 @@ fn is_padding(info: &Info, file: usize) -> bool {
 const MAX_BUFFERED: usize = 48 * 1024 * 1024;
 /// The most files open at once.
 const MAX_OPEN: usize = 32;
-/// Bytes that are read at once.
-const RUN_LENGTH: u32 = 256 * 1024;
-/// Runs that are kept.
-const RUNS: usize = 32;
+/// Bytes of hashed pieces that are written at once, unless one piece alone is longer.
+const WRITE_LENGTH: usize = 4 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -29,7 +29,7 @@ use super::hash::Digest;
 use super::{Event, Events, tell};
 use crate::protocol::TorrentId;
 use downloads::Downloads;
-use opfs::Folder;
+use opfs::{Folder, OpenFile};
 use own_files::OwnFiles;
 pub(super) use own_files::read_file;
 pub(super) use record::Record;
@@ -113,6 +113,7 @@ impl Library {
                 info_hash,
                 root,
                 folder: None,
+                record: None,
                 contents: None,
                 events,
             }
@@ -232,6 +233,8 @@ struct Keeper {
     info_hash: InfoHash,
     root: Result<Folder, String>,
     folder: Option<Folder>,
+    /// The record's file, which is written again and again, and how long it is.
+    record: Option<(OpenFile, usize)>,
     contents: Option<Place>,
     events: Events,
 }
@@ -284,21 +287,21 @@ impl Keeper {
                     self.keep("magnet", magnet.as_bytes()).await.unwrap_or_default();
                     continue;
                 }
-                Job::KeepRecord(record) => {
-                    if self.write_all().await.is_ok() {
-                        self.keep("record", &record.to_bytes()).await.unwrap_or_default();
+                Job::KeepRecord(record) => match self.write_all().await {
+                    Ok(()) => {
+                        self.keep_record(&record.to_bytes()).await.unwrap_or_default();
+                        continue;
                     }
-                    continue;
-                }
+                    Err(error) => Input::StorageFailed(error),
+                },
                 Job::Flush => {
                     if let Some(Place::Downloads(downloads)) = &mut self.contents {
-                        downloads.flush().unwrap_or_default();
+                        downloads.flush().await.unwrap_or_default();
                     }
                     continue;
                 }
                 Job::Forget => {
-                    self.contents = None;
-                    self.folder = None;
+                    (self.contents, self.folder, self.record) = (None, None, None);
                     if let Ok(root) = &self.root {
                         root.remove(&self.info_hash.to_string()).await.unwrap_or_default();
                     }
@@ -340,6 +343,22 @@ impl Keeper {
             .write(name, bytes)
             .await
             .map_err(|error| error.to_string())
+    }
+
+    async fn keep_record(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        if self.record.is_none() {
+            let folder = self.folder().await.map_err(StorageError::Failed)?;
+            self.record = Some((folder.open("record", true).await?, usize::MAX));
+        }
+        let Some((file, length)) = &mut self.record else {
+            return Ok(());
+        };
+        file.write(0, bytes)?;
+        if bytes.len() < *length {
+            file.truncate(bytes.len())?;
+        }
+        *length = bytes.len();
+        Ok(())
     }
 
     async fn write(&mut self, block: Block, chunks: &Chunks) -> Result<(), StorageError> {

@@ -1,5 +1,6 @@
 //! The user's own files, read where they lie and never copied.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use web_sys::File;
 
 use super::super::hash::{self, Digest};
 use super::opfs::wait;
-use super::read_cache::ReadCache;
+use super::read_cache::{ReadCache, range_of};
 
 /// The files of a torrent in its order, as the user chose them.
 #[derive(Debug)]
@@ -23,29 +24,28 @@ pub(super) struct OwnFiles {
 impl OwnFiles {
     /// `files` has an entry for each file of the torrent.
     pub(super) fn new(info: Arc<Info>, files: Vec<File>) -> Self {
-        Self {
-            info,
-            files,
-            cache: ReadCache::new(RUN_LENGTH, RUNS),
-        }
+        let cache = ReadCache::new(true);
+        Self { info, files, cache }
     }
 
     /// The bytes of a block, or why they can't be read: the user may have changed or moved the file.
     pub(super) async fn read(&mut self, block: Block) -> Result<Bytes, StorageError> {
-        if let Some(bytes) = self.cache.find(block) {
+        let geometry = self.info.geometry();
+        if let Some(bytes) = self.cache.find(&range_of(geometry, block)) {
             return Ok(bytes);
         }
-        let run = self.cache.run_for(self.info.geometry(), block);
-        let bytes = self.read_run(run).await?;
+        let run = self.cache.run_for(geometry, block);
+        let start = run.start;
+        let bytes = Bytes::from(self.read_run(run).await?);
         let wanted = bytes.slice(..block.length() as usize);
-        self.cache.insert(run, bytes);
+        self.cache.insert(start, bytes);
         Ok(wanted)
     }
 
     /// Reads a run that may lie in several files.
-    async fn read_run(&self, run: Block) -> Result<Bytes, StorageError> {
-        let mut bytes = Vec::with_capacity(run.length() as usize);
-        for slice in self.info.slices(run) {
+    async fn read_run(&self, run: Range<u64>) -> Result<Vec<u8>, StorageError> {
+        let mut bytes = Vec::new();
+        for slice in self.info.slices_of(run) {
             if self
                 .info
                 .files()
@@ -57,17 +57,19 @@ impl OwnFiles {
             }
             let file = self.files.get(slice.file).ok_or(StorageError::Missing)?;
             let part = read_file(file, slice.offset, slice.length).await?;
-            bytes.extend_from_slice(&part.to_vec());
+            if bytes.is_empty() {
+                bytes = part.to_vec();
+            } else {
+                bytes.extend_from_slice(&part.to_vec());
+            }
         }
-        Ok(bytes.into())
+        Ok(bytes)
     }
 
     /// Starts to hash a piece.
     pub(super) async fn hash(&self, piece: PieceIndex) -> Result<Digest, StorageError> {
         let geometry = self.info.geometry();
-        let whole = geometry
-            .block(piece.get(), 0, geometry.length_of(piece))
-            .ok_or(StorageError::Missing)?;
+        let whole = range_of(geometry, geometry.whole(piece));
         Ok(hash::start(&self.read_run(whole).await?))
     }
 
@@ -99,8 +101,3 @@ pub(in crate::worker) async fn read_file(
         Err(changed())
     }
 }
-
-/// Bytes that are read at once.
-const RUN_LENGTH: u32 = 1024 * 1024;
-/// Runs that are kept: several peers may read in different places.
-const RUNS: usize = 12;
