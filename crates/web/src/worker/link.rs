@@ -242,8 +242,8 @@ pub(super) fn max_message_size(sdp: &str) -> usize {
     }
 }
 
-/// Four blocks with their headers.
-const MAX_MESSAGE: usize = 4 * (16 * 1024 + 13);
+/// Eight blocks with their headers.
+const MAX_MESSAGE: usize = 8 * (16 * 1024 + 13);
 /// A block with its header, which every client takes.
 const MIN_MESSAGE: usize = 16 * 1024 + 13;
 /// The most bytes that wait in a channel. Enough for the time until its next event is heard at full speed.
