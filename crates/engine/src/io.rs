@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use causeway_core::{Block, PeerId, PieceIndex, Sha1Hash, Time};
 use core::net::SocketAddr;
+use core::ops::Range;
 use std::sync::Arc;
 
 /// The driver's name of a link, never used twice for one torrent.
@@ -73,6 +74,26 @@ pub enum Input {
     LinkClosed {
         /// This link.
         link: LinkId,
+    },
+    /// There is a web seed (BEP 19), which goes by this name from now on; [`Input::LinkClosed`] takes it away. The
+    /// driver knows its URL, and that nothing private may be fetched on a stranger's word.
+    WebSeedAdded {
+        /// A new name, of no other link.
+        link: LinkId,
+    },
+    /// The next bytes of [`Output::Fetch`], cut anywhere.
+    Fetched {
+        /// The web seed.
+        link: LinkId,
+        /// The bytes; past the end of the range they are ignored.
+        bytes: Bytes,
+    },
+    /// Nothing more follows of [`Output::Fetch`].
+    FetchEnded {
+        /// The web seed.
+        link: LinkId,
+        /// Whether everything came.
+        result: Result<(), FetchError>,
     },
     /// Answer to [`Output::Read`].
     BlockRead {
@@ -160,6 +181,20 @@ impl Default for Limits {
     }
 }
 
+/// Why a web seed gave less than it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// It has other files, or can't send parts of them: it is not asked again.
+    #[error("the web seed does not have what it is asked for")]
+    Useless,
+    /// It asks to be left alone for so long (`Retry-After`).
+    #[error("the web seed asks to be left alone for a while")]
+    Busy(core::time::Duration),
+    /// Anything else: it is tried again later.
+    #[error("the web seed could not be reached, or sent less than it was asked for")]
+    Failed,
+}
+
 /// Why storage could not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StorageError {
@@ -192,6 +227,20 @@ pub enum Output {
         link: LinkId,
         /// Why.
         reason: CloseReason,
+    },
+    /// Fetch these bytes of the torrent from this web seed and hand them in as they come with [`Input::Fetched`], then
+    /// say [`Input::FetchEnded`]. A range may span files; padding is zeros and on no server. There is one range at a
+    /// time for each web seed.
+    Fetch {
+        /// The web seed.
+        link: LinkId,
+        /// Counted from the start of the torrent.
+        bytes: Range<u64>,
+    },
+    /// Stop fetching from this web seed, and say nothing more of that range. Another may follow.
+    StopFetch {
+        /// The web seed.
+        link: LinkId,
     },
     /// Read this block; answer with [`Input::BlockRead`]. The same block is not asked for again before that.
     Read {

@@ -32,6 +32,7 @@
 //! - `picker`: what to ask for next; `requests`: how much of one peer; `content`: what is there and what is wanted,
 //! - `choker`: whom to serve; `uploads`: what is read and sent for them; `allowance`: how fast,
 //! - `metadata`: which parts of the `info` dictionary to ask of whom,
+//! - `web_seed`: one range of bytes after the other from an HTTP server,
 //! - `peer`, `outbox`, `peer_pieces`: one link, what is to be sent on it, what its peer has.
 //!
 //! Each of them is plain data with a few verbs, knows nothing of the others, and is tested alone. What peers say
@@ -57,6 +58,7 @@ mod stats;
 mod timers;
 mod torrent;
 mod uploads;
+mod web_seed;
 
 pub use config::{Config, Source, Stored};
 pub use io::*;

@@ -216,6 +216,44 @@ impl Picker {
         }
     }
 
+    /// The blocks that a link which has everything is to be asked for in one go: up to `most` that follow one another,
+    /// over several pieces where nobody has begun them.
+    pub(crate) fn pick_run(&mut self, link: LinkId, most: usize, pace: Pace, rng: &mut Rng) -> Vec<Block> {
+        let mut run = Vec::new();
+        let mut next = self.piece_for(link, pace, |_| true, rng).map(|(piece, _)| piece);
+        while let Some(piece) = next {
+            let Some(open) = self.open.get_mut(&piece) else {
+                break;
+            };
+            let mut last = None;
+            while run.len() < most {
+                let Some(index) = open.ask_next_after(last, link) else {
+                    break;
+                };
+                last = Some(index);
+                self.asked += 1;
+                run.extend(block_at(self.geometry, piece, index));
+            }
+            let is_at_end = last.is_some_and(|last| last + 1 == self.geometry.blocks_in(piece));
+            if !open.has_free() {
+                self.with_free.remove(&piece);
+            }
+            if run.len() >= most || !is_at_end {
+                break;
+            }
+            next = self
+                .geometry
+                .piece(piece.get() + 1)
+                .filter(|piece| self.rarity.is_listed(*piece));
+            if let Some(piece) = next {
+                self.begin(piece);
+                self.leave(link);
+                self.work_on(piece, link);
+            }
+        }
+        run
+    }
+
     /// Whether every wanted block is there or asked for: the time to ask for the last ones twice.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.with_free.is_empty() && self.rarity.listed() == 0

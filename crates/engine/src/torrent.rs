@@ -14,6 +14,7 @@ use crate::metadata::MetadataFetch;
 use crate::peer::{Greeting, Origin, Peer, Traffic};
 use crate::timers::{Timer, Timers};
 use crate::uploads::Reads;
+use crate::web_seed::WebSeed;
 use crate::{
     AnnounceEvent, Carried, CloseReason, Command, Config, Event, Input, LinkId, LinkKind, Output, PeerView,
     Reader, Snapshot, Source, State, Stats, StorageError, Stored,
@@ -21,6 +22,7 @@ use crate::{
 
 mod choking;
 mod download;
+mod fetching;
 mod invariants;
 mod links;
 mod messages;
@@ -50,6 +52,7 @@ pub struct Torrent {
     metadata: Metadata,
     greetings: SortedMap<LinkId, Greeting>,
     peers: SortedMap<LinkId, Peer>,
+    web_seeds: SortedMap<LinkId, WebSeed>,
     /// Peers that sent wrong data, the latest last.
     banned: VecDeque<PeerId>,
     readers: Vec<Reader>,
@@ -148,6 +151,7 @@ impl Torrent {
             metadata,
             greetings: SortedMap::new(),
             peers: SortedMap::new(),
+            web_seeds: SortedMap::new(),
             banned: VecDeque::new(),
             readers: Vec::new(),
             choker: Choker::default(),
@@ -187,7 +191,13 @@ impl Torrent {
             }
             Input::Received { link, bytes } => self.received(link, bytes),
             Input::Writable { link, budget } => self.writable(link, budget),
-            Input::LinkClosed { link } => self.forget(link),
+            Input::LinkClosed { link } => {
+                self.forget_web_seed(link);
+                self.forget(link);
+            }
+            Input::WebSeedAdded { link } => self.web_seed_added(link),
+            Input::Fetched { link, bytes } => self.fetched(link, bytes),
+            Input::FetchEnded { link, result } => self.fetch_ended(link, &result),
             Input::BlockRead { block, result } => self.block_read(block, result),
             Input::BlockWritten { block, result } => self.block_written(block, result),
             Input::PieceHashed { piece, result } => self.piece_hashed(piece, result),
@@ -305,6 +315,7 @@ impl Torrent {
                 if !matches!(self.run, Run::Running) {
                     self.run = Run::Running;
                     self.out.push_back(Output::Announce(AnnounceEvent::Started));
+                    self.timers.start(Timer::Housekeeping, self.now + SECOND);
                     self.hash_what_is_written();
                     self.check_stored();
                 }
@@ -330,6 +341,7 @@ impl Torrent {
                     peer.lacking = peer.pieces.known().map_or(0, |have| content.lacking_of(have));
                 }
                 self.cancel_unwanted();
+                self.disown_unwanted();
                 self.plan_streaming();
                 self.touch_all();
             }
@@ -350,12 +362,13 @@ impl Torrent {
         for link in links {
             self.close(link, CloseReason::Stopped);
         }
+        self.stop_fetches();
         self.timers.clear();
     }
 
     /// Once a second while there is a link.
     fn keep_house(&mut self) {
-        if self.peers.is_empty() && self.greetings.is_empty() {
+        if self.peers.is_empty() && self.greetings.is_empty() && self.web_seeds.is_empty() {
             return;
         }
         self.timers.set(Timer::Housekeeping, self.now + SECOND);
@@ -376,6 +389,7 @@ impl Torrent {
             peer.keep_alive(now);
         }
         self.give_up_overdue();
+        self.look_after_fetches();
         if let Metadata::Fetching { fetch, .. } = &mut self.metadata {
             fetch.expire(now);
         }
@@ -386,6 +400,9 @@ impl Torrent {
     fn settle(&mut self) {
         self.update_state();
         self.ask_for_metadata();
+        if !self.web_seeds.is_empty() {
+            self.fetch_from_web_seeds();
+        }
         while let Some(link) = self.next_touched() {
             if let Some(reason) = self.reason_to_close(link) {
                 self.close(link, reason);

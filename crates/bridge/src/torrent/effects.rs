@@ -64,6 +64,8 @@ impl Task {
                         storage.store.hash(piece);
                     }
                 }
+                // Nobody adds a web seed here.
+                Output::Fetch { .. } | Output::StopFetch { .. } => {}
                 Output::Announce(event) => self.has_completed |= event == AnnounceEvent::Completed,
                 Output::Event(event) => self.note(event),
                 Output::Timeout(deadline) => {

@@ -79,6 +79,16 @@ impl OpenPiece {
         Some(index)
     }
 
+    /// The block after this one is asked of this link from now on, if it is free; the first free block where there is
+    /// none to follow.
+    pub(super) fn ask_next_after(&mut self, last: Option<u32>, link: LinkId) -> Option<u32> {
+        let Some(last) = last else {
+            return self.ask_next(link);
+        };
+        let is_free = self.state(last + 1) == Some(BlockState::Free);
+        is_free.then(|| self.ask_next(link)).flatten()
+    }
+
     pub(super) fn free(&self) -> u32 {
         self.free
     }

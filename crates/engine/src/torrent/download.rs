@@ -164,8 +164,15 @@ impl Torrent {
             }
             return Ok(());
         };
+        self.take_block(link, block, data);
+        Ok(())
+    }
+
+    /// A block is here that this link was asked for.
+    pub(super) fn take_block(&mut self, link: LinkId, block: Block, data: Chunks) {
+        let length = u64::from(block.length());
         let Metadata::Known(content) = &mut self.metadata else {
-            return Ok(());
+            return;
         };
         match content.picker.received(block, link) {
             Receipt::Unneeded => self.totals.wasted += length,
@@ -177,7 +184,6 @@ impl Torrent {
                 }
             }
         }
-        Ok(())
     }
 
     /// The peer will not send a block that it was asked for.
@@ -263,6 +269,9 @@ impl Torrent {
         {
             peer.outbox.push(&Message::Cancel(BlockRequest::from(block)));
             self.touched.insert(link);
+        }
+        if let Some(seed) = self.web_seeds.get_mut(&link) {
+            seed.disown(block);
         }
     }
 }

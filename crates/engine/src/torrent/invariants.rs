@@ -54,7 +54,10 @@ impl Torrent {
                 "{link:?} may ask less"
             );
         }
-        let links: Vec<_> = self.peers.keys().copied().collect();
+        for (link, seed) in &self.web_seeds {
+            asked.extend(seed.owed().map(|block| (block, *link)));
+        }
+        let links: Vec<_> = self.peers.keys().chain(self.web_seeds.keys()).copied().collect();
         content.picker.check_invariants(&availability, &asked, &links);
     }
 }

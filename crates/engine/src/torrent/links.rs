@@ -97,6 +97,7 @@ impl Torrent {
 
     /// Remembers a peer that is not to come back.
     pub(super) fn ban(&mut self, link: LinkId) {
+        self.close_web_seed(link, CloseReason::WrongData);
         let Some(peer) = self.peers.get(&link) else { return };
         if self.banned.len() >= MOST_BANNED {
             self.banned.pop_front();

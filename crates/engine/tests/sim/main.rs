@@ -15,6 +15,8 @@ mod stopping;
 mod storage;
 mod streaming;
 mod swarm;
+mod web_seeds;
+mod web_server;
 mod world;
 
 /// Runs a scenario with a handful of seeds.

@@ -4,13 +4,15 @@ use bytes::Bytes;
 use causeway_core::Time;
 use causeway_engine::{Command, Direction, Event, Input, LinkId, LinkKind, Output};
 use core::cmp::{Ordering, Reverse};
+use core::ops::Range;
 use core::time::Duration;
 use fastrand::Rng;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use crate::node::{Node, Shared, Start};
 use crate::script::Script;
 use crate::storage::Storage;
+use crate::web_server::WebServer;
 
 /// Everything there is. Parties and links are numbered in the order they were added.
 pub(crate) struct World {
@@ -24,6 +26,9 @@ pub(crate) struct World {
     happenings: BinaryHeap<Reverse<Entry>>,
     sequence: u64,
     wakes: BTreeSet<(Time, usize)>,
+    web_seeds: Vec<(LinkId, WebServer)>,
+    /// The fetches that were not stopped.
+    fetches: BTreeMap<LinkId, u64>,
     /// The last node that verified a piece since it was asked.
     verified: Option<usize>,
 }
@@ -71,6 +76,8 @@ enum Happening {
     Close { link: usize, side: usize },
     /// Storage answers.
     Answer { node: usize, input: Input },
+    /// A web seed sends something, unless it was told to stop.
+    Fetched { node: usize, fetch: u64, input: Input },
 }
 
 /// A happening at its time; what was set for the same time comes in the order of setting.
@@ -111,6 +118,8 @@ impl World {
             happenings: BinaryHeap::new(),
             sequence: 0,
             wakes: BTreeSet::new(),
+            web_seeds: Vec::new(),
+            fetches: BTreeMap::new(),
             verified: None,
         }
     }
@@ -196,6 +205,39 @@ impl World {
             }
         }
         link
+    }
+
+    /// This node may fetch from this server.
+    pub(crate) fn add_web_seed(&mut self, node: usize, server: WebServer) -> LinkId {
+        let link = LinkId(u64::MAX - self.web_seeds.len() as u64);
+        self.web_seeds.push((link, server));
+        self.input(node, Input::WebSeedAdded { link });
+        link
+    }
+
+    /// How many ranges were fetched from this server, and how many bytes.
+    pub(crate) fn served_by(&self, link: LinkId) -> (usize, u64) {
+        let (_, server) = self
+            .web_seeds
+            .iter()
+            .find(|(other, _)| *other == link)
+            .expect("it was added");
+        (server.requests, server.bytes)
+    }
+
+    fn fetch(&mut self, node: usize, link: LinkId, bytes: Range<u64>) {
+        self.sequence += 1;
+        let fetch = self.sequence;
+        let before = self.fetches.insert(link, fetch);
+        assert_eq!(before, None, "one range at a time");
+        let (_, server) = self
+            .web_seeds
+            .iter_mut()
+            .find(|(other, _)| *other == link)
+            .expect("it was added");
+        for (delay, input) in server.answer(link, bytes, &self.shared.content) {
+            self.happen(self.now + delay, Happening::Fetched { node, fetch, input });
+        }
     }
 
     /// Every one of these opens a link to every one after it.
@@ -368,6 +410,14 @@ impl World {
             }
             Happening::Close { link, side } => self.close_side(link, side),
             Happening::Answer { node, input } => self.input(node, input),
+            Happening::Fetched { node, fetch, input } => {
+                if self.fetches.values().any(|other| *other == fetch) {
+                    if let Input::FetchEnded { link, .. } = &input {
+                        self.fetches.remove(link);
+                    }
+                    self.input(node, input);
+                }
+            }
         }
         true
     }
@@ -464,6 +514,9 @@ impl World {
                 },
                 Output::CloseLink { link, reason } => {
                     node.closed.push(reason);
+                    if self.web_seeds.iter().any(|(other, _)| *other == link) {
+                        continue;
+                    }
                     for (link, parts) in said.extract_if(.., |(other, _)| *other == link) {
                         self.say(link, parts);
                     }
@@ -472,6 +525,8 @@ impl World {
                     let at = self.links[link].last_arrival[side].max(now + self.links[link].latency);
                     self.happen(at, Happening::Close { link, side: 1 - side });
                 }
+                Output::Fetch { link, bytes } => self.fetch(number, link, bytes),
+                Output::StopFetch { link } => drop(self.fetches.remove(&link)),
                 Output::Read { block } => {
                     let result = node.storage.read(block);
                     self.answer(now + slow, number, Input::BlockRead { block, result });

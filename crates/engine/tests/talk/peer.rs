@@ -45,6 +45,7 @@ pub(crate) struct Talk {
     decoders: BTreeMap<LinkId, Decoder>,
     said: BTreeMap<LinkId, Vec<Message>>,
     pub(crate) closed: BTreeMap<LinkId, CloseReason>,
+    pub(crate) fetches: BTreeMap<LinkId, core::ops::Range<u64>>,
     pub(crate) reads: Vec<Block>,
     pub(crate) writes: Vec<(Block, Bytes)>,
     pub(crate) hashes: Vec<PieceIndex>,
@@ -75,6 +76,7 @@ impl Talk {
             decoders: BTreeMap::new(),
             said: BTreeMap::new(),
             closed: BTreeMap::new(),
+            fetches: BTreeMap::new(),
             reads: Vec::new(),
             writes: Vec::new(),
             hashes: Vec::new(),
@@ -242,6 +244,8 @@ impl Talk {
                 Output::Read { block } => self.reads.push(block),
                 Output::Write { block, bytes } => self.writes.push((block, bytes.into_bytes())),
                 Output::Hash { piece } => self.hashes.push(piece),
+                Output::Fetch { link, bytes } => drop(self.fetches.insert(link, bytes)),
+                Output::StopFetch { link } => drop(self.fetches.remove(&link)),
                 Output::Announce(_) | Output::Event(_) => {}
                 Output::Timeout(deadline) => {
                     assert!(

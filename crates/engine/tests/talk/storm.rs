@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use causeway_core::{Bitfield, Sha1Hash};
-use causeway_engine::{Command, Input, Limits, LinkId, Reader, Snapshot, StorageError, Stored};
+use causeway_engine::{Command, FetchError, Input, Limits, LinkId, Reader, Snapshot, StorageError, Stored};
 use causeway_wire::extended::{ExtendedHandshake, MetadataMessage, UT_METADATA};
 use causeway_wire::{BlockRequest, Message, Reserved};
 use core::time::Duration;
@@ -70,11 +70,12 @@ impl Storm {
                 let command = self.command();
                 talk.command(command);
             }
+            4 => self.on_web_seed(talk),
             3 => {
                 talk.now += Duration::from_millis(self.rng.u64(..20_000));
                 talk.input(Input::TimedOut);
             }
-            4..7 => self.answer_storage(talk),
+            5..7 => self.answer_storage(talk),
             7..9 => {
                 talk.answer_reads();
                 talk.answer_writes();
@@ -107,6 +108,32 @@ impl Storm {
             _ => {
                 let message = self.message(talk);
                 talk.say(link, &message);
+            }
+        }
+    }
+
+    /// Web seeds come, send what they were asked for or more or less, fail and go.
+    fn on_web_seed(&mut self, talk: &mut Talk) {
+        let link = LinkId(1000 + self.rng.u64(..3));
+        match self.rng.u8(..6) {
+            0 => talk.input(Input::WebSeedAdded { link }),
+            1 => {
+                talk.fetches.remove(&link);
+                talk.input(Input::LinkClosed { link });
+            }
+            2 => {
+                let result = match self.rng.u8(..4) {
+                    0 => Ok(()),
+                    1 => Err(FetchError::Useless),
+                    2 => Err(FetchError::Busy(Duration::from_secs(self.rng.u64(..100)))),
+                    _ => Err(FetchError::Failed),
+                };
+                talk.fetches.remove(&link);
+                talk.input(Input::FetchEnded { link, result });
+            }
+            _ => {
+                let bytes = vec![7; self.rng.usize(..100_000)].into();
+                talk.input(Input::Fetched { link, bytes });
             }
         }
     }
