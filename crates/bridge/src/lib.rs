@@ -14,6 +14,7 @@ mod link;
 mod session;
 mod tcp;
 mod torrent;
+pub mod webrtc;
 
 pub use disk::Overwrite;
 pub use link::{Closed, End, Link, Meeting, Reader, Writer, link};
