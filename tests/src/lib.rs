@@ -13,6 +13,7 @@
 pub mod browser;
 pub mod cdp;
 pub mod files;
+pub mod native;
 pub mod page;
 pub mod program;
 pub mod server;

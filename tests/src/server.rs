@@ -142,7 +142,7 @@ impl ReferenceTracker {
 }
 
 /// The program under test: `CAUSEWAY_BIN`, or the one that was built beside this test.
-fn binary() -> Result<PathBuf> {
+pub(crate) fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("CAUSEWAY_BIN") {
         return Ok(path.into());
     }

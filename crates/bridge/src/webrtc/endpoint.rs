@@ -14,6 +14,7 @@ use causeway_engine::{Direction, LinkKind};
 use causeway_signal::ConnectionId;
 use tokio::net::lookup_host;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
 
 use super::connection::{Channel, Path, Role, Terms};
 use super::description::{Credentials, Description, Setup};
@@ -79,6 +80,7 @@ pub enum EndpointError {
 #[derive(Debug)]
 pub struct Endpoint {
     commands: UnboundedSender<Command>,
+    task: JoinHandle<()>,
     port: u16,
 }
 
@@ -137,9 +139,10 @@ impl Endpoint {
             touched: BTreeSet::new(),
             packets: VecDeque::new(),
         };
-        tokio::spawn(task.run());
+        let task = tokio::spawn(task.run());
         let endpoint = Self {
             commands,
+            task,
             port: number,
         };
         Ok((endpoint, told))
@@ -169,6 +172,13 @@ impl Endpoint {
     /// Forget an offer, or close a connection. No [`Event::Closed`] follows.
     pub fn close(&self, id: ConnectionId) {
         self.tell(Command::Close { id });
+    }
+
+    /// Takes leave of all peers.
+    pub async fn stop(self) {
+        drop(self.commands);
+        // It ends with its runtime, too.
+        self.task.await.unwrap_or_default();
     }
 
     fn tell(&self, command: Command) {

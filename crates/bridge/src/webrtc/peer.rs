@@ -171,8 +171,12 @@ impl Peer {
         Served::Opened(link)
     }
 
-    fn end(&self, reason: String) -> Served {
+    fn end(&mut self, reason: String) -> Served {
         if let State::Open(channel) = &self.state {
+            // What came before the end; the stack bounds how much that is.
+            while let Some(bytes) = self.connection.receive() {
+                channel.end.incoming.write(bytes);
+            }
             channel.end.incoming.close(reason.clone());
         }
         Served::Ended(reason)
@@ -205,10 +209,8 @@ impl Peer {
                     return Err("the peer takes nothing any more".to_owned());
                 }
                 let (max, connection) = (self.max_message, &mut *self.connection);
-                let closed = channel
-                    .receive(connection, context)
-                    .and_then(|()| channel.send(now, max, connection, context));
-                if let Err(Closed(reason)) = closed {
+                channel.receive(connection, context);
+                if let Err(Closed(reason)) = channel.send(now, max, connection, context) {
                     if self.connection.outstanding() == 0 {
                         return Err(reason);
                     }
@@ -229,13 +231,12 @@ impl Peer {
 
 impl Channel {
     /// Hands over what has come. What has no room stays with the stack, which tells the peer to wait.
-    fn receive(&self, connection: &mut dyn Connection, context: &mut Context<'_>) -> Result<(), Closed> {
-        while let Poll::Ready(room) = self.end.incoming.poll_room(context, 1) {
-            room?;
+    fn receive(&self, connection: &mut dyn Connection, context: &mut Context<'_>) {
+        // Where the torrent has gone it has closed the other direction, too, which may have more to send.
+        while let Poll::Ready(Ok(_)) = self.end.incoming.poll_room(context, 1) {
             let Some(bytes) = connection.receive() else { break };
             self.end.incoming.write(bytes);
         }
-        Ok(())
     }
 
     /// Sends what waits, in messages as large as the peer takes; a block is not cut in two where that can be helped.
@@ -295,8 +296,8 @@ impl Channel {
 
 /// Addresses of one peer that are known at once.
 pub(super) const MAX_PATHS: usize = 8;
-/// Four blocks with their headers: fewer and larger messages cost a browser less.
-const MAX_MESSAGE: usize = 4 * (16 * 1024 + 13);
+/// What is sent in one message, in bytes: as much as is received in one.
+const MAX_MESSAGE: usize = super::stack::MAX_RECEIVED_MESSAGE as usize;
 /// What a link holds that the peer has not acknowledged: what is under way and as much as to go on with.
 const LINK_WINDOW: usize = window::MOST + 128 * 1024;
 /// A connection that is not open by then never will be.

@@ -252,7 +252,6 @@ impl Connection for RtcConnection {
         while let Some(read) = self.peer.poll_read() {
             if let RTCMessage::DataChannelMessage(id, message) = read.message
                 && Some(id) == self.channel
-                && self.progress == Progress::Open
             {
                 if !message.is_string {
                     return Some(message.data.freeze());
@@ -377,8 +376,9 @@ fn failure(error: impl fmt::Display) -> Failure {
 
 /// The number of the channel that two of our kind agree on.
 const AGREED_ID: u16 = 1000;
-/// The largest message that is received, in bytes; descriptions say so. Twice what any client is known to send.
-pub(super) const MAX_RECEIVED_MESSAGE: u32 = 128 * 1024;
+/// The largest message that is received, in bytes; descriptions say so. Four blocks with their headers: fewer and larger
+/// messages cost a browser less, and the stack has a buffer of this length for each connection.
+pub(super) const MAX_RECEIVED_MESSAGE: u32 = 4 * (16 * 1024 + 13);
 /// How much a peer may send before it is read, in bytes.
 const RECEIVE_BUFFER: u32 = 1024 * 1024;
 /// A peer that is not heard for so long is gone.

@@ -1,5 +1,6 @@
 //! The native endpoint with itself: real sockets on the machine's own addresses.
 
+mod hostile;
 mod pair;
 
 use causeway_bridge::webrtc::Config;
