@@ -28,6 +28,7 @@ pub struct Program {
     name: String,
     child: Child,
     log: Log,
+    news: mpsc::UnboundedReceiver<String>,
 }
 
 /// What a program wrote on both its streams: the last lines of it. Outlives the program.
@@ -49,7 +50,7 @@ impl Program {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("{name} can't be started: {command:?}"))?;
-        let (lines, mut news) = mpsc::unbounded_channel();
+        let (lines, news) = mpsc::unbounded_channel();
         let log = Log {
             name: name.into(),
             lines: Arc::default(),
@@ -58,26 +59,38 @@ impl Program {
         let stderr = child.stderr.take().context("its errors are piped")?;
         tokio::spawn(log.clone().record(stdout, lines.clone()));
         tokio::spawn(log.clone().record(stderr, lines));
-        let program = Self {
+        let mut program = Self {
             name: name.into(),
             child,
             log,
+            news,
         };
-        let announced = async {
+        let rest = program.wait_for(ready, START).await?;
+        Ok((program, rest))
+    }
+
+    /// Waits until it writes a line that contains `text`, from the last one on that was waited for.
+    ///
+    /// # Errors
+    /// When it ends before, or that takes longer: with what it wrote.
+    pub async fn says(&mut self, text: &str, within: Duration) -> Result<()> {
+        self.wait_for(text, within).await.map(drop)
+    }
+
+    async fn wait_for(&mut self, text: &str, within: Duration) -> Result<String> {
+        let (name, news) = (&self.name, &mut self.news);
+        let said = async {
             while let Some(line) = news.recv().await {
-                if let Some((_, rest)) = line.split_once(ready) {
+                if let Some((_, rest)) = line.split_once(text) {
                     return Some(rest.to_owned());
                 }
             }
             None
         };
-        match timeout(START, announced).await {
-            Ok(Some(rest)) => Ok((program, rest)),
-            Ok(None) => bail!("{name} ended before it was ready:\n{}", program.log),
-            Err(_) => bail!(
-                "{name} did not say \"{ready}\" within {START:?}:\n{}",
-                program.log
-            ),
+        match timeout(within, said).await {
+            Ok(Some(rest)) => Ok(rest),
+            Ok(None) => bail!("{name} ended before it said \"{text}\":\n{}", self.log),
+            Err(_) => bail!("{name} did not say \"{text}\" within {within:?}:\n{}", self.log),
         }
     }
 

@@ -11,7 +11,6 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use crate::browser::Browser;
-use crate::native::Seed;
 use crate::page::CausewayPage;
 use crate::program::Log;
 use crate::server::{ReferenceTracker, Server};
@@ -98,16 +97,6 @@ impl Stage {
         Ok(server)
     }
 
-    /// Starts `causeway seed` on a file or folder, with this tracker and these further arguments.
-    ///
-    /// # Errors
-    /// When it can't be started.
-    pub async fn seed(&self, path: &Path, tracker: &str, arguments: &[&str]) -> Result<Seed> {
-        let seed = Seed::start(path, tracker, arguments).await?;
-        self.keep(seed.log());
-        Ok(seed)
-    }
-
     /// Starts the reference tracker.
     ///
     /// # Errors
@@ -143,7 +132,8 @@ impl Stage {
         self.folder.path()
     }
 
-    fn keep(&self, log: Log) {
+    /// Has what a program writes told if the test fails.
+    pub fn keep(&self, log: Log) {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner).push(log);
     }
 

@@ -66,8 +66,8 @@ pub(crate) struct Peer {
     /// When we last choked or unchoked it.
     pub(crate) choke_changed: Time,
     pub(crate) pieces: PeerPieces,
-    /// How often it said what it has, all at once.
-    pub(crate) introductions: u32,
+    /// Until when its saying what it has, all at once, has cost us.
+    pub(crate) introduced: Time,
     pub(crate) lacking: u32,
     /// Pieces that it serves although it chokes (BEP 6), at most [`MOST_ALLOWED_FAST`].
     pub(crate) allowed_fast: SortedSet<u32>,
@@ -131,7 +131,7 @@ impl Peer {
             them: start,
             choke_changed: now,
             pieces: PeerPieces::none(geometry),
-            introductions: 0,
+            introduced: now,
             lacking: 0,
             allowed_fast: SortedSet::new(),
             requests: Requests::new(config.max_outstanding_requests.min(DEFAULT_REQQ)),
@@ -204,8 +204,12 @@ impl Peer {
 
 /// Remembered pieces of a peer that allows them fast; BEP 6 suggests ten.
 pub(crate) const MOST_ALLOWED_FAST: usize = 64;
-/// Bitfields and the like that a peer may send: one belongs at the start, and a page sends another when it has the
-/// metadata. Each costs us a look at every piece.
+/// What a bitfield and the like costs us for each piece, as time for which its sender should be silent.
+pub(crate) const INTRODUCTION: Duration = Duration::from_micros(1);
+/// It costs as much as for so many pieces at least.
+pub(crate) const LEAST_PIECES: u32 = 1_000;
+/// So many of them may come at once, and as many as cost a second: one belongs at the start, a page sends another when it
+/// has the metadata, and aria2 sends one instead of many `have`s, dozens a second of a torrent with small pieces.
 pub(crate) const MOST_INTRODUCTIONS: u32 = 4;
 /// Blocks that may come without being asked for, after which the peer is a nuisance.
 pub(crate) const MOST_UNASKED: u32 = 64;

@@ -3,6 +3,7 @@
 //! Every step looks first whether its work is done already, so that a second run takes a moment and needs no
 //! network. What can't be installed from here is an error with the sentence that says what to do by hand.
 
+mod clients;
 mod debian;
 mod node;
 mod tools;
@@ -31,7 +32,8 @@ pub(crate) fn all() -> Result<()> {
     build()?;
     tools::for_tests()?;
     browser()?;
-    node::packages()
+    node::packages()?;
+    clients::all()
 }
 
 /// The browser that the tests run in.

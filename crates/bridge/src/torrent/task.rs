@@ -193,7 +193,7 @@ impl Task {
                 storage.complete(file);
             }
         }
-        self.record_due = Some(self.shared.now() + RECORD_EVERY);
+        self.record_due = Some(self.shared.now() + FIRST_RECORD);
     }
 
     fn select(&mut self, info: &Info) {
@@ -345,4 +345,6 @@ const TURN: u32 = 8;
 /// When to try a peer again that was lost.
 pub(super) const AGAIN: Duration = Duration::from_secs(5);
 /// How much is lost at the most if the machine fails.
-pub(super) const RECORD_EVERY: Duration = Duration::from_secs(10);
+pub(super) const RECORD_EVERY: Duration = Duration::from_secs(5);
+/// Nothing can be lost before the first record: what is there would be hashed.
+const FIRST_RECORD: Duration = Duration::from_millis(500);

@@ -1,10 +1,10 @@
 //! What a peer's messages mean.
 
-use super::{CloseReason, LinkId, Metadata, Peer, Torrent};
+use super::{CloseReason, LinkId, Metadata, Peer, SECOND, Torrent};
 use crate::content::Content;
-use crate::peer::{MOST_ALLOWED_FAST, MOST_INTRODUCTIONS};
+use crate::peer::{INTRODUCTION, LEAST_PIECES, MOST_ALLOWED_FAST, MOST_INTRODUCTIONS};
 use crate::peer_pieces::{Claim, PeerPieces};
-use causeway_core::{Bitfield, PieceIndex};
+use causeway_core::{Bitfield, Geometry, PieceIndex};
 use causeway_wire::Message;
 
 impl Torrent {
@@ -103,8 +103,10 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&link) else {
             return Ok(());
         };
-        peer.introductions += 1;
-        if peer.introductions > MOST_INTRODUCTIONS {
+        let pieces = geometry.map_or(Geometry::MAX_PIECES, Geometry::pieces);
+        let cost = INTRODUCTION * pieces.max(LEAST_PIECES);
+        peer.introduced = peer.introduced.max(self.now) + cost;
+        if peer.introduced.since(self.now) > (cost * MOST_INTRODUCTIONS).max(SECOND) {
             return Err(misbehaved("it keeps saying what it has"));
         }
         match geometry {

@@ -1,0 +1,45 @@
+"""A real libtorrent peer: `peer.py TORRENT FOLDER [--ws]` downloads into or shares FOLDER until it is killed.
+
+Says `listening on ADDRESS:PORT`, then `complete` when it has everything.
+"""
+
+import sys
+import time
+
+import libtorrent
+
+torrent, folder = sys.argv[1:3]
+settings = {
+    "listen_interfaces": "127.0.0.1:0",
+    "enable_dht": False,
+    "enable_lsd": False,
+    "enable_upnp": False,
+    "enable_natpmp": False,
+    "allow_multiple_connections_per_ip": True,
+    "announce_to_all_tiers": True,
+    "alert_mask": libtorrent.alert.category_t.status_notification | libtorrent.alert.category_t.error_notification,
+}
+for option in sys.argv[3:]:
+    name, value = option.split("=", 1)
+    settings[name] = int(value) if value.lstrip("-").isdigit() else value
+session = libtorrent.session(settings)
+if torrent.startswith("magnet:"):
+    parameters = libtorrent.parse_magnet_uri(torrent)
+else:
+    parameters = libtorrent.load_torrent_file(torrent)
+parameters.save_path = folder
+handle = session.add_torrent(parameters)
+
+port = None
+complete = False
+while True:
+    session.wait_for_alert(1000)
+    for alert in session.pop_alerts():
+        if "error" in type(alert).__name__:
+            print(f"{type(alert).__name__}: {alert.message()}", flush=True)
+    if port is None and session.is_listening():
+        port = session.listen_port()
+        print(f"listening on 127.0.0.1:{port}", flush=True)
+    if not complete and handle.status().is_seeding:
+        complete = True
+        print("complete", flush=True)

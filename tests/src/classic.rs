@@ -1,0 +1,268 @@
+//! Peers of the classic swarm: our own native programs, and the clients that people use.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{env, fs};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::program::{Log, Program};
+use crate::server::binary;
+
+/// A client that people use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// libtorrent 2.1, as `PyPI` has it.
+    Libtorrent,
+    /// aria2.
+    Aria2,
+    /// Transmission's daemon. It knows no peers on 127.0.0.0/8.
+    Transmission,
+}
+
+/// A running client. Dropping it kills it.
+#[derive(Debug)]
+pub struct Classic {
+    client: Client,
+    program: Program,
+    address: SocketAddr,
+    folder: PathBuf,
+}
+
+impl Classic {
+    /// Starts a client that has or gets this torrent in this folder.
+    ///
+    /// # Errors
+    /// When it isn't installed or doesn't start.
+    pub async fn start(client: Client, torrent: &Path, folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let (program, address) = match client {
+            Client::Libtorrent => libtorrent(torrent, folder, &[]).await?,
+            Client::Aria2 => aria2(torrent, folder).await?,
+            Client::Transmission => transmission(torrent, folder).await?,
+        };
+        Ok(Self {
+            client,
+            program,
+            address,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Starts libtorrent with a torrent file or a magnet link, and with these settings of its own, as `NAME=VALUE`.
+    ///
+    /// # Errors
+    /// When it isn't installed or doesn't start.
+    pub async fn libtorrent(torrent: &Path, folder: &Path, settings: &[&str]) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let (program, address) = libtorrent(torrent, folder, settings).await?;
+        Ok(Self {
+            client: Client::Libtorrent,
+            program,
+            address,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Where it takes connections.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it writes.
+    #[must_use]
+    pub fn log(&self) -> Log {
+        self.program.log()
+    }
+
+    /// Waits until it has everything, the one file `name` among it.
+    ///
+    /// # Errors
+    /// When that takes longer.
+    pub async fn complete(&mut self, name: &str, within: Duration) -> Result<()> {
+        match self.client {
+            Client::Libtorrent => self.program.says("complete", within).await,
+            Client::Aria2 => self.program.says("The download was complete", within).await,
+            // It writes nothing at all by itself, but calls a file by its name only once it is complete.
+            Client::Transmission => appears(&self.folder.join(name), within).await,
+        }
+    }
+}
+
+async fn libtorrent(torrent: &Path, folder: &Path, settings: &[&str]) -> Result<(Program, SocketAddr)> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(tests.join(".venv/bin/python"));
+    command
+        .arg(tests.join("python/peer.py"))
+        .arg(torrent)
+        .arg(folder)
+        .args(settings);
+    let (program, address) = Program::start("libtorrent", command, "listening on ")
+        .await
+        .context("libtorrent for Python is needed: run `cargo xtask setup`")?;
+    Ok((program, address.parse()?))
+}
+
+async fn aria2(torrent: &Path, folder: &Path) -> Result<(Program, SocketAddr)> {
+    let address = free_port("127.0.0.1")?;
+    let mut command = Command::new("aria2c");
+    command
+        .arg(torrent)
+        .arg("--dir")
+        .arg(folder)
+        .arg(format!("--listen-port={}", address.port()))
+        .args([
+            "--check-integrity=true",
+            "--seed-time=10",
+            "--enable-dht=false",
+            "--no-conf=true",
+        ])
+        .args([
+            "--bt-enable-lpd=false",
+            "--enable-peer-exchange=false",
+            "--console-log-level=info",
+        ]);
+    let (program, _) = Program::start("aria2", command, "BitTorrent: listening on TCP port")
+        .await
+        .context("aria2c is needed: run `cargo xtask setup`")?;
+    Ok((program, address))
+}
+
+async fn transmission(torrent: &Path, folder: &Path) -> Result<(Program, SocketAddr)> {
+    let address = free_port(&own_address()?)?;
+    let home = folder.with_extension("transmission");
+    let watched = home.join("watched");
+    fs::create_dir_all(&watched)?;
+    fs::copy(torrent, watched.join("it.torrent"))?;
+    let settings = serde_json::json!({
+        "bind-address-ipv4": address.ip().to_string(), "peer-port": address.port(), "rpc-enabled": false,
+        "dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false,
+        "port-forwarding-enabled": false, "download-dir": folder, "incomplete-dir-enabled": false,
+        "watch-dir": watched, "watch-dir-enabled": true, "preallocation": 0, "message-level": 3,
+    });
+    fs::write(home.join("settings.json"), settings.to_string())?;
+    let mut command = Command::new("transmission-daemon");
+    command
+        .args(["--foreground", "--log-debug", "--config-dir"])
+        .arg(&home);
+    // Who connects before it has looked at its files is turned away, and not listened to again for long.
+    let (program, _) = Program::start("transmission", command, "Verification is done")
+        .await
+        .context("transmission-daemon is needed: run `cargo xtask setup`")?;
+    Ok((program, address))
+}
+
+/// `causeway seed`, ready. Dropping it kills it.
+#[derive(Debug)]
+pub struct Seed {
+    program: Program,
+    /// What it said when it was ready: `infoHash`, `magnet`, `listen`.
+    pub ready: Value,
+}
+
+impl Seed {
+    /// Shares a file or folder, and writes its torrent to `torrent`.
+    ///
+    /// # Errors
+    /// When it doesn't start.
+    pub async fn start(shared: &Path, torrent: &Path, arguments: &[&str]) -> Result<Self> {
+        let mut command = Command::new(binary()?);
+        command
+            .arg("seed")
+            .arg(shared)
+            .args(["--json", "--no-dht", "--listen", "127.0.0.1:0", "--torrent-out"])
+            .arg(torrent)
+            .args(arguments)
+            .env("RUST_LOG", "causeway=debug,causeway_bridge=debug");
+        let (program, rest) = Program::start("seed", command, "{\"event\":\"ready\"").await?;
+        let ready = serde_json::from_str(&format!("{{\"event\":\"ready\"{rest}"))?;
+        Ok(Self { program, ready })
+    }
+
+    /// Where it takes connections.
+    ///
+    /// # Errors
+    /// When it has not said so.
+    pub fn address(&self) -> Result<SocketAddr> {
+        Ok(self.ready["listen"].as_str().context("no address")?.parse()?)
+    }
+
+    /// Its magnet link.
+    ///
+    /// # Errors
+    /// When it has not said it.
+    pub fn magnet(&self) -> Result<&str> {
+        self.ready["magnet"].as_str().context("no magnet link")
+    }
+
+    /// What it writes.
+    #[must_use]
+    pub fn log(&self) -> Log {
+        self.program.log()
+    }
+}
+
+/// Runs `causeway get` to its end, and says how that was.
+///
+/// # Errors
+/// When it ends with another status than 0, or takes longer.
+pub async fn get(what: &str, folder: &Path, arguments: &[&str], within: Duration) -> Result<()> {
+    let running = getting(what, folder, arguments)?.output();
+    let output = tokio::time::timeout(within, running).await;
+    let output = output.with_context(|| format!("causeway get did not end within {within:?}"))??;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "causeway get: {}\n{out}{err}",
+        output.status
+    );
+    ensure!(
+        out.contains("\"event\":\"complete\""),
+        "it does not say that it is complete:\n{out}"
+    );
+    Ok(())
+}
+
+/// `causeway get`, not started yet.
+///
+/// # Errors
+/// When it isn't built.
+pub fn getting(what: &str, folder: &Path, arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new(binary()?);
+    command
+        .args(["get", what, "--json", "--no-dht", "--listen", "127.0.0.1:0", "-o"])
+        .arg(folder)
+        .args(arguments)
+        .env("RUST_LOG", "causeway=debug,causeway_bridge=debug")
+        .kill_on_drop(true);
+    Ok(command)
+}
+
+/// Waits until there is a file of this name.
+async fn appears(path: &Path, within: Duration) -> Result<()> {
+    let deadline = tokio::time::Instant::now() + within;
+    while !path.exists() {
+        if tokio::time::Instant::now() > deadline {
+            bail!("{} did not appear within {within:?}", path.display());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+/// A port that nobody has at the moment, for programs that can't be told to take any.
+fn free_port(ip: &str) -> Result<SocketAddr> {
+    Ok(TcpListener::bind(format!("{ip}:0"))?.local_addr()?)
+}
+
+/// The machine's own address beside 127.0.0.1. Nothing is sent to find it, and what is sent to it stays on the machine.
+fn own_address() -> Result<String> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    socket.connect("192.0.2.1:9")?;
+    Ok(socket.local_addr()?.ip().to_string())
+}

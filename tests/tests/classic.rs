@@ -1,0 +1,195 @@
+//! `causeway get` and `causeway seed` with the clients that people use, and with each other.
+
+use std::path::Path;
+use std::time::Duration;
+use std::{fs, process};
+
+use anyhow::{Result, ensure};
+use causeway_tests::classic::{Classic, Client, Seed, get, getting};
+use causeway_tests::files::assert_same;
+use causeway_tests::{stage, torrents};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+/// How long a transfer may take: transmission is in no hurry.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+fn gets_from(client: Client) {
+    stage::run(async |stage| {
+        let file = stage.file("theirs/data.bin", 20_000_001)?;
+        let torrent = stage.folder().join("data.torrent");
+        fs::write(&torrent, torrents::of_file(&file)?)?;
+        let theirs = file.parent().expect("it has a folder");
+        let classic = Classic::start(client, &torrent, theirs).await?;
+        stage.keep(classic.log());
+        let (ours, peer) = (stage.folder().join("ours"), classic.address().to_string());
+        let torrent = torrent.display().to_string();
+        get(&torrent, &ours, &["--peer", &peer], PATIENCE).await?;
+        assert_same(&file, &ours.join("data.bin"))
+    });
+}
+
+fn seeds_to(client: Client) {
+    stage::run(async |stage| {
+        let file = stage.file("ours/data.bin", 20_000_001)?;
+        let (torrent, theirs) = (stage.folder().join("data.torrent"), stage.folder().join("theirs"));
+        fs::write(&torrent, torrents::of_file(&file)?)?;
+        let mut classic = Classic::start(client, &torrent, &theirs).await?;
+        stage.keep(classic.log());
+        let peer = classic.address().to_string();
+        let seed = Seed::start(&file, &stage.folder().join("again.torrent"), &["--peer", &peer]).await?;
+        stage.keep(seed.log());
+        classic.complete("data.bin", PATIENCE).await?;
+        assert_same(&file, &theirs.join("data.bin"))
+    });
+}
+
+#[test]
+fn gets_from_libtorrent() {
+    gets_from(Client::Libtorrent);
+}
+
+#[test]
+fn gets_from_aria2() {
+    gets_from(Client::Aria2);
+}
+
+#[test]
+fn gets_from_transmission() {
+    gets_from(Client::Transmission);
+}
+
+#[test]
+fn seeds_to_libtorrent() {
+    seeds_to(Client::Libtorrent);
+}
+
+#[test]
+fn seeds_to_aria2() {
+    seeds_to(Client::Aria2);
+}
+
+#[test]
+fn seeds_to_transmission() {
+    seeds_to(Client::Transmission);
+}
+
+#[test]
+fn a_folder_goes_from_seed_to_get_by_its_magnet_link() {
+    stage::run(async |stage| {
+        let files = [
+            ("a.bin", 1_000_000),
+            ("deep/er/b.bin", 3_000_000),
+            ("deep/empty", 0),
+            ("z", 1),
+        ];
+        for (name, length) in files {
+            stage.file(&format!("shared/{name}"), length)?;
+        }
+        let shared = stage.folder().join("shared");
+        let seed = Seed::start(&shared, &stage.folder().join("shared.torrent"), &[]).await?;
+        stage.keep(seed.log());
+        let (ours, peer) = (stage.folder().join("ours"), seed.address()?.to_string());
+        get(seed.magnet()?, &ours, &["--peer", &peer], PATIENCE).await?;
+        for (name, _) in files {
+            assert_same(&shared.join(name), &ours.join("shared").join(name))?;
+        }
+        ensure!(!ours.join(".causeway").exists(), "a record is left");
+        // What is complete is only looked at, and needs no peer but for the metadata.
+        get(seed.magnet()?, &ours, &["--peer", &peer], PATIENCE).await?;
+        let torrent = stage.folder().join("shared.torrent").display().to_string();
+        get(&torrent, &ours, &[], PATIENCE).await
+    });
+}
+
+#[test]
+fn only_the_files_that_are_selected_are_fetched() {
+    stage::run(async |stage| {
+        for name in ["a.bin", "b.txt", "c.bin"] {
+            stage.file(&format!("shared/{name}"), 300_000)?;
+        }
+        let shared = stage.folder().join("shared");
+        let seed = Seed::start(&shared, &stage.folder().join("shared.torrent"), &[]).await?;
+        stage.keep(seed.log());
+        let (ours, peer) = (stage.folder().join("ours"), seed.address()?.to_string());
+        get(
+            seed.magnet()?,
+            &ours,
+            &["--peer", &peer, "--select", "*.txt"],
+            PATIENCE,
+        )
+        .await?;
+        assert_same(&shared.join("b.txt"), &ours.join("shared/b.txt"))?;
+        ensure!(!ours.join("shared/a.bin").exists() && !ours.join("shared/c.bin").exists());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_download_that_was_killed_goes_on_without_hashing_or_fetching_anything_again() {
+    stage::run(async |stage| {
+        let file = stage.file("ours/data.bin", 300_000_000)?;
+        let torrent = stage.folder().join("data.torrent");
+        let seed = Seed::start(&file, &torrent, &["--peer", "127.0.0.1:9"]).await?;
+        stage.keep(seed.log());
+        let (theirs, peer) = (stage.folder().join("theirs"), seed.address()?.to_string());
+        let torrent = torrent.display().to_string();
+
+        let first = kill_in_the_middle(&torrent, &theirs, &peer).await?;
+        ensure!(theirs.join("data.bin.part").exists() && !theirs.join("data.bin").exists());
+        // Until the record is written again what came since is lost, but never what it speaks of.
+        let second = kill_in_the_middle(&torrent, &theirs, &peer).await?;
+        eprintln!("{first} and {second} bytes were there when it was killed");
+        get(&torrent, &theirs, &["--peer", &peer], PATIENCE).await?;
+        assert_same(&file, &theirs.join("data.bin"))
+    });
+}
+
+/// Downloads until something but not everything is there, and kills it; returns the bytes that were verified then.
+async fn kill_in_the_middle(torrent: &str, folder: &Path, peer: &str) -> Result<u64> {
+    let mut command = getting(torrent, folder, &["--peer", peer])?;
+    let mut child = command.stdout(process::Stdio::piped()).spawn()?;
+    let out = child.stdout.take().expect("it is piped");
+    let mut lines = BufReader::new(out).lines();
+    while let Some(line) = lines.next_line().await? {
+        let event: serde_json::Value = serde_json::from_str(&line)?;
+        let verified = event["verified"].as_u64().unwrap_or(0);
+        ensure!(event["state"] != "checking", "it hashes what it knows");
+        if verified > 0 && event["wanted"].as_u64() > Some(verified) && has_record(folder) {
+            child.kill().await?;
+            return Ok(verified);
+        }
+    }
+    anyhow::bail!("it was complete before it could be killed")
+}
+
+/// Whether it is kept how far a download into this folder has come.
+fn has_record(folder: &Path) -> bool {
+    let entries = fs::read_dir(folder.join(".causeway"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut names = entries.map(|entry| entry.path());
+    names.any(|path| path.extension().is_some_and(|extension| extension == "resume"))
+}
+
+#[test]
+fn somebody_elses_file_is_not_overwritten() {
+    stage::run(async |stage| {
+        let file = stage.file("ours/data.bin", 1_000_000)?;
+        let torrent = stage.folder().join("data.torrent");
+        let seed = Seed::start(&file, &torrent, &[]).await?;
+        let (theirs, peer) = (stage.folder().join("theirs"), seed.address()?.to_string());
+        fs::create_dir_all(&theirs)?;
+        fs::write(theirs.join("data.bin"), "a letter")?;
+        let torrent = torrent.display().to_string();
+        let refused = get(&torrent, &theirs, &["--peer", &peer], PATIENCE).await;
+        let error = refused.expect_err("it must not succeed").to_string();
+        ensure!(
+            error.contains("is there already and is not what the torrent has"),
+            "{error}"
+        );
+        ensure!(fs::read_to_string(theirs.join("data.bin"))? == "a letter");
+        get(&torrent, &theirs, &["--peer", &peer, "--overwrite"], PATIENCE).await?;
+        assert_same(&file, &theirs.join("data.bin"))
+    });
+}
