@@ -14,6 +14,7 @@ pub mod browser;
 pub mod cdp;
 pub mod classic;
 pub mod files;
+pub mod native;
 pub mod page;
 pub mod program;
 pub mod server;

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use crate::browser::Browser;
+use crate::native::Seed;
 use crate::page::CausewayPage;
 use crate::program::Log;
 use crate::server::{ReferenceTracker, Server};
@@ -95,6 +96,16 @@ impl Stage {
         let server = Server::start(arguments).await?;
         self.keep(server.log());
         Ok(server)
+    }
+
+    /// Starts `causeway seed` on a file or folder, with this tracker and these further arguments.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub async fn seed(&self, path: &Path, tracker: &str, arguments: &[&str]) -> Result<Seed> {
+        let seed = Seed::start(path, tracker, arguments).await?;
+        self.keep(seed.log());
+        Ok(seed)
     }
 
     /// Starts the reference tracker.

@@ -6,14 +6,17 @@
 //!
 //! - [`Bridge`]: all torrents, and the ports that peers reach them at;
 //! - `torrent`: one of them, from links to files; [`Handle`] is what the others have of it;
-//! - `disk`: where bytes lie; `link`: where transports and torrents meet; `tcp`: a transport.
+//! - `disk`: where bytes lie; `link`: where transports and torrents meet; `tcp` and [`webrtc`]: transports;
+//! - `signaling`: how WebRTC peers are met.
 
 mod buffers;
 mod disk;
 mod link;
 mod session;
+mod signaling;
 mod tcp;
 mod torrent;
+pub mod webrtc;
 
 pub use disk::Overwrite;
 pub use link::{Closed, End, Link, Meeting, Reader, Writer, link};

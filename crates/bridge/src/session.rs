@@ -12,14 +12,18 @@ use tokio::task::JoinSet;
 
 use crate::buffers::Buffers;
 use crate::disk::Handles;
+use crate::signaling::Signaling;
 use crate::tcp;
 use crate::torrent::{self, Addition, Handle, Subject};
+use crate::webrtc::{self, EndpointError};
 
 /// How the bridge meets the world.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where TCP connections are taken. Where this port is taken another one is used; none is, where there is no address.
     pub listen: Option<SocketAddr>,
+    /// How WebRTC peers are met, at trackers that speak WebSocket; none are, where there is none of it.
+    pub webrtc: Option<webrtc::Config>,
 }
 
 /// Why the bridge or a torrent can't be started.
@@ -28,6 +32,9 @@ pub enum BridgeError {
     /// No port can be opened.
     #[error("can't listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
+    /// There can't be WebRTC peers.
+    #[error(transparent)]
+    WebRtc(#[from] EndpointError),
     /// It runs already.
     #[error("the torrent {0} is there already")]
     Duplicate(InfoHash),
@@ -38,6 +45,7 @@ pub enum BridgeError {
 pub struct Bridge {
     shared: Arc<Shared>,
     listen: Option<SocketAddr>,
+    signaling: Option<Signaling>,
     tasks: JoinSet<()>,
 }
 
@@ -55,7 +63,7 @@ impl Bridge {
     /// Opens the ports.
     ///
     /// # Errors
-    /// [`BridgeError::Listen`] where none can be opened.
+    /// [`BridgeError::Listen`] and [`BridgeError::WebRtc`] where none can be opened.
     pub async fn start(config: Config) -> Result<Self, BridgeError> {
         let shared = Arc::new(Shared {
             peer_id: new_peer_id(),
@@ -73,9 +81,12 @@ impl Bridge {
             listen = listener.local_addr().ok();
             tasks.spawn(tcp::listen(shared.clone(), listener));
         }
+        let start = |config| Signaling::start(shared.peer_id, config);
+        let signaling = config.webrtc.map(start).transpose()?;
         Ok(Self {
             shared,
             listen,
+            signaling,
             tasks,
         })
     }
@@ -84,6 +95,12 @@ impl Bridge {
     #[must_use]
     pub const fn listen_address(&self) -> Option<SocketAddr> {
         self.listen
+    }
+
+    /// The UDP port that all WebRTC peers reach.
+    #[must_use]
+    pub fn webrtc_port(&self) -> Option<u16> {
+        self.signaling.as_ref().map(Signaling::port)
     }
 
     /// Our name in every swarm.
@@ -97,9 +114,9 @@ impl Bridge {
     /// # Errors
     /// [`BridgeError::Duplicate`].
     pub fn add(&self, addition: Addition) -> Result<Handle, BridgeError> {
-        let info_hash = match &addition.subject {
-            Subject::Metainfo(metainfo) => metainfo.info().info_hash(),
-            Subject::Magnet(magnet) => magnet.info_hash,
+        let (info_hash, trackers) = match &addition.subject {
+            Subject::Metainfo(metainfo) => (metainfo.info().info_hash(), metainfo.trackers().concat()),
+            Subject::Magnet(magnet) => (magnet.info_hash, magnet.trackers.clone()),
         };
         let mut torrents = self.shared.torrents();
         if torrents.contains_key(&info_hash) {
@@ -107,6 +124,9 @@ impl Bridge {
         }
         let handle = torrent::spawn(self.shared.clone(), addition);
         torrents.insert(info_hash, handle.clone());
+        if let Some(signaling) = &self.signaling {
+            signaling.add(handle.clone(), trackers);
+        }
         Ok(handle)
     }
 
@@ -132,6 +152,9 @@ impl Bridge {
             stopping.spawn(async move { handle.stop().await });
         }
         stopping.join_all().await;
+        if let Some(signaling) = self.signaling {
+            signaling.stop().await;
+        }
         self.tasks.shutdown().await;
     }
 }

@@ -4,7 +4,7 @@ use core::net::{Ipv6Addr, SocketAddr};
 use std::io::{self, Write as _};
 
 use anyhow::{Context as _, Result, anyhow};
-use causeway_bridge::{Bridge, Config};
+use causeway_bridge::{Bridge, Config, webrtc};
 use clap::Args;
 use serde_json::Value;
 use tokio::net::lookup_host;
@@ -21,6 +21,18 @@ pub(crate) struct Network {
     #[arg(long = "peer", value_name = "HOST:PORT")]
     peers: Vec<String>,
 
+    /// The UDP port of WebRTC peers, which are browsers most of all; 0 for any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    webrtc_port: u16,
+
+    /// Don't connect to WebRTC peers
+    #[arg(long)]
+    no_webrtc: bool,
+
+    /// A STUN server, which tells WebRTC peers how to reach this machine behind a router (may be repeated)
+    #[arg(long = "stun", value_name = "HOST:PORT")]
+    stun_servers: Vec<String>,
+
     /// Don't look for peers in the distributed hash table
     #[arg(long)]
     no_dht: bool,
@@ -33,7 +45,16 @@ pub(crate) struct Network {
 impl Network {
     /// Opens the ports.
     pub(crate) async fn start(&self) -> Result<Bridge> {
-        let start = async |listen| Bridge::start(Config { listen: Some(listen) }).await;
+        let webrtc = (!self.no_webrtc).then(|| webrtc::Config {
+            port: self.webrtc_port,
+            stun_servers: self.stun_servers.clone(),
+            ..webrtc::Config::default()
+        });
+        let start = async |address| {
+            let listen = Some(address);
+            let webrtc = webrtc.clone();
+            Bridge::start(Config { listen, webrtc }).await
+        };
         match start(self.listen).await {
             // A machine without IPv6.
             Err(_) if self.listen.ip() == Ipv6Addr::UNSPECIFIED => {

@@ -1,0 +1,77 @@
+//! The native peer and browsers: WebRTC is the only way between them, the tracker their only meeting place.
+
+use std::time::Duration;
+
+use causeway_tests::files::assert_same;
+use causeway_tests::native::get;
+use causeway_tests::stage;
+use causeway_tests::webtorrent::WebTorrentPage;
+
+/// How long a small transfer may take on a busy machine.
+const TRANSFER: Duration = Duration::from_mins(1);
+
+#[test]
+fn our_page_gets_a_file_from_the_native_peer() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let file = stage.file("holiday.mp4", 20_000_003)?;
+        let seed = stage.seed(&file, &server.tracker(), &[]).await?;
+
+        let receiver = stage.page("receiver", server.origin()).await?;
+        receiver.open_link(&seed.magnet).await?;
+        let torrent = receiver.torrent(&seed.info_hash);
+        torrent.complete(TRANSFER).await?;
+        assert_same(&file, &torrent.save("holiday.mp4").await?)
+    });
+}
+
+#[test]
+fn the_native_peer_gets_a_file_from_our_page() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let sender = stage.page("sender", server.origin()).await?;
+        let file = stage.file("holiday.mp4", 20_000_003)?;
+        let shared = sender.share(&[&file]).await?;
+
+        let folder = get(&shared.magnet, &stage.folder().join("got"), &[], TRANSFER).await?;
+        assert_same(&file, &folder.join("holiday.mp4"))
+    });
+}
+
+#[test]
+fn webtorrent_gets_a_file_from_the_native_peer() {
+    stage::run(async |stage| {
+        let (server, site) = (stage.server(&[]).await?, stage.site().await?);
+        let file = stage.file("song.flac", 9_000_001)?;
+        let seed = stage.seed(&file, &server.tracker(), &[]).await?;
+
+        let tab = stage.browser("receiver").await?.tab().await?;
+        let receiver = WebTorrentPage::open(tab, &site, &seed.magnet).await?;
+        receiver.complete(TRANSFER).await?;
+        assert_same(&file, &receiver.save("song.flac").await?)
+    });
+}
+
+#[test]
+fn the_native_peer_gets_a_file_from_webtorrent() {
+    stage::run(async |stage| {
+        let (server, site) = (stage.server(&[]).await?, stage.site().await?);
+        let tab = stage.browser("sender").await?.tab().await?;
+        let file = stage.file("song.flac", 9_000_001)?;
+        let (_sender, shared) = WebTorrentPage::share(tab, &site, &server.tracker(), &[&file]).await?;
+
+        let folder = get(&shared.magnet, &stage.folder().join("got"), &[], TRANSFER).await?;
+        assert_same(&file, &folder.join("song.flac"))
+    });
+}
+
+#[test]
+fn native_peers_meet_at_the_reference_tracker() {
+    stage::run(async |stage| {
+        let tracker = stage.reference_tracker().await?;
+        let file = stage.file("notes.txt", 5_000_000)?;
+        let seed = stage.seed(&file, tracker.url(), &[]).await?;
+        let folder = get(&seed.magnet, &stage.folder().join("got"), &[], TRANSFER).await?;
+        assert_same(&file, &folder.join("notes.txt"))
+    });
+}
