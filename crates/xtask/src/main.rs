@@ -6,10 +6,12 @@
 mod bench;
 mod browser;
 mod dist;
+mod fuzz;
 mod page;
 mod process;
 mod run;
 mod setup;
+mod sim;
 mod test;
 mod tidy;
 mod toolchain;
@@ -61,6 +63,29 @@ enum Command {
         #[arg(long = "tracker", value_name = "URL")]
         trackers: Vec<String>,
     },
+    /// Simulate swarms in virtual time
+    Sim {
+        /// How many of each scenario
+        #[arg(long, default_value_t = 300)]
+        seeds: u64,
+        /// Only this one
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Large swarms instead, and how long they take beside what is possible
+        #[arg(long)]
+        figures: bool,
+        /// Only the scenarios with this in their name
+        scenario: Option<String>,
+    },
+    /// Look for inputs that break what reads strangers' bytes
+    Fuzz {
+        /// How long, for each target
+        #[arg(default_value_t = 60)]
+        seconds: u32,
+        /// Only this target
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Measure
     #[command(subcommand)]
     Bench(Bench),
@@ -84,6 +109,13 @@ fn main() -> ExitCode {
         Command::Test { only, skip } => test::run(&only, &skip),
         Command::Tidy => tidy::run(),
         Command::Dist { folder, trackers } => dist::run(folder, &trackers),
+        Command::Sim {
+            seeds,
+            seed,
+            figures,
+            scenario,
+        } => sim::run(seeds, seed, scenario.as_deref(), figures),
+        Command::Fuzz { seconds, only } => fuzz::run(seconds, only.as_deref()),
         Command::Bench(Bench::Browser { arguments }) => bench::browser(&arguments),
     };
     match result {

@@ -1,6 +1,6 @@
 //! Whole swarms in one process: real torrents over simulated links and storage, in virtual time, all chance from
-//! one seed. A failure prints the seed; `CAUSEWAY_SEED=n cargo test -p causeway-engine --test sim NAME` replays
-//! it alone.
+//! one seed. A failure prints the seed and the command that replays it, `cargo xtask sim --seed N NAME`, and
+//! nothing else happens then.
 
 mod crowd;
 mod files;
@@ -38,7 +38,8 @@ fn run(seeds: u64, scenario: impl Fn(u64)) {
         #[expect(clippy::print_stderr, reason = "the test harness shows it with the failure")]
         fn drop(&mut self) {
             if std::thread::panicking() {
-                eprintln!("seed {0}: replay with CAUSEWAY_SEED={0}", self.0);
+                let name = std::thread::current().name().unwrap_or_default().to_owned();
+                eprintln!("replay with: cargo xtask sim --seed {} {name}", self.0);
             }
         }
     }

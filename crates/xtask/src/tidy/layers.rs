@@ -43,6 +43,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("causeway-tests", &["causeway-core"]),
+    (
+        "causeway-fuzz",
+        &[
+            "causeway-core",
+            "causeway-wire",
+            "causeway-signal",
+            "causeway-engine",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
