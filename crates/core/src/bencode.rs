@@ -11,10 +11,9 @@
 
 #![warn(clippy::indexing_slicing)]
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
 use serde::de::DeserializeOwned;
+
+use crate::SortedMap;
 
 /// How deep lists and dictionaries may nest. A hybrid torrent nests one level for each folder of a path.
 pub const MAX_DEPTH: u32 = 100;
@@ -59,7 +58,7 @@ pub enum BencodeError {
 /// A dictionary whose values are still the bytes they came as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dictionary<'a> {
-    values: BTreeMap<&'a [u8], &'a [u8]>,
+    values: SortedMap<&'a [u8], &'a [u8]>,
 }
 
 impl<'a> Dictionary<'a> {
@@ -73,21 +72,18 @@ impl<'a> Dictionary<'a> {
             return Err(BencodeError::NotADictionary);
         }
         scanner.at += 1;
-        let mut values = BTreeMap::new();
+        let mut values = SortedMap::new();
         while scanner.peek()? != b'e' {
             let key = scanner.key()?;
             let value = scanner.spanned(|scanner| scanner.value(1))?;
             if values.len() == MAX_KEYS {
                 return Err(BencodeError::TooManyKeys);
             }
-            match values.entry(key) {
-                Entry::Vacant(entry) => entry.insert(value),
-                Entry::Occupied(_) => {
-                    return Err(BencodeError::DuplicateKey(
-                        String::from_utf8_lossy(key).into_owned(),
-                    ));
-                }
-            };
+            if values.insert(key, value).is_some() {
+                return Err(BencodeError::DuplicateKey(
+                    String::from_utf8_lossy(key).into_owned(),
+                ));
+            }
         }
         let rest = bytes.get(scanner.at + 1..).unwrap_or_default();
         Ok((Self { values }, rest))

@@ -4,7 +4,6 @@
 //! whatever order suits and gives the hashes to [`Draft::finish`], or streams the files through a [`Creator`].
 //! The same names, lengths, bytes and piece length give the same info-hash, and the one that the usual clients get.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -13,6 +12,7 @@ use serde_bytes::Bytes;
 use crate::files::{self, Attributes};
 use crate::{
     Block, FileEntry, FileSlice, Geometry, GeometryError, Info, Metainfo, MetainfoError, Sha1, Sha1Hash,
+    sort_by_key,
 };
 
 /// A file to be shared.
@@ -91,8 +91,8 @@ pub struct Draft {
     options: CreateOptions,
 }
 
-/// The bytes of a piece for a torrent of `total` bytes: the power of two from 16 KiB to 16 MiB that makes about 1000
-/// to 2000 pieces of it.
+/// The bytes of a piece for a torrent of `total` bytes: the power of two from 16 KiB to 16 MiB that makes about 500
+/// to 1000 pieces of it.
 #[must_use]
 pub fn piece_length_for(total: u64) -> u32 {
     let length = total.div_ceil(1024).clamp(16 << 10, 16 << 20).next_power_of_two();
@@ -123,9 +123,14 @@ impl Draft {
             entries.push(FileEntry::new(path, total, length, Attributes::default()));
             total = total.checked_add(length).ok_or(MetainfoError::Length)?;
         }
-        let mut paths = BTreeSet::new();
-        if let Some(twice) = entries.iter().find(|file| !paths.insert(file.path())) {
-            return Err(CreateError::Duplicate(twice.display_path()));
+        let mut paths: Vec<&FileEntry> = entries.iter().collect();
+        sort_by_key(&mut paths, |file| file.path());
+        if let Some(twice) = paths
+            .iter()
+            .zip(paths.iter().skip(1))
+            .find(|(a, b)| a.path() == b.path())
+        {
+            return Err(CreateError::Duplicate(twice.0.display_path()));
         }
         let piece_length = options.piece_length.unwrap_or_else(|| piece_length_for(total));
         if !piece_length.is_power_of_two() || !(16 << 10..=Geometry::MAX_PIECE_LENGTH).contains(&piece_length)

@@ -29,5 +29,5 @@ pub use id::{InfoHash, ParseInfoHashError, PeerId, Sha1Hash};
 pub use info::{Info, MetainfoError};
 pub use magnet::{Magnet, MagnetError};
 pub use metainfo::Metainfo;
-pub use sorted::{SortedMap, SortedSet};
+pub use sorted::{SortedMap, SortedSet, sort_by_key};
 pub use time::Time;

@@ -2,7 +2,6 @@
 
 #![warn(clippy::indexing_slicing)]
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +9,7 @@ use serde::Serialize;
 use serde_bytes::ByteBuf;
 
 use crate::bencode::{self, Dictionary};
-use crate::{Info, Magnet, MetainfoError};
+use crate::{Info, Magnet, MetainfoError, SortedMap, SortedSet};
 
 /// A whole torrent file: the `info` dictionary and what stands around it.
 ///
@@ -20,7 +19,7 @@ use crate::{Info, Magnet, MetainfoError};
 pub struct Metainfo {
     info: Arc<Info>,
     /// The bencoded values of all keys but `info`.
-    others: BTreeMap<Vec<u8>, Vec<u8>>,
+    others: SortedMap<Vec<u8>, Vec<u8>>,
     trackers: Vec<Vec<String>>,
     web_seeds: Vec<String>,
 }
@@ -52,7 +51,7 @@ impl Metainfo {
     /// The torrent file of an `info` dictionary that a peer sent, say.
     #[must_use]
     pub fn with_info(info: Arc<Info>, trackers: Vec<Vec<String>>, web_seeds: Vec<String>) -> Self {
-        let mut others = BTreeMap::new();
+        let mut others = SortedMap::new();
         let trackers: Vec<_> = trackers.into_iter().filter(|tier| !tier.is_empty()).collect();
         if let Some(first) = trackers.iter().flatten().next() {
             insert(&mut others, "announce", first);
@@ -66,7 +65,7 @@ impl Metainfo {
         Self::new(info, others)
     }
 
-    fn new(info: Arc<Info>, others: BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
+    fn new(info: Arc<Info>, others: SortedMap<Vec<u8>, Vec<u8>>) -> Self {
         let value = |key: &str| others.get(key.as_bytes()).map(Vec::as_slice);
         let mut is_new = once();
         let tiers = value("announce-list")
@@ -100,7 +99,7 @@ impl Metainfo {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = vec![b'd'];
-        let mut entries: BTreeMap<&[u8], &[u8]> = self
+        let mut entries: SortedMap<&[u8], &[u8]> = self
             .others
             .iter()
             .map(|(key, value)| (key.as_slice(), value.as_slice()))
@@ -200,11 +199,11 @@ fn texts(value: &[u8]) -> impl Iterator<Item = String> {
 
 /// Lets each URL pass once, and at most [`Metainfo::MAX_URLS`] of them.
 fn once() -> impl FnMut(&String) -> bool {
-    let mut seen = BTreeSet::new();
+    let mut seen = SortedSet::new();
     move |url| seen.len() < Metainfo::MAX_URLS && seen.insert(url.clone())
 }
 
-fn insert(others: &mut BTreeMap<Vec<u8>, Vec<u8>>, key: &str, value: impl Serialize) {
+fn insert(others: &mut SortedMap<Vec<u8>, Vec<u8>>, key: &str, value: impl Serialize) {
     let value = serde_bencode::to_bytes(&value).expect("strings, integers and lists have a bencoding");
     others.insert(key.into(), value);
 }

@@ -4,7 +4,7 @@
 //! optimistic one, another every 30 s. While we seed, everybody has their turn of 30 s; when nobody waits, those
 //! are kept who take fastest. In between a free slot is given away at once ([`Choker::fill`]).
 
-use causeway_core::Time;
+use causeway_core::{Time, sort_by_key};
 use core::cmp::Reverse;
 use core::time::Duration;
 use fastrand::Rng;
@@ -52,7 +52,9 @@ impl Choker {
             Role::Leech => self.reward(slots, candidates, now, rng),
             Role::Seed => {
                 self.optimistic = None;
-                candidates.sort_unstable_by_key(|candidate| (turn(candidate, now), candidate.link));
+                sort_by_key(&mut candidates, |candidate| {
+                    (turn(candidate, now), candidate.link)
+                });
                 candidates.truncate(slots);
                 candidates.into_iter().map(|candidate| candidate.link).collect()
             }
@@ -76,7 +78,7 @@ impl Choker {
         now: Time,
         rng: &mut Rng,
     ) -> Vec<LinkId> {
-        candidates.sort_unstable_by_key(|candidate| {
+        sort_by_key(&mut candidates, |candidate| {
             (
                 Reverse(candidate.rate),
                 !candidate.unchoked,

@@ -4,7 +4,7 @@
 //! wrong nobody knows who lied: from then on it is fetched from one peer alone at a time, whose fault it is then.
 
 use bytes::{Bytes, BytesMut};
-use causeway_core::{InfoHash, SortedMap, Time, sha1};
+use causeway_core::{InfoHash, SortedMap, Time, sha1, sort_by_key};
 use causeway_wire::extended::METADATA_PIECE_LENGTH;
 use core::time::Duration;
 
@@ -190,7 +190,7 @@ impl MetadataFetch {
             return Outcome::Complete(bytes);
         }
         self.alone = true;
-        suppliers.sort_unstable();
+        sort_by_key(&mut suppliers, |link| *link);
         suppliers.dedup();
         for link in &suppliers {
             if let Some(source) = self.sources.get_mut(link) {

@@ -567,9 +567,8 @@ fn block_at(geometry: Geometry, piece: PieceIndex, index: u32) -> Option<Block> 
 /// The pieces around this one that a link fetches together if they are equally rare: at most [`EXTENT`] bytes, and
 /// never so much of a torrent that peers would all hold the same parts.
 fn extent(geometry: Geometry, piece: PieceIndex) -> impl Iterator<Item = PieceIndex> {
-    let pieces = (geometry.pieces() / 64)
-        .min(EXTENT / geometry.piece_length())
-        .max(1);
+    let most = (geometry.pieces() / 64).min(EXTENT / geometry.piece_length());
+    let pieces = 1 << most.max(1).ilog2();
     let first = piece.get() / pieces * pieces;
     (first..first.saturating_add(pieces)).map_while(move |piece| geometry.piece(piece))
 }

@@ -21,7 +21,6 @@ use core::fmt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 pub use description::DescriptionKind;
 
@@ -135,8 +134,8 @@ pub enum TrackerMessage<'a> {
     },
     /// The reply to a scrape.
     Scraped {
-        /// The swarms that were asked for, as far as they are known.
-        files: BTreeMap<InfoHash, SwarmCounts>,
+        /// The swarms that were asked for, each once, as far as they are known.
+        files: Vec<(InfoHash, SwarmCounts)>,
         /// Seconds that a client should wait between two scrapes.
         min_request_interval: Option<u32>,
     },

@@ -1,6 +1,6 @@
 //! A piece some of whose blocks are there or on their way.
 
-use causeway_core::Bitfield;
+use causeway_core::{Bitfield, sort_by_key};
 
 use crate::LinkId;
 
@@ -129,7 +129,7 @@ impl OpenPiece {
             BlockState::Written(link) => Some(link),
         };
         let mut suppliers: Vec<_> = self.blocks.iter().filter_map(supplier).collect();
-        suppliers.sort_unstable();
+        sort_by_key(&mut suppliers, |link| *link);
         suppliers.dedup();
         suppliers
     }

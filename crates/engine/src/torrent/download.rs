@@ -6,7 +6,7 @@ use crate::allowance::Allowance;
 use crate::peer::MOST_UNASKED;
 use crate::picker::{Asker, Picker, Receipt};
 use crate::requests::{Answer, Requests};
-use causeway_core::{Block, PieceIndex};
+use causeway_core::{Block, PieceIndex, sort_by_key};
 use causeway_wire::{BlockRequest, Chunks, Message};
 use core::cmp::Reverse;
 use core::time::Duration;
@@ -113,7 +113,7 @@ impl Torrent {
             .filter_map(|(_, other)| Some((other.requests.time_left(self.now)?, &other.requests)))
             .filter(|(time, _)| *time > own_time)
             .collect();
-        slower.sort_unstable_by_key(|(time, _)| Reverse(*time));
+        sort_by_key(&mut slower, |(time, _)| Reverse(*time));
         let blocks: Vec<_> = slower
             .into_iter()
             .flat_map(|(_, requests)| requests.waiting().skip(requests.waiting().len() / 2))

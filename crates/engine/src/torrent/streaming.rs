@@ -5,7 +5,7 @@ use crate::Reader;
 use crate::content::Content;
 use crate::peer::Peer;
 use crate::picker::Pace;
-use causeway_core::{BLOCK_LENGTH, Block, PieceIndex};
+use causeway_core::{BLOCK_LENGTH, Block, PieceIndex, sort_by_key};
 use causeway_wire::{BlockRequest, Message};
 use core::time::Duration;
 
@@ -30,9 +30,9 @@ impl Torrent {
             .flat_map(|reader| deadlines(content, reader, self.now))
             .collect();
         // A piece that several wait for is due at the earliest.
-        urgent.sort_unstable();
+        sort_by_key(&mut urgent, |urgent| *urgent);
         urgent.dedup_by_key(|(piece, _)| *piece);
-        urgent.sort_unstable_by_key(|(piece, deadline)| (*deadline, *piece));
+        sort_by_key(&mut urgent, |(piece, deadline)| (*deadline, *piece));
         urgent.truncate(MOST_URGENT);
         content.picker.set_urgent(urgent, self.now);
     }

@@ -6,11 +6,10 @@
 )]
 
 use bytes::{Bytes, BytesMut};
-use causeway_core::PeerId;
+use causeway_core::{PeerId, SortedMap};
 use causeway_wire::extended::{ExtendedHandshake, MetadataMessage, UT_METADATA};
 use causeway_wire::{BlockRequest, Decoder, Frame, Handshake, Limits, Message, Reserved};
 use fastrand::Rng;
-use std::collections::BTreeMap;
 
 use crate::node::Shared;
 
@@ -149,7 +148,7 @@ impl Script {
         }
         let size = u32::try_from(self.shared.info.raw().len()).expect("small");
         let hello = ExtendedHandshake {
-            ids: BTreeMap::from([(UT_METADATA.to_owned(), 3)]),
+            ids: SortedMap::from([(UT_METADATA.to_owned(), 3)]),
             metadata_size: (self.conduct == Conduct::FalseMetadata).then_some(size),
             ..ExtendedHandshake::default()
         };

@@ -1,13 +1,12 @@
 //! Arbitrary inputs in arbitrary order: nothing panics, and every invariant holds after each.
 
 use bytes::Bytes;
-use causeway_core::{Bitfield, Sha1Hash};
+use causeway_core::{Bitfield, Sha1Hash, SortedMap};
 use causeway_engine::{Command, FetchError, Input, Limits, LinkId, Reader, Snapshot, StorageError, Stored};
 use causeway_wire::extended::{ExtendedHandshake, MetadataMessage, UT_METADATA};
 use causeway_wire::{BlockRequest, Message, Reserved};
 use core::time::Duration;
 use fastrand::Rng;
-use std::collections::BTreeMap;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -227,7 +226,7 @@ impl Storm {
                 let size =
                     [0, 1, u32::try_from(talk.info.raw().len()).unwrap_or(0), u32::MAX][self.rng.usize(..4)];
                 let handshake = ExtendedHandshake {
-                    ids: BTreeMap::from([(UT_METADATA.to_owned(), self.rng.u8(..3))]),
+                    ids: SortedMap::from([(UT_METADATA.to_owned(), self.rng.u8(..3))]),
                     metadata_size: Some(size),
                     reqq: Some(self.rng.u32(..100)),
                     ..ExtendedHandshake::default()

@@ -4,10 +4,12 @@ use super::field::{Member, small_count};
 use super::twenty::Twenty;
 use super::{Action, Fault, SwarmCounts};
 use causeway_core::InfoHash;
+use core::fmt;
+use core::marker::PhantomData;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 use serde::{Deserialize, Serialize as DeriveSerialize};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
 
 /// The swarms that a scrape asks for: one, several, or, where the member is absent, all.
 pub(super) fn info_hashes(raw: Member<'_>) -> Result<Vec<InfoHash>, Fault> {
@@ -46,7 +48,7 @@ impl From<&[InfoHash]> for ScrapeOut {
 }
 
 /// The `files` of a reply.
-pub(super) fn files(raw: &RawValue) -> Result<BTreeMap<InfoHash, SwarmCounts>, Fault> {
+pub(super) fn files(raw: &RawValue) -> Result<Vec<(InfoHash, SwarmCounts)>, Fault> {
     #[derive(Deserialize)]
     struct Counts<'a> {
         #[serde(borrow, default)]
@@ -60,7 +62,7 @@ pub(super) fn files(raw: &RawValue) -> Result<BTreeMap<InfoHash, SwarmCounts>, F
         member: "files",
         expected: "an object of counts by info-hash",
     };
-    let files: BTreeMap<Twenty, Counts<'_>> = serde_json::from_str(raw.get()).map_err(wrong)?;
+    let Entries(files) = serde_json::from_str::<Entries<Twenty, Counts<'_>>>(raw.get()).map_err(wrong)?;
     let swarm = |(info_hash, counts): (Twenty, Counts<'_>)| {
         let counts = SwarmCounts {
             complete: small_count(counts.complete, "complete")?.unwrap_or(0),
@@ -72,8 +74,35 @@ pub(super) fn files(raw: &RawValue) -> Result<BTreeMap<InfoHash, SwarmCounts>, F
     files.into_iter().map(swarm).collect()
 }
 
+/// The members of an object, in their order.
+struct Entries<K, V>(Vec<(K, V)>);
+
+impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Entries<K, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<K, V>(PhantomData<(K, V)>);
+
+        impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for Members<K, V> {
+            type Value = Entries<K, V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData))
+    }
+}
+
 /// The `files` of a reply, to be written.
-pub(super) struct FilesOut<'a>(pub(super) &'a BTreeMap<InfoHash, SwarmCounts>);
+pub(super) struct FilesOut<'a>(pub(super) &'a [(InfoHash, SwarmCounts)]);
 
 impl Serialize for FilesOut<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

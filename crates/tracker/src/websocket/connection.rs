@@ -269,7 +269,7 @@ impl Connection {
             .collect();
         self.place.shared.metrics.scraped(Door::WebSocket);
         self.reply(&TrackerMessage::Scraped {
-            files,
+            files: files.into_iter().collect(),
             min_request_interval: Some(MIN_SCRAPE_INTERVAL),
         });
     }

@@ -1,9 +1,9 @@
 //! The handshake of the extension protocol (BEP 10).
 
 use core::net::IpAddr;
-use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use causeway_core::SortedMap;
 use causeway_core::bencode::Dictionary;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,7 +18,7 @@ use super::ExtensionError;
 pub struct ExtendedHandshake {
     /// Which number the sender wants to see on the messages of which extension; 0 says that it no longer speaks
     /// the extension (`m`).
-    pub ids: BTreeMap<String, u8>,
+    pub ids: SortedMap<String, u8>,
     /// The length in bytes of the `info` dictionary, from a peer that has it (BEP 9); never 0.
     pub metadata_size: Option<u32>,
     /// How many requests the sender keeps waiting without dropping some.
@@ -59,7 +59,7 @@ impl ExtendedHandshake {
     pub fn to_bytes(&self) -> Bytes {
         #[derive(Serialize)]
         struct Written<'a> {
-            m: &'a BTreeMap<String, u8>,
+            m: &'a SortedMap<String, u8>,
             metadata_size: Option<u32>,
             p: Option<u16>,
             reqq: Option<u32>,
@@ -84,9 +84,9 @@ impl ExtendedHandshake {
 }
 
 /// The extensions of `m` whose names are text and whose numbers fit a byte.
-fn ids(m: &[u8]) -> BTreeMap<String, u8> {
+fn ids(m: &[u8]) -> SortedMap<String, u8> {
     let Ok((dictionary, _)) = Dictionary::from_prefix(m) else {
-        return BTreeMap::new();
+        return SortedMap::new();
     };
     dictionary
         .iter()
@@ -124,7 +124,7 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    fn ids(ids: &[(&str, u8)]) -> BTreeMap<String, u8> {
+    fn ids(ids: &[(&str, u8)]) -> SortedMap<String, u8> {
         ids.iter().map(|(name, id)| ((*name).to_owned(), *id)).collect()
     }
 
@@ -222,7 +222,7 @@ mod tests {
             your_ip: Option<IpAddr>,
         ) {
             let handshake =
-                ExtendedHandshake { ids, metadata_size, reqq, client, port, upload_only, your_ip };
+                ExtendedHandshake { ids: ids.into_iter().collect(), metadata_size, reqq, client, port, upload_only, your_ip };
             prop_assert_eq!(ExtendedHandshake::from_bytes(&handshake.to_bytes()), Ok(handshake));
         }
 

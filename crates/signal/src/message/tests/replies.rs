@@ -51,7 +51,7 @@ fn every_reply_carries_what_webtorrent_needs_to_keep_its_socket() {
         ),
         (
             TrackerMessage::Scraped {
-                files: BTreeMap::from([(
+                files: Vec::from([(
                     info_hash,
                     SwarmCounts {
                         complete: 1,
@@ -146,7 +146,7 @@ fn a_client_reads_replies_that_lack_something() {
                 complete: 3,
                 ..SwarmCounts::default()
             };
-            assert_eq!(files, BTreeMap::from([(InfoHash::new([200; 20]), counts)]));
+            assert_eq!(files, Vec::from([(InfoHash::new([200; 20]), counts)]));
         }
         other => panic!("{scrape} is a reply, not {other:?}"),
     }

@@ -199,7 +199,9 @@ impl Downloads {
                 return Ok(());
             };
             self.write_run(geometry.start_of(*first), &bytes).await?;
-            run.into_iter().for_each(|piece| self.forget(piece));
+            for piece in run {
+                self.forget(piece);
+            }
         }
     }
 

@@ -17,7 +17,7 @@ mod record;
 
 use std::sync::Arc;
 
-use causeway_core::{Block, Info, InfoHash, Magnet, Metainfo, PieceIndex};
+use causeway_core::{Block, Info, InfoHash, Magnet, Metainfo, PieceIndex, sort_by_key};
 use causeway_engine::{Input, StorageError};
 use causeway_wire::Chunks;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
@@ -84,7 +84,9 @@ impl Library {
                 torrents.extend(restore_one(root, &name).await);
             }
         }
-        torrents.sort_unstable_by_key(|kept: &Kept| kept.record.as_ref().map_or(0, |record| record.added));
+        sort_by_key(&mut torrents, |kept: &Kept| {
+            kept.record.as_ref().map_or(0, |record| record.added)
+        });
         let root = root.map_err(|error| match error {
             StorageError::Missing => NO_STORAGE.to_owned(),
             StorageError::Full => {
