@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measurements in real browsers, as ratios to what others reach in the same run.
+//! `cargo xtask bench`: what the parts of Causeway cost, in real browsers as ratios to what others reach in the same run.
 
 use anyhow::Result;
 
@@ -22,5 +22,14 @@ pub(crate) fn browser(arguments: &[String]) -> Result<()> {
         "--",
     ]);
     Browser::require()?.prepare(&mut command);
+    process::run(command.args(arguments))
+}
+
+/// Measures what WebRTC links cost the native peer, with the arguments of `crates/bridge/benches/webrtc.rs`.
+///
+/// # Errors
+/// The build or the measurement failed.
+pub(crate) fn webrtc(arguments: &[String]) -> Result<()> {
+    let mut command = process::cargo(["bench", "--package=causeway-bridge", "--bench=webrtc", "--"]);
     process::run(command.args(arguments))
 }

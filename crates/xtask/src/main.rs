@@ -99,6 +99,11 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Native WebRTC links: offers, opening, idling, their rate
+    Webrtc {
+        /// Which of `offers`, `open`, `idle` and `rate`; all by default
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -117,6 +122,7 @@ fn main() -> ExitCode {
         } => sim::run(seeds, seed, scenario.as_deref(), figures),
         Command::Fuzz { seconds, only } => fuzz::run(seconds, only.as_deref()),
         Command::Bench(Bench::Browser { arguments }) => bench::browser(&arguments),
+        Command::Bench(Bench::Webrtc { arguments }) => bench::webrtc(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -255,7 +255,7 @@ impl fmt::Debug for Task {
 impl Task {
     fn handle_command(&mut self, now: Instant, command: Command) {
         let describes = matches!(command, Command::Offer { .. } | Command::AcceptOffer { .. });
-        if describes && self.gathering.waits(now).is_some() {
+        if describes && self.gathering.is_awaited(now) {
             self.waiting.push_back(command);
             return;
         }

@@ -20,7 +20,6 @@ pub(super) struct Gathering {
     asked: Option<Instant>,
     /// Descriptions wait for the first answer until then.
     until: Option<Instant>,
-    expects_servers: bool,
 }
 
 impl Gathering {
@@ -33,13 +32,11 @@ impl Gathering {
             mapped: [None; 2],
             asked: None,
             until: expects_servers.then_some(now + PATIENCE),
-            expects_servers,
         }
     }
 
     /// The names of the servers mean these addresses.
     pub(super) fn handle_servers(&mut self, servers: Vec<SocketAddr>) {
-        self.expects_servers = !servers.is_empty();
         if servers.is_empty() {
             self.until = None;
         }
@@ -55,9 +52,10 @@ impl Gathering {
         }
     }
 
-    /// Until when a description should wait, because it would lack what a server is about to tell.
-    pub(super) fn waits(&self, now: Instant) -> Option<Instant> {
-        self.until.filter(|until| *until > now)
+    /// Whether a description should wait, because it would lack what a server is about to tell.
+    pub(super) fn is_awaited(&mut self, now: Instant) -> bool {
+        self.until = self.until.filter(|until| *until > now);
+        self.until.is_some()
     }
 
     /// What to ask servers now, where to, from which interface. Mappings are forgotten by routers that see no packets.

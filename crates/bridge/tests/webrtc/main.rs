@@ -1,6 +1,7 @@
 //! The native endpoint with itself: real sockets on the machine's own addresses.
 
 mod hostile;
+mod outside;
 mod pair;
 
 use causeway_bridge::webrtc::Config;

@@ -25,8 +25,9 @@ impl Task {
 
     /// Does what there is to do at one moment.
     fn poll(&mut self, context: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<()> {
-        let mut more = false;
         let now = Instant::now();
+        let ports = self.ports.len();
+        let more = self.receive(now, context);
         loop {
             match self.queue.poll_recv(context) {
                 Poll::Ready(Some(command)) => self.handle_command(now, command),
@@ -35,12 +36,11 @@ impl Task {
             }
         }
         self.ask_servers(now);
-        if self.gathering.waits(now).is_none() {
+        if !self.gathering.is_awaited(now) {
             for command in std::mem::take(&mut self.waiting) {
                 self.handle_command(now, command);
             }
         }
-        more |= self.receive(now, context);
         let mut woken = Vec::new();
         self.ready.take(context.waker(), &mut woken);
         self.touched.extend(woken);
@@ -51,8 +51,8 @@ impl Task {
         for port in &mut self.ports {
             port.poll_flush(context);
         }
-        if more {
-            // Others have their turn before the next packets.
+        if more || self.ports.len() > ports {
+            // Others have their turn before the next packets, and those of a new port.
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
