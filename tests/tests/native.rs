@@ -1,7 +1,9 @@
 //! The native peer and browsers: WebRTC is the only way between them, the tracker their only meeting place.
 
+use std::path::Path;
 use std::time::Duration;
 
+use causeway_tests::classic::Classic;
 use causeway_tests::files::assert_same;
 use causeway_tests::native::get;
 use causeway_tests::stage;
@@ -9,6 +11,15 @@ use causeway_tests::webtorrent::WebTorrentPage;
 
 /// How long a small transfer may take on a busy machine.
 const TRANSFER: Duration = Duration::from_mins(1);
+
+/// libtorrent's settings for having no other way.
+const WEBRTC_ALONE: [&str; 5] = [
+    "listen_interfaces=0.0.0.0:0",
+    "enable_incoming_tcp=0",
+    "enable_outgoing_tcp=0",
+    "enable_incoming_utp=0",
+    "enable_outgoing_utp=0",
+];
 
 #[test]
 fn our_page_gets_a_file_from_the_native_peer() {
@@ -62,6 +73,37 @@ fn the_native_peer_gets_a_file_from_webtorrent() {
 
         let folder = get(&shared.magnet, &stage.folder().join("got"), &[], TRANSFER).await?;
         assert_same(&file, &folder.join("song.flac"))
+    });
+}
+
+#[test]
+fn libtorrent_gets_a_file_from_the_native_peer_over_webrtc() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let file = stage.file("notes.txt", 5_000_000)?;
+        let seed = stage.seed(&file, &server.tracker(), &[]).await?;
+        let folder = stage.folder().join("got");
+        let mut receiver = Classic::libtorrent(Path::new(&seed.magnet), &folder, &WEBRTC_ALONE).await?;
+        receiver.complete("notes.txt", TRANSFER).await?;
+        assert_same(&file, &folder.join("notes.txt"))
+    });
+}
+
+#[test]
+fn the_native_peer_gets_a_file_from_libtorrent_over_webrtc() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let file = stage.file("notes.txt", 5_000_000)?;
+        let torrent = stage.folder().join("notes.torrent");
+        // Only who has made the torrent knows of the tracker.
+        let arguments = ["--torrent-out", torrent.to_str().unwrap_or_default()];
+        drop(stage.seed(&file, &server.tracker(), &arguments).await?);
+        let mut sender = Classic::libtorrent(&torrent, stage.folder(), &WEBRTC_ALONE).await?;
+        sender.complete("notes.txt", TRANSFER).await?;
+        let folder = stage.folder().join("got");
+        let torrent = torrent.to_str().unwrap_or_default();
+        get(torrent, &folder, &[], TRANSFER).await?;
+        assert_same(&file, &folder.join("notes.txt"))
     });
 }
 

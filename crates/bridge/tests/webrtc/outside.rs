@@ -21,7 +21,7 @@ async fn an_offer_names_the_address_that_a_stun_server_sees() {
             let mut response = request[..20].to_vec();
             (response[0], response[3]) = (1, 12);
             response.extend([0, 0x20, 0, 8, 0, 1]);
-            response.extend((4009_u16 ^ 0x2112).to_be_bytes());
+            response.extend((0x0fa9_u16 ^ 0x2112).to_be_bytes());
             response.extend((u32::from(Ipv4Addr::new(203, 0, 113, 9)) ^ 0x2112_a442).to_be_bytes());
             server.send_to(&response, from).await.expect("sent");
         }
