@@ -35,7 +35,7 @@ fn main() -> Result<()> {
         }
         if is_wanted("rate") {
             for links in [1, 20] {
-                rate(links, 1_000_000_000).await?;
+                rate(links, 1000).await?;
             }
         }
         Ok(())
@@ -84,9 +84,9 @@ async fn open(count: u32) -> Result<()> {
 }
 
 /// Bytes over some links at once.
-async fn rate(links: u32, total: usize) -> Result<()> {
+async fn rate(links: u32, megabytes: u32) -> Result<()> {
     let mut pairs = Pairs::start()?;
-    let share = total / links as usize;
+    let share = megabytes as usize * 1_000_000 / links as usize;
     let open = pairs.connect(links).await?;
     let (begun, used) = (Instant::now(), cpu()?);
     let transfers = open
@@ -96,7 +96,7 @@ async fn rate(links: u32, total: usize) -> Result<()> {
         transfer.await??;
     }
     let (took, used) = (begun.elapsed().as_secs_f64(), cpu()? - used);
-    let gigabytes = total as f64 / 1e9;
+    let gigabytes = f64::from(megabytes) / 1e3;
     println!(
         "rate: {:.0} MB/s over {links} links, {:.2} s of CPU a GB for both ends",
         gigabytes * 1e3 / took,
