@@ -25,6 +25,8 @@ pub(crate) struct Candidate {
     pub(crate) unchoked: bool,
     /// Since when it is served, or waits.
     pub(crate) since: Time,
+    /// It is a Causeway peer.
+    pub(crate) is_causeway: bool,
     /// Bytes a second: what it gives while we download, what it takes while we seed.
     pub(crate) rate: u64,
 }
@@ -65,7 +67,8 @@ impl Choker {
     pub(crate) fn fill(role: Role, candidates: &[Candidate]) -> Option<LinkId> {
         let waiting = candidates.iter().filter(|candidate| !candidate.unchoked);
         let best = match role {
-            Role::Leech => waiting.max_by_key(|candidate| (candidate.rate, Reverse(candidate.since))),
+            Role::Leech => waiting
+                .max_by_key(|candidate| (candidate.rate, candidate.is_causeway, Reverse(candidate.since))),
             Role::Seed => waiting.min_by_key(|candidate| candidate.since),
         };
         best.map(|candidate| candidate.link)
@@ -81,6 +84,7 @@ impl Choker {
         sort_by_key(&mut candidates, |candidate| {
             (
                 Reverse(candidate.rate),
+                !candidate.is_causeway,
                 !candidate.unchoked,
                 candidate.since,
                 candidate.link,
@@ -130,6 +134,7 @@ mod tests {
             unchoked: *unchoked,
             since: Time::from_micros(since * 1_000_000),
             rate: *rate,
+            is_causeway: false,
         };
         table.iter().map(candidate).collect()
     }

@@ -3,7 +3,7 @@
 use causeway_core::{Info, InfoHash, PeerId};
 use std::sync::Arc;
 
-use crate::{Limits, Snapshot};
+use crate::{Limits, PexSupport, Snapshot};
 
 /// How a torrent behaves towards others.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Config {
     pub max_outstanding_requests: u32,
     /// The most requests of one peer that wait here; peers are told (`reqq` of BEP 10).
     pub max_accepted_requests: u32,
+    /// Whether and how addresses of peers are exchanged (BEP 11).
+    pub peer_exchange: Option<PexSupport>,
     /// No block is asked for while so many bytes wait for [`Input::BlockWritten`](crate::Input::BlockWritten).
     pub max_unwritten: u64,
 }
@@ -32,6 +34,7 @@ impl Config {
             limits: Limits::default(),
             max_outstanding_requests: 1024,
             max_accepted_requests: 1024,
+            peer_exchange: None,
             max_unwritten: 16 * 1024 * 1024,
         }
     }

@@ -270,6 +270,25 @@ impl Content {
         })
     }
 
+    /// Storage no longer has this piece. Says whether it was had.
+    pub(crate) fn lose(&mut self, piece: PieceIndex, rng: &mut Rng) -> bool {
+        if !self.have.remove(piece) {
+            return false;
+        }
+        let length = self.geometry().length_of(piece);
+        self.tally.verified -= u64::from(length);
+        let whole = self.geometry().whole(piece);
+        for slice in self.info.slices(whole) {
+            self.files[slice.file] -= u64::from(slice.length);
+        }
+        let is_wanted = self.wanted.has(piece);
+        self.tally.wanted_verified -= if is_wanted { u64::from(length) } else { 0 };
+        if is_wanted && !self.is_checking() {
+            self.picker.want(piece, rng);
+        }
+        true
+    }
+
     /// The pieces that are written and wait for nothing but their hash.
     pub(crate) fn written_pieces(&self) -> Vec<PieceIndex> {
         let partial = self.picker.partial().map(|(piece, _)| piece);

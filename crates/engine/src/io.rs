@@ -118,6 +118,12 @@ pub enum Input {
     },
     /// Storage failed at what it had said to have done: it keeps that in memory until there is room.
     StorageFailed(StorageError),
+    /// Storage no longer has this piece, which was verified: peers are told (BEP 54), and it is fetched again where it
+    /// is wanted.
+    PieceLost {
+        /// The piece.
+        piece: PieceIndex,
+    },
     /// The deadline of the last [`Output::Timeout`] has passed.
     TimedOut,
     /// The user wants something.
@@ -259,6 +265,13 @@ pub enum Output {
     Hash {
         /// The piece.
         piece: PieceIndex,
+    },
+    /// This peer named others (BEP 11): where they may be found, and no more than its word.
+    PeersFound {
+        /// Whose word it is.
+        from: LinkId,
+        /// At most a hundred.
+        addrs: Vec<SocketAddr>,
     },
     /// Tell the trackers of this now, out of their schedule.
     Announce(AnnounceEvent),

@@ -64,4 +64,4 @@ pub use config::{Config, Source, Stored};
 pub use io::*;
 pub use snapshot::Snapshot;
 pub use stats::{Carried, PeerView, Stats};
-pub use torrent::Torrent;
+pub use torrent::{PexSupport, Torrent};

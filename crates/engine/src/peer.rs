@@ -55,8 +55,13 @@ pub(crate) struct Peer {
     pub(crate) id: PeerId,
     pub(crate) origin: Origin,
     pub(crate) reserved: Reserved,
-    /// The number that the peer wants to see on `ut_metadata` messages.
-    pub(crate) metadata_id: Option<u8>,
+    pub(crate) extensions: Extensions,
+    /// The port that it listens on, where it says so.
+    pub(crate) listens_on: Option<u16>,
+    /// It downloads nothing, although it may lack pieces (BEP 21).
+    pub(crate) is_upload_only: bool,
+    /// What was last exchanged of addresses.
+    pub(crate) pex: PexState,
     pub(crate) client: Option<String>,
     /// `None` only while the torrent handles what it decoded.
     pub(crate) decoder: Option<Decoder>,
@@ -83,6 +88,27 @@ pub(crate) struct Peer {
     pub(crate) up: Traffic,
     pub(crate) last_received: Time,
     pub(crate) last_sent: Time,
+}
+
+/// The numbers that a peer wants to see on the messages of each extension that it speaks (BEP 10).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Extensions {
+    pub(crate) metadata: Option<u8>,
+    pub(crate) pex: Option<u8>,
+    pub(crate) dont_have: Option<u8>,
+    /// It is a Causeway peer.
+    pub(crate) causeway: Option<u8>,
+}
+
+/// Addresses that were exchanged with a peer (BEP 11).
+#[derive(Debug, Default)]
+pub(crate) struct PexState {
+    /// Those that it was told and not taken back.
+    pub(crate) told: SortedSet<SocketAddr>,
+    /// When it is told more.
+    pub(crate) tell_at: Time,
+    /// From when on it is listened to again.
+    pub(crate) listen_from: Time,
 }
 
 /// What one side of a link has told the other.
@@ -123,7 +149,10 @@ impl Peer {
             id: handshake.peer_id,
             origin: greeting.origin,
             reserved: handshake.reserved,
-            metadata_id: None,
+            extensions: Extensions::default(),
+            listens_on: None,
+            is_upload_only: false,
+            pex: PexState::default(),
             client: None,
             decoder: Some(greeting.decoder),
             outbox: greeting.outbox,
@@ -193,6 +222,7 @@ impl Peer {
             is_snubbed: self.requests.is_snubbed(),
             is_unchoked: !self.us.chokes,
             accepted_requests: self.uploads.len(),
+            is_causeway: self.extensions.causeway.is_some(),
             outstanding_requests: self.requests.waiting().len(),
             downloaded: self.down.bytes,
             uploaded: self.up.bytes,

@@ -22,10 +22,12 @@ use crate::LinkId;
 use open::{BlockState, OpenPiece};
 use rarity::Rarity;
 
+mod check;
 mod open;
 mod rarity;
 #[cfg(test)]
 mod tests;
+mod urgent;
 
 /// Which blocks are free, asked for, arrived or written, and how rare the pieces are.
 ///
@@ -161,22 +163,6 @@ impl Picker {
             self.with_free.insert(piece);
         }
         whole
-    }
-
-    /// These pieces are waited for, and have to be there by then; the earliest first. What is due now and was late
-    /// already stays so.
-    pub(crate) fn set_urgent(&mut self, mut urgent: Vec<(PieceIndex, Time)>, now: Time) {
-        for (piece, deadline) in urgent.iter_mut().filter(|(_, deadline)| *deadline <= now) {
-            let before = self.urgent.iter().find(|(other, _)| other == piece);
-            *deadline = before.map_or(*deadline, |(_, before)| (*deadline).min(*before));
-        }
-        self.urgent = urgent;
-        self.epoch += 1;
-    }
-
-    /// The pieces that are waited for.
-    pub(crate) fn urgent(&self) -> &[(PieceIndex, Time)] {
-        &self.urgent
     }
 
     /// The blocks of this piece that were asked of one link alone.
@@ -459,38 +445,6 @@ impl Picker {
         Some((piece, None))
     }
 
-    /// The first piece that is waited for and of which this link can deliver some in time, and that time.
-    fn urgent_for(
-        &self,
-        link: LinkId,
-        pace: Pace,
-        can: impl Fn(PieceIndex) -> bool,
-    ) -> Option<(PieceIndex, Time)> {
-        let mut before = self.asked;
-        self.urgent.iter().find_map(|(piece, deadline)| {
-            let free = self.free_in(*piece, link);
-            before = before.saturating_add(free);
-            let possible = pace.now + pace.together.saturating_mul(before);
-            // The longer it is overdue, the slower are those who may try: the fast ones may not have it.
-            let due = possible.max(*deadline).max(pace.first) + SLACK + 2 * pace.now.since(*deadline);
-            (free > 0 && pace.arrives <= due && can(*piece)).then_some((*piece, due))
-        })
-    }
-
-    /// How many blocks of this wanted piece the link could be asked for.
-    fn free_in(&self, piece: PieceIndex, link: LinkId) -> u32 {
-        if self.rarity.is_listed(piece) {
-            return self.geometry.blocks_in(piece);
-        }
-        let is_others =
-            |open: &OpenPiece| open.alone && open.workers > 0 && self.current.get(&link) != Some(&piece);
-        let open = self
-            .open
-            .get(&piece)
-            .filter(|open| open.wanted && !is_others(open));
-        open.map_or(0, OpenPiece::free)
-    }
-
     fn work_on(&mut self, piece: PieceIndex, link: LinkId) {
         self.current.insert(link, piece);
         if let Some(open) = self.open.get_mut(&piece) {
@@ -579,63 +533,5 @@ const EXTENT: u32 = 4 * 1024 * 1024;
 const ENOUGH_OPEN: u32 = 2048;
 /// Pieces that are chosen at random before the rarest ones, to have something to give early.
 const RANDOM_FIRST: u32 = 4;
-/// What is late by less counts as in time.
-const SLACK: Duration = Duration::from_millis(100);
 /// How many peers besides the first are asked for one of the last blocks.
 const MAX_DUPLICATES: usize = 2;
-
-mod check {
-    use super::{BlockState, LinkId, Picker};
-    use causeway_core::{Block, SortedSet};
-
-    impl Picker {
-        /// `availability` is what the peers' bitfields add up to; `asked` what each link owes; `links` are those of
-        /// the connected peers.
-        pub(crate) fn check_invariants(
-            &self,
-            availability: &[u32],
-            asked: &SortedSet<(Block, LinkId)>,
-            links: &[LinkId],
-        ) {
-            assert!(
-                self.current.keys().all(|link| links.contains(link)),
-                "only the connected work"
-            );
-            self.rarity.check_invariants(availability);
-            let mut missing = 0;
-            let mut expected = SortedSet::new();
-            for (piece, open) in &self.open {
-                open.check_invariants();
-                assert!(!self.rarity.is_listed(*piece), "{piece:?} is open and listed");
-                assert_eq!(
-                    self.with_free.contains(piece),
-                    open.wanted && open.has_free(),
-                    "{piece:?}"
-                );
-                let workers = self.current.values().filter(|current| *current == piece).count();
-                assert_eq!(workers, open.workers as usize, "{piece:?}");
-                missing += if open.wanted { open.missing() } else { 0 };
-                let blocks = open.asked().filter_map(|(index, link)| {
-                    super::block_at(self.geometry, *piece, index).map(|block| (block, link))
-                });
-                expected.extend(blocks);
-            }
-            for (block, links) in &self.duplicates {
-                let state = self
-                    .open
-                    .get(&block.piece())
-                    .and_then(|open| open.state(block.index()));
-                assert!(
-                    matches!(state, Some(BlockState::Asked(_))),
-                    "{block:?} is {state:?}"
-                );
-                expected.extend(links.iter().map(|link| (*block, *link)));
-            }
-            assert_eq!(self.missing, missing, "blocks still to arrive");
-            let blocks: SortedSet<_> = expected.iter().map(|(block, _)| block).collect();
-            assert_eq!(self.asked as usize, blocks.len(), "blocks that were asked for");
-            assert_eq!(&expected, asked, "what was asked is what the links owe");
-            assert!(self.with_free.iter().all(|piece| self.open.contains_key(piece)));
-        }
-    }
-}

@@ -80,6 +80,8 @@ pub struct PeerView {
     pub is_served: bool,
     /// Whether it lets our requests wait for too long.
     pub is_snubbed: bool,
+    /// Whether it says that it is a Causeway peer.
+    pub is_causeway: bool,
     /// Whether we answer its requests, if it has any.
     pub is_unchoked: bool,
     /// Requests that it owes us an answer to.

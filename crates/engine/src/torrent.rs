@@ -20,13 +20,17 @@ use crate::{
     Reader, Snapshot, Source, State, Stats, StorageError, Stored,
 };
 
+pub use pex::PexSupport;
+
 mod choking;
 mod download;
+mod extensions;
 mod fetching;
 mod invariants;
 mod links;
 mod messages;
 mod metadata;
+mod pex;
 mod storage;
 mod streaming;
 mod upload;
@@ -47,6 +51,8 @@ pub struct Torrent {
     rng: Rng,
     now: Time,
     run: Run,
+    /// Whether some peers may have been told that we download nothing (BEP 21).
+    has_said_upload_only: bool,
     /// What was last told by [`Event::StateChanged`].
     state: State,
     metadata: Metadata,
@@ -147,6 +153,7 @@ impl Torrent {
             rng,
             now,
             run: Run::Running,
+            has_said_upload_only: false,
             state: State::FetchingMetadata,
             metadata,
             greetings: SortedMap::new(),
@@ -202,6 +209,7 @@ impl Torrent {
             Input::BlockWritten { block, result } => self.block_written(block, result),
             Input::PieceHashed { piece, result } => self.piece_hashed(piece, result),
             Input::StorageFailed(error) => self.fail(error),
+            Input::PieceLost { piece } => self.piece_lost(piece),
             Input::TimedOut => {}
             Input::Command(command) => self.command(command),
         }
@@ -390,6 +398,9 @@ impl Torrent {
         }
         self.give_up_overdue();
         self.look_after_fetches();
+        if let Some(support) = self.config.peer_exchange {
+            support.tell(self);
+        }
         if let Metadata::Fetching { fetch, .. } = &mut self.metadata {
             fetch.expire(now);
         }
@@ -435,7 +446,11 @@ impl Torrent {
     fn update_state(&mut self) {
         let state = self.current_state();
         if state != self.state {
-            self.state = state.clone();
+            let was_seeding = core::mem::replace(&mut self.state, state.clone()) == State::Seeding;
+            if was_seeding || state == State::Seeding {
+                self.has_said_upload_only = true;
+                self.tell_everybody();
+            }
             self.tell(Event::StateChanged(state));
         }
     }

@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use causeway_core::{Block, CreateOptions, Draft, DraftFile, Info, PeerId, PieceIndex, Sha1Hash, Time};
 use causeway_engine::{
-    Command, Config, Direction, FetchError, Input, Limits, LinkId, LinkKind, Output, Reader, Source as Known,
-    StorageError, Stored, Torrent,
+    Command, Config, Direction, FetchError, Input, Limits, LinkId, LinkKind, Output, PexSupport, Reader,
+    Source as Known, StorageError, Stored, Torrent,
 };
 use causeway_wire::extended::{ExtendedHandshake, MetadataMessage, PeerExchange, UT_METADATA, UT_PEX};
 use causeway_wire::{BlockRequest, Handshake, Message, Reserved};
@@ -68,8 +68,10 @@ impl World {
             },
         };
         let now = Time::from_micros(1);
+        let mut config = Config::new(PeerId::new([200; 20]));
+        config.peer_exchange = Some(PexSupport::new());
         let mut world = Self {
-            torrent: Torrent::new(Config::new(PeerId::new([200; 20])), source, 1, now),
+            torrent: Torrent::new(config, source, 1, now),
             now,
             opened: 0,
             reads: Vec::new(),
@@ -113,6 +115,11 @@ impl World {
                     _ => Err(FetchError::Busy(Duration::from_secs(source.number().into()))),
                 };
                 self.input(Input::FetchEnded { link, result });
+            }
+            16 => {
+                if let Some(piece) = INFO.geometry().piece(source.byte().into()) {
+                    self.input(Input::PieceLost { piece });
+                }
             }
             15 => {
                 let bytes = source.bytes(200);
@@ -214,6 +221,7 @@ impl World {
                 | Output::CloseLink { .. }
                 | Output::Fetch { .. }
                 | Output::StopFetch { .. }
+                | Output::PeersFound { .. }
                 | Output::Announce(_)
                 | Output::Event(_) => {}
             }

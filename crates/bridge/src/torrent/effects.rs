@@ -64,8 +64,8 @@ impl Task {
                         storage.store.hash(piece);
                     }
                 }
-                // Nobody adds a web seed here.
-                Output::Fetch { .. } | Output::StopFetch { .. } => {}
+                // Nobody adds a web seed here, and no peer is asked for addresses.
+                Output::Fetch { .. } | Output::StopFetch { .. } | Output::PeersFound { .. } => {}
                 Output::Announce(event) => self.has_completed |= event == AnnounceEvent::Completed,
                 Output::Event(event) => self.note(event),
                 Output::Timeout(deadline) => {

@@ -57,6 +57,7 @@ impl Torrent {
             link: *link,
             unchoked: !peer.us.chokes,
             since: peer.choke_changed,
+            is_causeway: peer.extensions.causeway.is_some(),
             rate: match role {
                 Role::Leech => peer.down.rate.per_second(self.now),
                 Role::Seed => peer.up.rate.per_second(self.now),

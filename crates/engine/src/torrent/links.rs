@@ -6,7 +6,7 @@ use crate::Direction;
 use crate::choker;
 use crate::content::Content;
 use crate::peer::{Greeting, Origin};
-use causeway_wire::extended::{ExtendedHandshake, UT_METADATA};
+use causeway_wire::extended::ExtendedHandshake;
 use causeway_wire::{Decoder, Frame, Handshake, Message, Reserved};
 
 impl Torrent {
@@ -114,7 +114,8 @@ impl Torrent {
         }
         let content = self.content()?;
         // A peer without metadata has no pieces, so it is never taken for one that needs nothing.
-        let is_useless = !content.is_checking() && content.is_finished() && peer.pieces.is_all();
+        let is_giver = peer.pieces.is_all() || peer.is_upload_only;
+        let is_useless = !content.is_checking() && content.is_finished() && is_giver;
         is_useless.then_some(CloseReason::Useless)
     }
 
@@ -210,11 +211,15 @@ impl Torrent {
             return;
         }
         let size = self.info().map(|info| info.raw().len());
+        let content = self.content().filter(|content| !content.is_checking());
         let handshake = ExtendedHandshake {
-            ids: [(UT_METADATA.to_owned(), OUR_METADATA_ID)].into(),
+            ids: self.our_extensions(),
+            upload_only: Some(content.is_some_and(Content::is_finished))
+                .filter(|is| *is || self.has_said_upload_only),
             metadata_size: size.and_then(|size| u32::try_from(size).ok()),
             reqq: Some(self.config.max_accepted_requests),
             client: Some(self.config.client.clone()),
+            your_ip: peer.origin.addr.map(|addr| addr.ip()),
             ..ExtendedHandshake::default()
         };
         peer.outbox.push(&Message::Extended {
@@ -224,7 +229,5 @@ impl Torrent {
     }
 }
 
-/// The number that `ut_metadata` messages to us bear.
-pub(super) const OUR_METADATA_ID: u8 = 1;
 /// Peers that are remembered for wrong data.
 const MOST_BANNED: usize = 256;

@@ -1,35 +1,16 @@
 //! The metadata's way from peers to us and from us to peers (BEP 9, 10).
 
-use super::links::OUR_METADATA_ID;
 use super::messages::misbehaved;
-use super::{Bytes, CloseReason, Content, Info, LinkId, Metadata, StorageError, Stored, Torrent};
+use super::{Bytes, Content, Info, LinkId, Metadata, StorageError, Stored, Torrent};
 use crate::Event;
 use crate::metadata::Outcome;
 use crate::peer_pieces::PeerPieces;
 use causeway_wire::Message;
-use causeway_wire::extended::{ExtendedHandshake, METADATA_PIECE_LENGTH, MetadataMessage, UT_METADATA};
+use causeway_wire::extended::{METADATA_PIECE_LENGTH, MetadataMessage};
 use core::mem;
 use std::sync::Arc;
 
 impl Torrent {
-    /// A message of an extension, by the number that we gave it.
-    pub(super) fn extended(&mut self, link: LinkId, id: u8, payload: &Bytes) -> Result<(), CloseReason> {
-        let malformed = |error: causeway_wire::extended::ExtensionError| misbehaved(error.to_string());
-        match id {
-            0 => {
-                let handshake = ExtendedHandshake::from_bytes(payload).map_err(malformed)?;
-                self.extended_handshake(link, handshake);
-                Ok(())
-            }
-            OUR_METADATA_ID => {
-                let message = MetadataMessage::from_bytes(payload).map_err(malformed)?;
-                self.metadata_message(link, message);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Asks peers for parts of the metadata that nobody was asked for.
     pub(super) fn ask_for_metadata(&mut self) {
         let Metadata::Fetching { fetch, .. } = &mut self.metadata else {
@@ -37,7 +18,7 @@ impl Torrent {
         };
         for (link, piece) in fetch.requests(self.now) {
             if let Some(peer) = self.peers.get_mut(&link)
-                && let Some(id) = peer.metadata_id
+                && let Some(id) = peer.extensions.metadata
             {
                 let payload = MetadataMessage::Request { piece }.to_bytes();
                 peer.outbox.push(&Message::Extended { id, payload });
@@ -54,7 +35,9 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        let Some(id) = peer.metadata_id else { return };
+        let Some(id) = peer.extensions.metadata else {
+            return;
+        };
         let raw = content.info.raw();
         let total_size = u32::try_from(raw.len()).unwrap_or(u32::MAX);
         while peer.uploads.has_metadata() && peer.outbox.takes(METADATA_PIECE_LENGTH as usize) {
@@ -82,28 +65,7 @@ impl Torrent {
         }
     }
 
-    fn extended_handshake(&mut self, link: LinkId, handshake: ExtendedHandshake) {
-        let Some(peer) = self.peers.get_mut(&link) else {
-            return;
-        };
-        if let Some(id) = handshake.ids.get(UT_METADATA) {
-            peer.metadata_id = Some(*id).filter(|id| *id != 0);
-        }
-        if let Some(reqq) = handshake.reqq {
-            peer.requests
-                .set_most(reqq.min(self.config.max_outstanding_requests));
-        }
-        peer.client = handshake.client.or(peer.client.take());
-        if let Metadata::Fetching { fetch, .. } = &mut self.metadata {
-            match (peer.metadata_id, handshake.metadata_size) {
-                (Some(_), Some(size)) => fetch.offered(link, size),
-                (Some(_), None) => {}
-                (None, _) => fetch.gone(link),
-            }
-        }
-    }
-
-    fn metadata_message(&mut self, link: LinkId, message: MetadataMessage) {
+    pub(super) fn metadata_message(&mut self, link: LinkId, message: MetadataMessage) {
         match message {
             MetadataMessage::Request { piece } => self.metadata_asked(link, piece),
             MetadataMessage::Data { piece, data, .. } => self.metadata_arrived(link, piece, data),
@@ -121,7 +83,7 @@ impl Torrent {
             return;
         };
         let is_known = matches!(self.metadata, Metadata::Known(_));
-        if let Some(id) = peer.metadata_id
+        if let Some(id) = peer.extensions.metadata
             && !(is_known && peer.uploads.ask_metadata(piece))
         {
             let payload = MetadataMessage::Reject { piece }.to_bytes();

@@ -70,8 +70,12 @@ impl Torrent {
         if was_full {
             self.touch_all();
         }
+        let is_had = self
+            .content()
+            .is_some_and(|content| content.have().has(block.piece()));
         if let Err(error) = result
             && !links.is_empty()
+            && is_had
         {
             self.fail(error);
         }

@@ -107,6 +107,12 @@ fn peers_with_different_files_selected_help_each_other() {
         }
         // Now one has what the other wants, and it is not a seed.
         world.cut_all(a);
+        world.run_for(Duration::from_secs(1));
+        assert_eq!(
+            world.node(b).torrent.stats().peers,
+            0,
+            "neither wanted anything more (BEP 21)"
+        );
         world.command(b, Command::SelectFiles(vec![true, true, false]));
         world.connect(b, c);
         world.run_until(MINUTE, "it is done again", |world| {

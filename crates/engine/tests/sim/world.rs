@@ -4,7 +4,6 @@ use bytes::Bytes;
 use causeway_core::Time;
 use causeway_engine::{Command, Direction, Event, Input, LinkId, LinkKind, Output};
 use core::cmp::{Ordering, Reverse};
-use core::ops::Range;
 use core::time::Duration;
 use fastrand::Rng;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -13,6 +12,9 @@ use crate::node::{Node, Shared, Start};
 use crate::script::Script;
 use crate::storage::Storage;
 use crate::web_server::WebServer;
+
+mod checks;
+mod servers;
 
 /// Everything there is. Parties and links are numbered in the order they were added.
 pub(crate) struct World {
@@ -207,39 +209,6 @@ impl World {
         link
     }
 
-    /// This node may fetch from this server.
-    pub(crate) fn add_web_seed(&mut self, node: usize, server: WebServer) -> LinkId {
-        let link = LinkId(u64::MAX - self.web_seeds.len() as u64);
-        self.web_seeds.push((link, server));
-        self.input(node, Input::WebSeedAdded { link });
-        link
-    }
-
-    /// How many ranges were fetched from this server, and how many bytes.
-    pub(crate) fn served_by(&self, link: LinkId) -> (usize, u64) {
-        let (_, server) = self
-            .web_seeds
-            .iter()
-            .find(|(other, _)| *other == link)
-            .expect("it was added");
-        (server.requests, server.bytes)
-    }
-
-    fn fetch(&mut self, node: usize, link: LinkId, bytes: Range<u64>) {
-        self.sequence += 1;
-        let fetch = self.sequence;
-        let before = self.fetches.insert(link, fetch);
-        assert_eq!(before, None, "one range at a time");
-        let (_, server) = self
-            .web_seeds
-            .iter_mut()
-            .find(|(other, _)| *other == link)
-            .expect("it was added");
-        for (delay, input) in server.answer(link, bytes, &self.shared.content) {
-            self.happen(self.now + delay, Happening::Fetched { node, fetch, input });
-        }
-    }
-
     /// Every one of these opens a link to every one after it.
     pub(crate) fn connect_all(&mut self, parties: &[usize]) {
         for (place, from) in parties.iter().enumerate() {
@@ -325,53 +294,6 @@ impl World {
         self.run_until(limit, "everything is there", all);
         for node in nodes {
             self.node(*node).check_content();
-        }
-    }
-
-    pub(crate) fn describe(&self) -> String {
-        let nodes = self
-            .parties
-            .iter()
-            .zip(0..)
-            .filter_map(|(party, number)| match &party.actor {
-                Actor::Node(node) => Some(format!(
-                    "{number}: {:?} {:?}\n   {:?}\n   closed {:?}\n",
-                    node.torrent.state(),
-                    node.torrent.stats(),
-                    node.torrent.peers().collect::<Vec<_>>(),
-                    node.closed
-                )),
-                Actor::Script(_) => None,
-            });
-        nodes.collect()
-    }
-
-    /// What one side of a link waits for is what the other has to send; checked where nothing is under way.
-    pub(crate) fn check_links(&self) {
-        for (number, link) in self.links.iter().enumerate() {
-            if link.travelling != [0, 0] || link.is_open != [true, true] {
-                continue;
-            }
-            for side in [0, 1] {
-                let (Actor::Node(asks), Actor::Node(serves)) = (
-                    &self.parties[link.parties[side]].actor,
-                    &self.parties[link.parties[1 - side]].actor,
-                ) else {
-                    continue;
-                };
-                let view = |node: &Node, side| {
-                    let id = link_id(number, side);
-                    node.torrent.peers().find(|peer| peer.link == id)
-                };
-                let (Some(asks), Some(serves)) = (view(asks, side), view(serves, 1 - side)) else {
-                    continue;
-                };
-                assert!(
-                    asks.outstanding_requests <= serves.accepted_requests,
-                    "nobody waits for what the other does not know of: {asks:?} {serves:?}"
-                );
-                assert_eq!(asks.is_choking_us, !serves.is_unchoked, "{asks:?} {serves:?}");
-            }
         }
     }
 
@@ -525,6 +447,7 @@ impl World {
                     let at = self.links[link].last_arrival[side].max(now + self.links[link].latency);
                     self.happen(at, Happening::Close { link, side: 1 - side });
                 }
+                Output::PeersFound { .. } => panic!("links here have no addresses"),
                 Output::Fetch { link, bytes } => self.fetch(number, link, bytes),
                 Output::StopFetch { link } => drop(self.fetches.remove(&link)),
                 Output::Read { block } => {

@@ -3,10 +3,12 @@
 use bytes::{Bytes, BytesMut};
 use causeway_core::{Block, CreateOptions, Draft, DraftFile, Info, PeerId, PieceIndex, Sha1Hash, Time};
 use causeway_engine::{
-    CloseReason, Command, Config, Direction, Input, LinkId, LinkKind, Output, Source, Stored, Torrent,
+    CloseReason, Command, Config, Direction, Input, LinkId, LinkKind, Output, PexSupport, Source, Stored,
+    Torrent,
 };
 use causeway_wire::extended::{ExtendedHandshake, UT_METADATA};
 use causeway_wire::{BlockRequest, Decoder, Frame, Handshake, Limits, Message, Reserved};
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,6 +48,8 @@ pub(crate) struct Talk {
     said: BTreeMap<LinkId, Vec<Message>>,
     pub(crate) closed: BTreeMap<LinkId, CloseReason>,
     pub(crate) fetches: BTreeMap<LinkId, core::ops::Range<u64>>,
+    /// Addresses that peers named.
+    pub(crate) found: Vec<SocketAddr>,
     pub(crate) reads: Vec<Block>,
     pub(crate) writes: Vec<(Block, Bytes)>,
     pub(crate) hashes: Vec<PieceIndex>,
@@ -68,7 +72,9 @@ impl Talk {
 
     fn with(source: Source, info: Arc<Info>) -> Self {
         let now = Time::from_micros(5_000_000);
-        let torrent = Torrent::new(Config::new(PeerId::new([255; 20])), source, 1, now);
+        let mut config = Config::new(PeerId::new([255; 20]));
+        config.peer_exchange = Some(PexSupport::new());
+        let torrent = Torrent::new(config, source, 1, now);
         let mut talk = Self {
             torrent,
             info,
@@ -77,6 +83,7 @@ impl Talk {
             said: BTreeMap::new(),
             closed: BTreeMap::new(),
             fetches: BTreeMap::new(),
+            found: Vec::new(),
             reads: Vec::new(),
             writes: Vec::new(),
             hashes: Vec::new(),
@@ -109,6 +116,17 @@ impl Talk {
 
     /// A link opens and takes as much as it is given.
     pub(crate) fn open_as(&mut self, number: u64, direction: Direction, expected: Option<PeerId>) -> LinkId {
+        self.open_at(number, direction, expected, None)
+    }
+
+    /// A link opens to this address.
+    pub(crate) fn open_at(
+        &mut self,
+        number: u64,
+        direction: Direction,
+        expected: Option<PeerId>,
+        addr: Option<SocketAddr>,
+    ) -> LinkId {
         let link = LinkId(number);
         self.decoders.insert(link, Decoder::new(Limits::default()));
         self.input(Input::LinkOpened {
@@ -116,7 +134,7 @@ impl Talk {
             direction,
             expected,
             kind: LinkKind::Tcp,
-            addr: None,
+            addr,
         });
         self.input(Input::Writable {
             link,
@@ -246,6 +264,7 @@ impl Talk {
                 Output::Hash { piece } => self.hashes.push(piece),
                 Output::Fetch { link, bytes } => drop(self.fetches.insert(link, bytes)),
                 Output::StopFetch { link } => drop(self.fetches.remove(&link)),
+                Output::PeersFound { addrs, .. } => self.found.extend(addrs),
                 Output::Announce(_) | Output::Event(_) => {}
                 Output::Timeout(deadline) => {
                     assert!(

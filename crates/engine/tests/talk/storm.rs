@@ -70,6 +70,12 @@ impl Storm {
                 talk.command(command);
             }
             4 => self.on_web_seed(talk),
+            19 => {
+                let number = self.rng.u32(..20);
+                if let Some(piece) = talk.info.geometry().piece(number) {
+                    talk.input(Input::PieceLost { piece });
+                }
+            }
             3 => {
                 talk.now += Duration::from_millis(self.rng.u64(..20_000));
                 talk.input(Input::TimedOut);

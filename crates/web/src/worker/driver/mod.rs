@@ -212,8 +212,8 @@ impl Driver {
                 Output::Read { block } => running.store.read(block),
                 Output::Write { block, bytes } => running.store.write(block, bytes),
                 Output::Hash { piece } => running.store.hash(piece),
-                // Nobody adds a web seed here.
-                Output::Fetch { .. } | Output::StopFetch { .. } => {}
+                // Nobody adds a web seed here, and no peer is asked for addresses.
+                Output::Fetch { .. } | Output::StopFetch { .. } | Output::PeersFound { .. } => {}
                 Output::Announce(event) => {
                     let info_hash = running.torrent.info_hash();
                     self.update_client(id);
