@@ -6,17 +6,16 @@
 
 use super::messages::misbehaved;
 use super::{Bytes, CloseReason, LinkId, Metadata, Torrent};
-use causeway_core::PieceIndex;
+use causeway_core::{PieceIndex, SortedMap};
 use causeway_wire::Message;
 use causeway_wire::extended::{
     DontHave, ExtendedHandshake, ExtensionError, LT_DONTHAVE, MetadataMessage, UT_METADATA, UT_PEX,
 };
-use std::collections::BTreeMap;
 
 impl Torrent {
     /// What we speak, and the numbers that we want to see on the messages.
-    pub(super) fn our_extensions(&self) -> BTreeMap<String, u8> {
-        let mut ids = BTreeMap::from([
+    pub(super) fn our_extensions(&self) -> SortedMap<String, u8> {
+        let mut ids = SortedMap::from([
             (UT_METADATA.to_owned(), OUR_METADATA_ID),
             (LT_DONTHAVE.to_owned(), OUR_DONT_HAVE_ID),
             (CAUSEWAY.to_owned(), OUR_CAUSEWAY_ID),
