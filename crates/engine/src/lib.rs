@@ -31,6 +31,7 @@
 //! Inside, `Torrent` holds the state and lets a part of its own decide each question:
 //! - `picker`: what to ask for next; `requests`: how much of one peer; `content`: what is there and what is wanted,
 //! - `choker`: whom to serve; `uploads`: what is read and sent for them; `allowance`: how fast,
+//! - `trial`: who lied, where several supplied a piece that came wrong,
 //! - `metadata`: which parts of the `info` dictionary to ask of whom,
 //! - `web_seed`: one range of bytes after the other from an HTTP server,
 //! - `peer`, `outbox`, `peer_pieces`: one link, what is to be sent on it, what its peer has.
@@ -57,6 +58,7 @@ mod snapshot;
 mod stats;
 mod timers;
 mod torrent;
+mod trial;
 mod uploads;
 mod web_seed;
 

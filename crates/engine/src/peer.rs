@@ -81,6 +81,9 @@ pub(crate) struct Peer {
     pub(crate) dry_at: Option<u64>,
     /// When it may be asked again to help another in the endgame.
     pub(crate) helps_from: Time,
+    /// Pieces with blocks of it that were right, and that were wrong.
+    pub(crate) good_pieces: u32,
+    pub(crate) bad_pieces: u32,
     /// Blocks that came without being asked for.
     pub(crate) unasked: u32,
     pub(crate) uploads: Uploads,
@@ -166,6 +169,8 @@ impl Peer {
             requests: Requests::new(config.max_outstanding_requests.min(DEFAULT_REQQ)),
             dry_at: None,
             helps_from: now,
+            good_pieces: 0,
+            bad_pieces: 0,
             unasked: 0,
             uploads: Uploads::default(),
             down: Traffic::default(),
@@ -187,6 +192,13 @@ impl Peer {
     /// Whether it has been quiet for so long that a second link of the same peer is more likely to be alive.
     pub(crate) fn is_quiet(&self, now: Time) -> bool {
         now.since(self.last_received) >= QUIET
+    }
+
+    /// What it has been worth: pieces that it helped with, less those that came wrong, which weigh more, and blocks
+    /// that nobody had asked for.
+    pub(crate) fn score(&self) -> i64 {
+        let faults = BAD_PIECE * i64::from(self.bad_pieces) + i64::from(self.unasked);
+        i64::from(self.good_pieces) - faults
     }
 
     /// Asks for this block.
@@ -222,6 +234,7 @@ impl Peer {
             is_snubbed: self.requests.is_snubbed(),
             is_unchoked: !self.us.chokes,
             accepted_requests: self.uploads.len(),
+            score: self.score(),
             is_causeway: self.extensions.causeway.is_some(),
             outstanding_requests: self.requests.waiting().len(),
             downloaded: self.down.bytes,
@@ -243,6 +256,8 @@ pub(crate) const LEAST_PIECES: u32 = 1_000;
 pub(crate) const MOST_INTRODUCTIONS: u32 = 4;
 /// Blocks that may come without being asked for, after which the peer is a nuisance.
 pub(crate) const MOST_UNASKED: u32 = 64;
+/// Right pieces that make good for a wrong one.
+const BAD_PIECE: i64 = 5;
 /// Requests that a peer keeps waiting which does not say how many; what deployed clients use.
 const DEFAULT_REQQ: u32 = 250;
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(25);

@@ -363,6 +363,21 @@ impl Picker {
         self.verified += 1;
     }
 
+    /// Who supplied what is there of this piece, each once; `None` is an earlier run.
+    pub(crate) fn suppliers(&self, piece: PieceIndex) -> Vec<Option<LinkId>> {
+        self.open
+            .get(&piece)
+            .map(OpenPiece::suppliers)
+            .unwrap_or_default()
+    }
+
+    /// Who supplied each block that is there of this piece.
+    pub(crate) fn suppliers_by_block(&self, piece: PieceIndex) -> Vec<(Block, Option<LinkId>)> {
+        let blocks = self.open.get(&piece).into_iter().flat_map(OpenPiece::supplied);
+        let block = |(index, link)| Some((block_at(self.geometry, piece, index)?, link));
+        blocks.filter_map(block).collect()
+    }
+
     /// The piece is there and wrong: it is to be fetched again. Says who supplied it; `None` is an earlier run.
     pub(crate) fn failed(&mut self, piece: PieceIndex) -> Vec<Option<LinkId>> {
         let Some(open) = self.open.get(&piece) else {

@@ -80,6 +80,8 @@ pub struct PeerView {
     pub is_served: bool,
     /// Whether it lets our requests wait for too long.
     pub is_snubbed: bool,
+    /// What it has been worth so far: right pieces, less wrong ones and other faults. Below zero it is served last.
+    pub score: i64,
     /// Whether it says that it is a Causeway peer.
     pub is_causeway: bool,
     /// Whether we answer its requests, if it has any.

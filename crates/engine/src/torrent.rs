@@ -13,6 +13,7 @@ use crate::content::Content;
 use crate::metadata::MetadataFetch;
 use crate::peer::{Greeting, Origin, Peer, Traffic};
 use crate::timers::{Timer, Timers};
+use crate::trial::Trials;
 use crate::uploads::Reads;
 use crate::web_seed::WebSeed;
 use crate::{
@@ -33,6 +34,7 @@ mod metadata;
 mod pex;
 mod storage;
 mod streaming;
+mod trials;
 mod upload;
 
 /// One torrent of one peer.
@@ -63,6 +65,7 @@ pub struct Torrent {
     banned: VecDeque<PeerId>,
     readers: Vec<Reader>,
     choker: Choker,
+    trials: Trials,
     reads: Reads,
     unwritten: u64,
     totals: Totals,
@@ -162,6 +165,7 @@ impl Torrent {
             banned: VecDeque::new(),
             readers: Vec::new(),
             choker: Choker::default(),
+            trials: Trials::default(),
             reads: Reads::default(),
             unwritten: 0,
             totals,

@@ -143,6 +143,16 @@ impl Reads {
         }
     }
 
+    /// This block is to be read for ourselves, too. Says whether it has to be read for that.
+    pub(crate) fn inspect(&mut self, block: Block) -> bool {
+        let is_new = self.of(block).next().is_none();
+        self.waiting.insert((block, INSPECTOR));
+        if is_new {
+            self.bytes += block.length() as usize;
+        }
+        is_new
+    }
+
     /// The block was read or could not be: whom it was read for.
     pub(crate) fn finished(&mut self, block: Block) -> Vec<LinkId> {
         let links: Vec<_> = self.of(block).collect();
@@ -167,6 +177,8 @@ impl Reads {
     }
 }
 
+/// Stands for ourselves among those that blocks are read for; no link has this name.
+pub(crate) const INSPECTOR: LinkId = LinkId(u64::MAX);
 /// Bytes that are read for one peer before it takes them.
 const READ_AHEAD: usize = 1024 * 1024;
 /// Bytes that are read at once for all peers.

@@ -121,14 +121,19 @@ impl OpenPiece {
         bits
     }
 
-    /// Who supplied what is there, each once; `None` is an earlier run.
-    pub(super) fn suppliers(&self) -> Vec<Option<LinkId>> {
-        let supplier = |block: &BlockState| match *block {
+    /// The blocks that are there and who supplied each; `None` is an earlier run.
+    pub(super) fn supplied(&self) -> impl Iterator<Item = (u32, Option<LinkId>)> {
+        let supplier = |(block, index): (&BlockState, u32)| match *block {
             BlockState::Free | BlockState::Asked(_) => None,
-            BlockState::Writing(link) => Some(Some(link)),
-            BlockState::Written(link) => Some(link),
+            BlockState::Writing(link) => Some((index, Some(link))),
+            BlockState::Written(link) => Some((index, link)),
         };
-        let mut suppliers: Vec<_> = self.blocks.iter().filter_map(supplier).collect();
+        self.blocks.iter().zip(0u32..).filter_map(supplier)
+    }
+
+    /// Who supplied what is there, each once.
+    pub(super) fn suppliers(&self) -> Vec<Option<LinkId>> {
+        let mut suppliers: Vec<_> = self.supplied().map(|(_, supplier)| supplier).collect();
         sort_by_key(&mut suppliers, |link| *link);
         suppliers.dedup();
         suppliers

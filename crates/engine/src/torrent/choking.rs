@@ -59,6 +59,7 @@ impl Torrent {
             since: peer.choke_changed,
             is_causeway: peer.extensions.causeway.is_some(),
             rate: match role {
+                _ if peer.score() < 0 => 0,
                 Role::Leech => peer.down.rate.per_second(self.now),
                 Role::Seed => peer.up.rate.per_second(self.now),
             },

@@ -95,17 +95,6 @@ impl Torrent {
         self.touch_all();
     }
 
-    /// Remembers a peer that is not to come back.
-    pub(super) fn ban(&mut self, link: LinkId) {
-        self.close_web_seed(link, CloseReason::WrongData);
-        let Some(peer) = self.peers.get(&link) else { return };
-        if self.banned.len() >= MOST_BANNED {
-            self.banned.pop_front();
-        }
-        self.banned.push_back(peer.id);
-        self.close(link, CloseReason::WrongData);
-    }
-
     /// Why this link should not go on, if there is a reason.
     pub(super) fn reason_to_close(&self, link: LinkId) -> Option<CloseReason> {
         let peer = self.peers.get(&link)?;
@@ -228,6 +217,3 @@ impl Torrent {
         });
     }
 }
-
-/// Peers that are remembered for wrong data.
-const MOST_BANNED: usize = 256;

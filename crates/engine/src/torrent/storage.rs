@@ -33,9 +33,11 @@ impl Torrent {
             return;
         };
         let (was_lacking, was_checking) = (content.lacks(piece), content.is_checking());
+        let suppliers = content.picker.suppliers(piece);
         match content.judge(piece, result) {
             None => return,
             Some(Verdict::Right { files }) => {
+                self.piece_is_right(piece, &suppliers);
                 self.announce_piece(piece, was_lacking);
                 self.tell(Event::PieceVerified(piece));
                 for file in files {
@@ -95,20 +97,6 @@ impl Torrent {
         };
         if content.start_hashing(piece) {
             self.out.push_back(Output::Hash { piece });
-        }
-    }
-
-    /// The piece has to come again. Who alone supplied it is not asked any more; where several did, the next try
-    /// is one link's alone, so that it ends with a right piece or with one liar less.
-    fn piece_is_wrong(&mut self, piece: PieceIndex) {
-        let Metadata::Known(content) = &mut self.metadata else {
-            return;
-        };
-        let suppliers = content.picker.failed(piece);
-        self.totals.wasted += u64::from(content.geometry().length_of(piece));
-        self.tell(Event::PieceFailed(piece));
-        if let [Some(liar)] = suppliers[..] {
-            self.ban(liar);
         }
     }
 }

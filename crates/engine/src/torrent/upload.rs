@@ -2,6 +2,7 @@
 
 use super::messages::misbehaved;
 use super::{Bytes, CloseReason, Content, LinkId, Timer, Torrent};
+use crate::uploads::INSPECTOR;
 use causeway_core::Block;
 use causeway_wire::{BlockRequest, Message};
 
@@ -56,6 +57,9 @@ impl Torrent {
             }
             Err(error) => Err(error),
         };
+        if links.contains(&INSPECTOR) {
+            self.evidence_read(block, result.as_ref().ok().map(|data| &data[..]));
+        }
         for link in &links {
             let Some(peer) = self.peers.get_mut(link) else {
                 continue;

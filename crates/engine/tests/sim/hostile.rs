@@ -114,6 +114,37 @@ fn one_liar_among_several_in_every_piece_is_found_in_the_end() {
 }
 
 #[test]
+fn the_liar_is_banned_and_nobody_who_sent_the_rest_of_the_piece() {
+    with_seeds(|seed| {
+        let shared = Shared::file(4_000_000, 512 * 1024);
+        let mut world = World::new(seed, shared.clone());
+        let leech = world.add(Start::Leech);
+        let bad = world.add_script(Script::new(&shared, Conduct::Corrupt(100)));
+        let seeds = [
+            world.add(Start::Seed),
+            world.add(Start::Seed),
+            world.add(Start::Seed),
+        ];
+        for seed in seeds {
+            world.node_mut(seed).up_rate = 150_000;
+            world.connect(leech, seed);
+        }
+        world.connect(leech, bad);
+        world.run_until_complete(&[leech], 2 * MINUTE);
+        world.run_for(Duration::from_secs(1));
+        let faults = |reason: &&CloseReason| **reason == CloseReason::WrongData;
+        assert_eq!(world.node(leech).closed.iter().filter(faults).count(), 1);
+        assert!(world.script(bad).closed);
+        for seed in seeds {
+            assert!(
+                world.node(seed).torrent.stats().uploaded > 500_000,
+                "an honest one"
+            );
+        }
+    });
+}
+
+#[test]
 fn a_flood_of_requests_is_bounded() {
     with_seeds(|seed| {
         let shared = Shared::file(20_000_000, 1024 * 1024);
