@@ -33,6 +33,8 @@ pub(super) struct Session {
 
 /// What a session is about.
 pub(super) enum Phase {
+    /// It is about to get another phase, in the same turn.
+    Beginning,
     /// The user's files are being hashed, 0 to 1.
     Hashing(f64, Vec<File>),
     /// It can't go on: a sentence says why and what to do.
@@ -76,7 +78,7 @@ impl Session {
     pub(super) fn running(&mut self) -> Option<&mut Running> {
         match &mut self.phase {
             Phase::Running(running) => Some(running),
-            Phase::Hashing(..) | Phase::Stuck(..) => None,
+            Phase::Beginning | Phase::Hashing(..) | Phase::Stuck(..) => None,
         }
     }
 
@@ -85,7 +87,7 @@ impl Session {
         match &self.phase {
             Phase::Running(running) => Some(running.torrent.info_hash()),
             Phase::Stuck(_, metainfo) => metainfo.as_ref().map(|metainfo| metainfo.info().info_hash()),
-            Phase::Hashing(..) => None,
+            Phase::Beginning | Phase::Hashing(..) => None,
         }
     }
 
@@ -94,7 +96,7 @@ impl Session {
         match &self.phase {
             Phase::Running(running) => running.torrent.info(),
             Phase::Stuck(_, metainfo) => metainfo.as_ref().map(Metainfo::info),
-            Phase::Hashing(..) => None,
+            Phase::Beginning | Phase::Hashing(..) => None,
         }
     }
 

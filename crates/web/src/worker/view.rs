@@ -28,6 +28,7 @@ pub(super) fn torrent(session: &Session, tracker_hint: Option<String>) -> Torren
         files: info.map_or(0, |info| u32::try_from(info.files().len()).unwrap_or(u32::MAX)),
     };
     match &session.phase {
+        Phase::Beginning => {}
         Phase::Hashing(progress, _) => view.progress = *progress,
         Phase::Stuck(message, _) => {
             view.state = if session.record.own == 1 {
@@ -125,6 +126,6 @@ fn progress_of(session: &Session, file: usize) -> (f64, bool) {
             running.torrent.file_progress(file) as f64,
             running.torrent.is_selected(file),
         ),
-        Phase::Hashing(..) | Phase::Stuck(..) => (0.0, true),
+        Phase::Beginning | Phase::Hashing(..) | Phase::Stuck(..) => (0.0, true),
     }
 }

@@ -79,7 +79,7 @@ impl Driver {
         } = kept;
         let id = self.next_id();
         let added = record.as_ref().map_or(0, |record| record.added);
-        let mut session = Session::new(id, String::new(), added, Phase::Hashing(0.0, Vec::new()));
+        let mut session = Session::new(id, String::new(), added, Phase::Beginning);
         session.record = record.clone().unwrap_or(session.record);
         let (source, contents) = match (metainfo, magnet) {
             (Some(metainfo), _) => {
@@ -134,8 +134,7 @@ impl Driver {
         let Some(mut session) = self.sessions.remove(&id) else {
             return;
         };
-        let Phase::Hashing(_, files) = std::mem::replace(&mut session.phase, Phase::Hashing(1.0, Vec::new()))
-        else {
+        let Phase::Hashing(_, files) = std::mem::replace(&mut session.phase, Phase::Beginning) else {
             return;
         };
         self.show_now(now);
@@ -394,7 +393,7 @@ impl Driver {
 
     fn new_session(&mut self) -> Session {
         let id = self.next_id();
-        Session::new(id, String::new(), added_now(), Phase::Hashing(0.0, Vec::new()))
+        Session::new(id, String::new(), added_now(), Phase::Beginning)
     }
 
     fn next_id(&mut self) -> TorrentId {
