@@ -37,6 +37,7 @@ impl Outbox {
 
     /// Writes a small message.
     pub(crate) fn push(&mut self, message: &Message) {
+        self.make_room();
         message.encode(&mut self.small);
     }
 
@@ -47,11 +48,19 @@ impl Outbox {
 
     /// Sends a block, after everything that was written before.
     pub(crate) fn send_block(&mut self, link: LinkId, block: Block, data: Bytes, out: &mut VecDeque<Output>) {
+        self.make_room();
         let header = piece_header(block.piece().get(), block.offset(), block.length());
         self.small.extend_from_slice(&header);
         self.flush(link, out);
         self.budget = self.budget.saturating_sub(data.len());
         out.push_back(Output::Send { link, bytes: data });
+    }
+
+    /// Takes memory for many small messages at once: what is sent of it is split off, not copied.
+    fn make_room(&mut self) {
+        if self.small.capacity() - self.small.len() < OVERHEAD {
+            self.small.reserve(CHUNK);
+        }
     }
 
     /// Sends what was written. Says whether that was anything.
@@ -69,6 +78,8 @@ impl Outbox {
 
 /// Room for the header of a block or of an extension message.
 const OVERHEAD: usize = 64;
+/// Memory for small messages that is taken at once.
+const CHUNK: usize = 1024;
 /// Small messages beyond the budget: 1 MiB.
 const MOST_DEBT: usize = 1024 * 1024;
 

@@ -283,8 +283,10 @@ impl Picker {
             Some(BlockState::Asked(first)) => {
                 self.asked -= 1;
                 others = self.duplicates.remove(&block).unwrap_or_default();
-                others.push(first);
-                others.retain(|link| *link != from);
+                if first != from {
+                    others.push(first);
+                    others.retain(|link| *link != from);
+                }
             }
             Some(BlockState::Writing(_) | BlockState::Written(_)) | None => return Receipt::Unneeded,
         }

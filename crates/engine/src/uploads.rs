@@ -153,16 +153,17 @@ impl Reads {
         is_new
     }
 
-    /// The block was read or could not be: whom it was read for.
-    pub(crate) fn finished(&mut self, block: Block) -> Vec<LinkId> {
-        let links: Vec<_> = self.of(block).collect();
-        for link in &links {
-            self.waiting.remove(&(block, *link));
-        }
-        if !links.is_empty() {
+    /// The block was read or could not be: takes the next of those that it was read for.
+    pub(crate) fn next_reader(&mut self, block: Block) -> Option<LinkId> {
+        let mut readers = self.of(block);
+        let link = readers.next()?;
+        let is_last = readers.next().is_none();
+        drop(readers);
+        self.waiting.remove(&(block, link));
+        if is_last {
             self.bytes -= block.length() as usize;
         }
-        links
+        Some(link)
     }
 
     /// Whether nothing more is read before something has been: others than those read for may wait.
@@ -213,6 +214,10 @@ mod tests {
         uploads
     }
 
+    fn finished(reads: &mut Reads, block: Block) -> Vec<LinkId> {
+        core::iter::from_fn(|| reads.next_reader(block)).collect()
+    }
+
     #[test]
     fn a_block_that_two_ask_for_is_read_once_and_given_to_both() {
         let (mut reads, mut out) = (Reads::default(), VecDeque::new());
@@ -220,10 +225,10 @@ mod tests {
         reads.start(A, &mut a, &mut out);
         reads.start(B, &mut b, &mut out);
         assert_eq!(out.len(), 3, "{out:?}");
-        assert_eq!(reads.finished(block(1)), [A, B]);
-        assert_eq!(reads.finished(block(1)), [], "it was answered");
-        assert_eq!(reads.finished(block(0)), [A]);
-        assert_eq!(reads.finished(block(2)), [B]);
+        assert_eq!(finished(&mut reads, block(1)), [A, B]);
+        assert_eq!(finished(&mut reads, block(1)), [], "it was answered");
+        assert_eq!(finished(&mut reads, block(0)), [A]);
+        assert_eq!(finished(&mut reads, block(2)), [B]);
         assert_eq!(reads.bytes, 0);
     }
 
@@ -235,7 +240,7 @@ mod tests {
         let first = out.len();
         assert_eq!(first, READ_AHEAD / BLOCK_LENGTH as usize);
         for index in 0..4 {
-            reads.finished(block(index));
+            finished(&mut reads, block(index));
             uploads.was_read(block(index), Some(data()));
         }
         reads.start(A, &mut uploads, &mut out);

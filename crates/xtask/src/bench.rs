@@ -33,3 +33,15 @@ pub(crate) fn webrtc(arguments: &[String]) -> Result<()> {
     let mut command = process::cargo(["bench", "--package=causeway-bridge", "--bench=webrtc", "--"]);
     process::run(command.args(arguments))
 }
+
+/// Measures what the engine itself costs, without links, disks or hashing, and with hashing.
+///
+/// # Errors
+/// A build or the measurement failed.
+pub(crate) fn engine() -> Result<()> {
+    process::run(&mut process::cargo([
+        "bench",
+        "--package=causeway-engine",
+        "--bench=engine",
+    ]))
+}

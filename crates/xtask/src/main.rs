@@ -93,6 +93,8 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    /// The engine alone: time and allocations for each block, memory of idle torrents
+    Engine,
     /// The browser peer against npm `webtorrent` and a bare data channel
     Browser {
         /// Arguments for the benchmark; `--help` lists them
@@ -121,6 +123,7 @@ fn main() -> ExitCode {
             scenario,
         } => sim::run(seeds, seed, scenario.as_deref(), figures),
         Command::Fuzz { seconds, only } => fuzz::run(seconds, only.as_deref()),
+        Command::Bench(Bench::Engine) => bench::engine(),
         Command::Bench(Bench::Browser { arguments }) => bench::browser(&arguments),
         Command::Bench(Bench::Webrtc { arguments }) => bench::webrtc(&arguments),
     };

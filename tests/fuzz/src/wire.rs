@@ -1,18 +1,28 @@
 //! What peers say.
 
 use bytes::{Bytes, BytesMut};
+use causeway_core::{InfoHash, PeerId};
 use causeway_wire::extended::{DontHave, ExtendedHandshake, MetadataMessage, PeerExchange};
-use causeway_wire::{DecodeError, Decoder, Frame, Limits};
+use causeway_wire::{DecodeError, Decoder, Frame, Handshake, Limits, Reserved};
 
 use crate::source::Source;
 
-/// A stream: however it is cut, it is the same messages, and written again it is the same messages, too.
+/// A stream, behind a handshake where the first byte is even: however it is cut, it is the same messages, and written
+/// again it is the same messages, too.
 pub(crate) fn decoder(data: &[u8]) {
     let (cuts, stream) = data.split_at(data.len().min(8));
-    let whole = decode(stream, &[]);
+    let hello = Handshake {
+        reserved: Reserved::ours(),
+        info_hash: InfoHash::new([1; 20]),
+        peer_id: PeerId::new([2; 20]),
+    };
+    let is_greeted = cuts.first().is_some_and(|first| first.is_multiple_of(2));
+    let hello = if is_greeted { &hello.encode()[..] } else { &[] };
+    let stream = [hello, stream].concat();
+    let whole = decode(&stream, &[]);
     assert_eq!(
         whole,
-        decode(stream, cuts),
+        decode(&stream, cuts),
         "where a stream is cut has no meaning"
     );
 

@@ -46,7 +46,6 @@ impl Torrent {
     /// Storage answers a read.
     pub(super) fn block_read(&mut self, block: Block, result: Result<Bytes, crate::StorageError>) {
         let was_full = self.reads.is_full();
-        let links = self.reads.finished(block);
         let result = match result {
             Ok(data) if data.len() == block.length() as usize => Ok(data),
             Ok(data) => {
@@ -57,11 +56,13 @@ impl Torrent {
             }
             Err(error) => Err(error),
         };
-        if links.contains(&INSPECTOR) {
-            self.evidence_read(block, result.as_ref().ok().map(|data| &data[..]));
-        }
-        for link in &links {
-            let Some(peer) = self.peers.get_mut(link) else {
+        let mut is_awaited = false;
+        while let Some(link) = self.reads.next_reader(block) {
+            is_awaited = true;
+            if link == INSPECTOR {
+                self.evidence_read(block, result.as_ref().ok().map(|data| &data[..]));
+            }
+            let Some(peer) = self.peers.get_mut(&link) else {
                 continue;
             };
             let data = result.as_ref().ok().filter(|_| !peer.us.chokes).cloned();
@@ -69,7 +70,7 @@ impl Torrent {
                 peer.outbox.push(&Message::Reject(BlockRequest::from(block)));
             }
             peer.uploads.was_read(block, data);
-            self.touched.insert(*link);
+            self.touched.insert(link);
         }
         if was_full {
             self.touch_all();
@@ -78,7 +79,7 @@ impl Torrent {
             .content()
             .is_some_and(|content| content.have().has(block.piece()));
         if let Err(error) = result
-            && !links.is_empty()
+            && is_awaited
             && is_had
         {
             self.fail(error);
