@@ -168,6 +168,28 @@ fn what_is_asked_of_all_peers_together_is_bounded() {
 }
 
 #[test]
+fn a_disk_that_turns_out_to_be_full_later_stops_the_torrent_until_it_is_resumed() {
+    let mut talk = Talk::new(2, Stored::Nothing);
+    let link = talk.connect(1);
+    talk.say(link, &Message::HaveAll);
+    talk.say(link, &Message::Unchoke);
+    for block in talk.asked(link) {
+        talk.say_block(link, block);
+    }
+    talk.answer_writes();
+    talk.answer_hashes();
+    assert_eq!(*talk.torrent.state(), State::Seeding);
+    talk.input(Input::StorageFailed(StorageError::Full));
+    assert_eq!(*talk.torrent.state(), State::Failed(StorageError::Full));
+    talk.command(Command::Resume);
+    assert_eq!(
+        *talk.torrent.state(),
+        State::Seeding,
+        "what was verified is still there"
+    );
+}
+
+#[test]
 fn a_hash_that_storage_could_not_make_is_asked_for_again_after_resuming() {
     let broken = || StorageError::Failed("the disk is gone".to_owned());
     for stored in [Stored::Unknown, Stored::Nothing] {

@@ -150,6 +150,9 @@ impl Storm {
             _ => StorageError::Failed("it is broken".to_owned()),
         };
         let fails = self.rng.u8(..20) == 0;
+        if self.rng.u8(..200) == 0 {
+            talk.input(Input::StorageFailed(error.clone()));
+        }
         match self.rng.u8(..3) {
             0 => {
                 let Some(block) = talk.reads.pop() else { return };
