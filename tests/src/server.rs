@@ -142,7 +142,10 @@ impl ReferenceTracker {
 }
 
 /// The program under test: `CAUSEWAY_BIN`, or the one that was built beside this test.
-pub(crate) fn binary() -> Result<PathBuf> {
+///
+/// # Errors
+/// When it isn't built.
+pub fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("CAUSEWAY_BIN") {
         return Ok(path.into());
     }

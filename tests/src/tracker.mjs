@@ -1,8 +1,14 @@
-// The reference tracker of WebTorrent, for browsers only, on a free port of this machine.
+// The reference tracker of WebTorrent with one of its doors, by default that for browsers, on a free port of this machine.
 import Server from 'bittorrent-tracker/server'
 
-const server = new Server({ http: false, udp: false, ws: true, stats: false })
+const door = process.argv[3] ?? 'ws'
+const server = new Server({
+  http: door === 'http', udp: door === 'udp', ws: door === 'ws', stats: false, trustProxy: false
+})
 server.on('error', error => { throw error })
+// Bad requests are its clients' business.
+server.on('warning', () => {})
 server.listen(Number(process.argv[2] ?? 0), '127.0.0.1', () => {
-  console.log(`listening on ws://127.0.0.1:${server.ws.address().port}`)
+  const address = door === 'udp' ? server.udp.address() : server[door].address()
+  console.log(`listening on ${door}://127.0.0.1:${address.port}`)
 })

@@ -17,7 +17,7 @@ use causeway_signal::Event;
 use self::query::{Query, Wrong};
 use self::reply::AnnounceReply;
 use crate::metrics::{Door, Failure};
-use crate::registry::{ClassicAnnounce, Refusal};
+use crate::registry::{ClassicAnnounce, Home, Refusal};
 use crate::tracker::Shared;
 use crate::websocket::{self, Upgrade};
 
@@ -56,7 +56,7 @@ async fn announce(
 ) -> Response {
     match (upgrade, uri.query()) {
         (Ok(upgrade), _) => websocket::accept(&shared, upgrade, address.ip(), &uri, &headers),
-        (Err(_), Some(query)) => reply(answer(&shared, address, &uri, query)),
+        (Err(_), Some(query)) => reply(answer(&shared, address, &uri, query).await),
         (Err(_), None) => {
             let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, "websocket")];
             let body = "This is a BitTorrent tracker: announce to it with a BitTorrent client, or connect to it with a WebSocket.\n";
@@ -65,7 +65,7 @@ async fn announce(
     }
 }
 
-fn answer(shared: &Shared, address: SocketAddr, uri: &Uri, query: &str) -> Result<Vec<u8>, String> {
+async fn answer(shared: &Shared, address: SocketAddr, uri: &Uri, query: &str) -> Result<Vec<u8>, String> {
     let begin = shared.now();
     admit(shared, address)?;
     let query = Query::parse(query);
@@ -80,8 +80,9 @@ fn answer(shared: &Shared, address: SocketAddr, uri: &Uri, query: &str) -> Resul
         .admit(announce.info_hash, passkey(uri))
         .map_err(|denial| denial.to_string())?;
     let announced = shared
-        .registry
+        .home()
         .announce_classic(begin, &announce)
+        .await
         .map_err(|refusal| {
             shared.metrics.failed(Failure::Full);
             Refusal::to_string(&refusal)
@@ -103,7 +104,7 @@ async fn scrape(
     ConnectInfo(address): ConnectInfo<SocketAddr>,
     uri: Uri,
 ) -> Response {
-    let answer = || {
+    let answer = async {
         admit(&shared, address)?;
         let info_hashes = Query::parse(uri.query().unwrap_or_default())
             .info_hashes(shared.config.max_scrape)
@@ -111,11 +112,11 @@ async fn scrape(
                 shared.metrics.failed(Failure::Malformed);
                 wrong.to_string()
             })?;
-        let counts = shared.scrape(&info_hashes, passkey(&uri)).collect();
+        let counts = shared.scrape(&info_hashes, passkey(&uri)).await;
         shared.metrics.scraped(Door::Http);
         Ok(reply::scrape(&counts, MIN_SCRAPE_INTERVAL))
     };
-    reply(answer())
+    reply(answer.await)
 }
 
 fn admit(shared: &Shared, address: SocketAddr) -> Result<(), String> {

@@ -41,6 +41,7 @@
 //!   what it is, nor take its offers, nor answer for it; the stranger counts for less than under a name of its own.
 
 mod classic;
+mod home;
 mod sample;
 mod shard;
 mod stamp;
@@ -58,6 +59,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use causeway_core::{InfoHash, PeerId, Time};
 use causeway_signal::{Event, OfferId, SwarmCounts};
 
+pub use self::home::Home;
 use self::shard::Shard;
 use self::subscriber::Subscription;
 pub use self::subscriber::{Announcer, Heard, Subscriber};
@@ -65,7 +67,13 @@ use self::webrtc::Member;
 use crate::Config;
 
 /// A way to reach one connection. Clones reach the same connection and are equal; others are not.
-pub trait Link: Clone + Eq {
+pub trait Link: Clone + Eq + Send + Sync {
+    /// Sends a message to whoever is at the other end. It does not wait, and what is not read soon ends the connection.
+    fn deliver(&self, message: String);
+
+    /// Asks the connection for a sign of life. Until it gives one, it is in doubt; without one it is closed soon.
+    fn doubt(&self);
+
     /// Whether the connection was asked for a sign of life and has not given one yet.
     fn is_in_doubt(&self) -> bool;
 }

@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use axum::Router;
@@ -15,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::access::{Access, Denial};
 use crate::limit::{Connections, Counted, Rates};
 use crate::metrics::{Failure, Levels, Metrics};
-use crate::registry::{Heard, Registry, Subscriber};
+use crate::registry::{Heard, Home, Registry, Subscriber};
 use crate::websocket::Outbox;
 use crate::{Config, http, stats, udp, websocket};
 
@@ -124,6 +125,7 @@ impl Tracker {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    /// What of the swarms is in this process.
     pub(crate) registry: Registry<Outbox>,
     pub(crate) rates: Rates,
     pub(crate) metrics: Arc<Metrics>,
@@ -145,6 +147,11 @@ impl Shared {
 
     pub(crate) fn instant(&self, time: Time) -> Instant {
         self.origin + time.since(Time::ZERO)
+    }
+
+    /// Where the swarms live. All that doors do with swarms goes through here.
+    pub(crate) fn home(&self) -> &impl Home<Link = Outbox> {
+        &self.registry
     }
 
     pub(crate) fn closing(&self) -> watch::Receiver<bool> {
@@ -174,24 +181,22 @@ impl Shared {
 impl Shared {
     /// The counts that a scrape is answered with: of these swarms or, where none is named, of some; of private ones only for
     /// who has a passkey.
-    pub(crate) fn scrape<'a>(
+    pub(crate) async fn scrape(
         &self,
-        info_hashes: &'a [InfoHash],
-        passkey: Option<&'a str>,
-    ) -> impl Iterator<Item = (InfoHash, SwarmCounts)> + use<'a> {
+        info_hashes: &[InfoHash],
+        passkey: Option<&str>,
+    ) -> BTreeMap<InfoHash, SwarmCounts> {
         let max = self.config.max_scrape;
-        let counts: Vec<_> = if info_hashes.is_empty() {
-            self.registry.some_counts(max)
-        } else {
-            let asked = info_hashes.iter().take(max);
-            asked
-                .map(|info_hash| (*info_hash, self.registry.counts(*info_hash)))
-                .collect()
-        };
+        let mut files = BTreeMap::new();
+        if info_hashes.is_empty() {
+            files.extend(self.registry.some_counts(max));
+        }
+        for info_hash in info_hashes.iter().take(max) {
+            files.insert(*info_hash, self.home().counts(*info_hash).await);
+        }
         let access = self.access();
-        counts
-            .into_iter()
-            .filter(move |(info_hash, _)| access.admit(*info_hash, passkey).is_ok())
+        files.retain(|info_hash, _| access.admit(*info_hash, passkey).is_ok());
+        files
     }
 }
 

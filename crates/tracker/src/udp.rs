@@ -19,7 +19,7 @@ use self::packet::{Reply, Request};
 pub(crate) use self::ticket::Tickets;
 use crate::http::passkey_in;
 use crate::metrics::{Door, Failure};
-use crate::registry::ClassicAnnounce;
+use crate::registry::{ClassicAnnounce, Home};
 use crate::tracker::Shared;
 
 /// Reads and answers packets until the tracker is closed.
@@ -45,7 +45,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, socket: UdpSocket) {
                 Err(_) => continue,
             };
             answer.clear();
-            handle(&shared, source, &packet[..length], &mut answer);
+            handle(&shared, source, &packet[..length], &mut answer).await;
             // Where there is no room to send, it is lost like any other packet: the client asks again.
             if !answer.is_empty()
                 && let Err(error) = socket.try_send_to(&answer, source)
@@ -57,7 +57,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, socket: UdpSocket) {
 }
 
 /// Appends the answer to a packet, if it deserves one.
-fn handle(shared: &Shared, source: SocketAddr, packet: &[u8], answer: &mut Vec<u8>) {
+async fn handle(shared: &Shared, source: SocketAddr, packet: &[u8], answer: &mut Vec<u8>) {
     let now = shared.now();
     let Some(request) = Request::parse(packet) else {
         return shared.metrics.failed(Failure::Malformed);
@@ -92,7 +92,7 @@ fn handle(shared: &Shared, source: SocketAddr, packet: &[u8], answer: &mut Vec<u
         } => {
             let (path, query) = url_data.split_once('?').unwrap_or((&url_data, ""));
             let passkey = passkey_in(path, query);
-            match announce_from(shared, source, &announce, passkey) {
+            match announce_from(shared, source, &announce, passkey).await {
                 Ok(reply) => {
                     reply.write(transaction, answer);
                     let took = shared.now().since(now);
@@ -102,19 +102,20 @@ fn handle(shared: &Shared, source: SocketAddr, packet: &[u8], answer: &mut Vec<u
             }
         }
         Request::Scrape { info_hashes, .. } => {
-            let counts = info_hashes
-                .map(|info_hash| match shared.admit(info_hash, None) {
-                    Ok(()) => shared.registry.counts(info_hash),
+            let mut counts = Vec::with_capacity(info_hashes.len());
+            for info_hash in info_hashes {
+                counts.push(match shared.admit(info_hash, None) {
+                    Ok(()) => shared.home().counts(info_hash).await,
                     Err(_) => SwarmCounts::default(),
-                })
-                .collect();
+                });
+            }
             shared.metrics.scraped(Door::Udp);
             Reply::Scrape { counts }.write(transaction, answer);
         }
     }
 }
 
-fn announce_from(
+async fn announce_from(
     shared: &Shared,
     source: SocketAddr,
     announce: &packet::Announce,
@@ -134,8 +135,9 @@ fn announce_from(
         both_families: false,
     };
     let announced = shared
-        .registry
+        .home()
         .announce_classic(shared.now(), &classic)
+        .await
         .map_err(|refusal| {
             shared.metrics.failed(Failure::Full);
             refusal.to_string()

@@ -45,3 +45,20 @@ pub(crate) fn engine() -> Result<()> {
         "--bench=engine",
     ]))
 }
+
+/// Measures the tracker against aquatic and npm's `bittorrent-tracker`, with the arguments of `bench-tracker`.
+///
+/// # Errors
+/// A build or the measurement failed.
+pub(crate) fn tracker(arguments: &[String]) -> Result<()> {
+    setup::npm_packages()?;
+    process::run(&mut process::cargo(["build", "--release", "--package=causeway"]))?;
+    let mut command = process::cargo([
+        "run",
+        "--release",
+        "--package=causeway-tests",
+        "--bin=bench-tracker",
+        "--",
+    ]);
+    process::run(command.args(arguments))
+}

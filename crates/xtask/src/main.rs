@@ -95,6 +95,12 @@ enum Command {
 enum Bench {
     /// The engine alone: time and allocations for each block, memory of idle torrents
     Engine,
+    /// The tracker against aquatic and npm `bittorrent-tracker`
+    Tracker {
+        /// Arguments for the benchmark; `--help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// The browser peer against npm `webtorrent` and a bare data channel
     Browser {
         /// Arguments for the benchmark; `--help` lists them
@@ -124,6 +130,7 @@ fn main() -> ExitCode {
         } => sim::run(seeds, seed, scenario.as_deref(), figures),
         Command::Fuzz { seconds, only } => fuzz::run(seconds, only.as_deref()),
         Command::Bench(Bench::Engine) => bench::engine(),
+        Command::Bench(Bench::Tracker { arguments }) => bench::tracker(&arguments),
         Command::Bench(Bench::Browser { arguments }) => bench::browser(&arguments),
         Command::Bench(Bench::Webrtc { arguments }) => bench::webrtc(&arguments),
     };

@@ -36,6 +36,14 @@ pub(crate) fn all() -> Result<()> {
     clients::all()
 }
 
+/// The clients and trackers of npm.
+///
+/// # Errors
+/// They can't be installed.
+pub(crate) fn npm_packages() -> Result<()> {
+    node::packages()
+}
+
 /// The browser that the tests run in.
 fn browser() -> Result<()> {
     if Browser::find().is_none() && debian::is_ours() {

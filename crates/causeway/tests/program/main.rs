@@ -1,7 +1,9 @@
 //! The real program, run as a person or a script runs it.
 
 mod serve;
+mod server;
 mod torrents;
+mod tracker;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,102 +1,16 @@
 //! `serve`.
 
 use core::time::Duration;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::{causeway, run};
+use crate::run;
+use crate::server::Server;
 
-/// A running server, which dies with this.
-struct Server {
-    child: Child,
-    /// `127.0.0.1:PORT`
-    address: String,
-    folder: TempDir,
-}
-
-impl Server {
-    fn start(options: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("there is a place for temporary files");
-        let mut command = causeway(
-            folder.path(),
-            &["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"],
-        );
-        let command = command.args(options).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("the program was built");
-        let mut line = String::new();
-        let stdout = child.stdout.as_mut().expect("it is piped");
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .expect("it writes UTF-8");
-        let address = line
-            .strip_prefix("listening on http://")
-            .expect("that is the first line")
-            .trim_end();
-        Self {
-            address: address.to_owned(),
-            child,
-            folder,
-        }
-    }
-
-    /// The head, in lower case, and the body.
-    fn request(&self, request: &str) -> (String, Vec<u8>) {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        let request = format!("{request}\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
-        stream.write_all(request.as_bytes()).expect("it reads");
-        let mut response = Vec::new();
-        stream.read_to_end(&mut response).expect("it answers and closes");
-        let end = response
-            .windows(4)
-            .position(|window| window == b"\r\n\r\n")
-            .expect("there is a head");
-        let head = String::from_utf8_lossy(&response[..end]).to_lowercase();
-        (head, response[end + 4..].to_owned())
-    }
-
-    fn get(&self, path: &str) -> (String, Vec<u8>) {
-        self.request(&format!("GET {path} HTTP/1.1"))
-    }
-
-    fn json(&self, path: &str) -> Value {
-        serde_json::from_slice(&self.get(path).1).expect("it is JSON")
-    }
-
-    fn socket(&self, path: &str) -> tungstenite::WebSocket<TcpStream> {
-        let stream = TcpStream::connect(&self.address).expect("it listens");
-        let url = format!("ws://{}{path}", self.address);
-        tungstenite::client(url, stream)
-            .expect("the tracker takes connections")
-            .0
-    }
-
-    /// Sends the signal, and returns the status and how long it took.
-    fn end(&mut self, signal: &str) -> (Option<i32>, Duration) {
-        let begin = Instant::now();
-        let kill = Command::new("kill")
-            .args([signal, &self.child.id().to_string()])
-            .status();
-        assert!(kill.expect("there is a kill").success());
-        let status = self.child.wait().expect("it is our child");
-        (status.code(), begin.elapsed())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended already.
-        self.child.kill().unwrap_or_default();
-        self.child.wait().map(drop).unwrap_or_default();
-    }
-}
-
-fn announce(socket: &mut tungstenite::WebSocket<TcpStream>) -> Value {
+pub(crate) fn announce(socket: &mut tungstenite::WebSocket<TcpStream>) -> Value {
     let message = json!({
         "action": "announce",
         "info_hash": "h".repeat(20),

@@ -99,9 +99,17 @@ impl<'a> TrackerMessage<'a> {
                 ..MessageOut::default()
             },
         };
-        serde_json::to_string(&out).expect("numbers, strings and raw JSON can be written as JSON")
+        // With room for all of it from the start: most of what a tracker writes is descriptions that it relays.
+        let description = out.offer.or(out.answer).map_or(0, |raw| raw.get().len());
+        let mut text = Vec::with_capacity(description + NAMES_LENGTH);
+        serde_json::to_writer(&mut text, &out).expect("numbers, strings and raw JSON can be written as JSON");
+        String::from_utf8(text).expect("JSON is UTF-8")
     }
 }
+
+/// What an offer or an answer takes beside its description, in bytes, where most bytes of its names are written as
+/// one.
+const NAMES_LENGTH: usize = 192;
 
 /// The members of a tracker's message, unchecked.
 #[derive(Deserialize)]

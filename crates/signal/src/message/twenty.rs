@@ -17,14 +17,16 @@ impl Twenty {
 
 impl Serialize for Twenty {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl fmt::Display for Twenty {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write as _;
-        self.0.iter().try_for_each(|byte| f.write_char(char::from(*byte)))
+        // At once and not character by character: a tracker writes some hundred thousand of these in a second.
+        let mut utf8 = [0; 2 * 20];
+        let mut length = 0;
+        for byte in self.0 {
+            let char = char::from(byte);
+            char.encode_utf8(&mut utf8[length..]);
+            length += char.len_utf8();
+        }
+        let text = core::str::from_utf8(&utf8[..length]).expect("characters are UTF-8");
+        serializer.serialize_str(text)
     }
 }
 

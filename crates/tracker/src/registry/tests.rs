@@ -1,8 +1,8 @@
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::*;
 
@@ -14,11 +14,17 @@ const SWARM: InfoHash = InfoHash::new([7; 20]);
 
 /// A link for tests: a number, and whether it is in doubt.
 #[derive(Clone, Debug)]
-struct Wire(u8, Rc<Cell<bool>>);
+struct Wire(u8, Arc<AtomicBool>);
 
 impl Link for Wire {
+    fn deliver(&self, _message: String) {}
+
+    fn doubt(&self) {
+        self.1.store(true, Ordering::Relaxed);
+    }
+
     fn is_in_doubt(&self) -> bool {
-        self.1.get()
+        self.1.load(Ordering::Relaxed)
     }
 }
 
@@ -56,7 +62,7 @@ impl World {
 
     /// A peer on link `number` that goes by the name `name`.
     fn connect(number: u8, name: u8) -> Peer {
-        let link = Wire(number, Rc::default());
+        let link = Wire(number, Arc::default());
         Peer {
             session: Session::new(link, Ipv4Addr::LOCALHOST.into()),
             name: PeerId::new([name; 20]),
@@ -141,7 +147,7 @@ fn ids(offers: &[u8]) -> Vec<OfferId> {
 }
 
 fn doubt(peer: &Peer, in_doubt: bool) {
-    peer.session.link.1.set(in_doubt);
+    peer.session.link.1.store(in_doubt, Ordering::Relaxed);
 }
 
 fn sorted(mut numbers: Vec<u8>) -> Vec<u8> {
@@ -225,7 +231,7 @@ fn peers_over_ipv4_and_ipv6_share_a_swarm() {
     let world = World::new();
     let mut four = World::connect(4, 4);
     let mut six = World::connect(6, 6);
-    six.session = Session::new(Wire(6, Rc::default()), Ipv6Addr::LOCALHOST.into());
+    six.session = Session::new(Wire(6, Arc::default()), Ipv6Addr::LOCALHOST.into());
     world.announce(&mut four, Event::Started, false, &[]);
     assert_eq!(world.offer(&mut six, false, &[1]), [4]);
     let mut families = Vec::new();

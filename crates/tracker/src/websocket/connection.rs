@@ -1,7 +1,7 @@
 //! One client's WebSocket, from its first message to its last.
 
 use core::pin::pin;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use tokio::time::{sleep_until, timeout};
 use super::outbox::{Delivery, Outbox};
 use super::pace::{Due, Liveness, Pace};
 use crate::metrics::{Door, Failure};
-use crate::registry::{Announced, Presence, Refusal, Session};
+use crate::registry::{Announced, Home, Link, Presence, Refusal, Session};
 use crate::tracker::{Place, Shared};
 
 /// A connected client.
@@ -57,7 +57,7 @@ enum End {
 
 impl Connection {
     pub(super) fn new(place: Place, socket: WebSocket, address: IpAddr, passkey: Option<Box<str>>) -> Self {
-        let outbox = Outbox::new();
+        let outbox = Outbox::new(place.shared.config.max_outgoing);
         let config = &place.shared.config;
         Self {
             session: Session::new(outbox.clone(), address),
@@ -117,7 +117,7 @@ impl Connection {
                 _ = self.place.closing.changed() => return End::Closing,
             };
             let step = match occurrence {
-                Occurrence::Read(message) => self.read(message),
+                Occurrence::Read(message) => self.read(message).await,
                 Occurrence::Delivery(delivery) => self.deliver(delivery).await,
                 Occurrence::Alarm => self.check_life().await,
             };
@@ -127,7 +127,7 @@ impl Connection {
         }
     }
 
-    fn read(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+    async fn read(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
         let now = self.place.shared.now();
         let message = match message {
             None => return Err(End::Gone),
@@ -137,19 +137,19 @@ impl Connection {
         self.liveness.heard(now);
         self.outbox.trust();
         match message {
-            Message::Text(text) => self.handle_text(now, &text),
+            Message::Text(text) => self.handle_text(now, &text).await,
             // Some clients send their JSON so.
-            Message::Binary(bytes) => self.handle_text(now, &String::from_utf8_lossy(&bytes)),
+            Message::Binary(bytes) => self.handle_text(now, &String::from_utf8_lossy(&bytes)).await,
             // A ping is answered, and a close confirmed, by the WebSocket itself.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) => self.pace.charge(now, 0),
         }
         Ok(())
     }
 
-    fn handle_text(&mut self, now: Time, text: &str) {
+    async fn handle_text(&mut self, now: Time, text: &str) {
         self.pace.charge(now, text.len());
         match ClientMessage::parse(text) {
-            Ok(ClientMessage::Announce(announce)) => self.announce(now, &announce),
+            Ok(ClientMessage::Announce(announce)) => self.announce(now, &announce).await,
             Ok(ClientMessage::Answer {
                 info_hash,
                 peer_id,
@@ -158,25 +158,22 @@ impl Connection {
                 answer,
             }) => {
                 let between = (peer_id, to_peer_id);
-                let Shared {
-                    registry, metrics, ..
-                } = &*self.place.shared;
-                if let Some(to) = registry.answer(now, &self.session, info_hash, between, offer_id) {
-                    metrics.answer_relayed();
-                    self.queue(
-                        &to,
-                        &TrackerMessage::Answer {
-                            info_hash,
-                            peer_id,
-                            offer_id,
-                            answer,
-                        },
-                    );
-                } else {
-                    metrics.failed(Failure::Answer);
-                }
+                let shared = &*self.place.shared;
+                let home = shared.home();
+                let to = home.answer(now, &self.session, info_hash, between, offer_id);
+                let Some(to) = to.await else {
+                    return shared.metrics.failed(Failure::Answer);
+                };
+                let message = TrackerMessage::Answer {
+                    info_hash,
+                    peer_id,
+                    offer_id,
+                    answer,
+                };
+                to.deliver(message.to_json());
+                shared.metrics.answer_relayed();
             }
-            Ok(ClientMessage::Scrape { info_hashes }) => self.scrape(&info_hashes),
+            Ok(ClientMessage::Scrape { info_hashes }) => self.scrape(&info_hashes).await,
             Err(error) => {
                 tracing::debug!(%error, "a message was refused");
                 self.place.shared.metrics.failed(Failure::Malformed);
@@ -186,15 +183,11 @@ impl Connection {
     }
 
     /// Replies first, and relays the offers then.
-    fn announce(&mut self, now: Time, announce: &Announce<'_>) {
-        let Shared {
-            registry,
-            config,
-            metrics,
-            ..
-        } = &*self.place.shared;
+    async fn announce(&mut self, now: Time, announce: &Announce<'_>) {
+        let shared = &*self.place.shared;
+        let Shared { config, metrics, .. } = shared;
         let info_hash = announce.info_hash;
-        if let Err(denial) = self.place.shared.admit(info_hash, self.passkey.as_deref()) {
+        if let Err(denial) = shared.admit(info_hash, self.passkey.as_deref()) {
             return self.refuse(info_hash, &denial);
         }
         let presence = Presence {
@@ -211,11 +204,13 @@ impl Connection {
         let offers = &announce.offers[..announce.offers.len().min(wanted)];
         let offer_ids: Vec<OfferId> = offers.iter().map(|offer| offer.offer_id).collect();
 
+        let home = shared.home();
+        let announced = home.announce(now, &mut self.session, &presence, &offer_ids);
         let Announced {
             counts,
             receivers,
             doubted,
-        } = match registry.announce(now, &mut self.session, &presence, &offer_ids) {
+        } = match announced.await {
             Ok(announced) => announced,
             Err(refusal) => {
                 metrics.failed(match refusal {
@@ -235,21 +230,19 @@ impl Connection {
         });
         for (receiver, offer) in receivers.iter().zip(offers) {
             let (peer_id, offer_id, offer) = (announce.peer_id, offer.offer_id, offer.offer);
-            self.queue(
-                receiver,
-                &TrackerMessage::Offer {
-                    info_hash,
-                    peer_id,
-                    offer_id,
-                    offer,
-                },
-            );
+            let message = TrackerMessage::Offer {
+                info_hash,
+                peer_id,
+                offer_id,
+                offer,
+            };
+            receiver.deliver(message.to_json());
         }
         if let Some(holder) = doubted {
             holder.doubt();
         }
         metrics.offers_relayed(receivers.len());
-        let took = self.place.shared.now().since(now);
+        let took = shared.now().since(now);
         metrics.announced(Door::WebSocket, announce.event, took);
     }
 
@@ -261,13 +254,10 @@ impl Connection {
         });
     }
 
-    fn scrape(&self, info_hashes: &[InfoHash]) {
-        let files: BTreeMap<_, _> = self
-            .place
-            .shared
-            .scrape(info_hashes, self.passkey.as_deref())
-            .collect();
-        self.place.shared.metrics.scraped(Door::WebSocket);
+    async fn scrape(&mut self, info_hashes: &[InfoHash]) {
+        let shared = &*self.place.shared;
+        let files = shared.scrape(info_hashes, self.passkey.as_deref()).await;
+        shared.metrics.scraped(Door::WebSocket);
         self.reply(&TrackerMessage::Scraped {
             files: files.into_iter().collect(),
             min_request_interval: Some(MIN_SCRAPE_INTERVAL),
@@ -275,15 +265,11 @@ impl Connection {
     }
 
     fn leave(&mut self) {
-        self.place.shared.registry.leave(&mut self.session);
+        self.place.shared.home().leave(&mut self.session);
     }
 
     fn reply(&self, message: &TrackerMessage<'_>) {
-        self.queue(&self.outbox, message);
-    }
-
-    fn queue(&self, to: &Outbox, message: &TrackerMessage<'_>) {
-        to.push(message.to_json(), self.place.shared.config.max_outgoing);
+        self.outbox.deliver(message.to_json());
     }
 
     async fn deliver(&mut self, delivery: Delivery) -> Result<(), End> {

@@ -19,6 +19,7 @@ struct Inner {
     queue: Mutex<Queue>,
     bell: Notify,
     in_doubt: AtomicBool,
+    bound: usize,
 }
 
 #[derive(Debug, Default)]
@@ -42,39 +43,14 @@ pub(super) enum Delivery {
 }
 
 impl Outbox {
-    pub(super) fn new() -> Self {
+    /// An empty queue for `bound` bytes.
+    pub(super) fn new(bound: usize) -> Self {
         Self(Arc::new(Inner {
             queue: Mutex::default(),
             bell: Notify::new(),
             in_doubt: AtomicBool::new(false),
+            bound,
         }))
-    }
-
-    /// Queues a message, unless more than `bound` bytes would wait: that ends the connection.
-    pub(super) fn push(&self, message: String, bound: usize) {
-        let mut queue = self.queue();
-        if queue.has_overflowed {
-            return;
-        }
-        queue.cost += message.len() + MESSAGE_OVERHEAD;
-        if queue.cost > bound {
-            *queue = Queue {
-                has_overflowed: true,
-                ..Queue::default()
-            };
-        } else {
-            queue.messages.push_back(message.into());
-        }
-        drop(queue);
-        self.0.bell.notify_one();
-    }
-
-    /// Has the other side show that it is alive. Until it has, the link is in doubt.
-    pub(super) fn doubt(&self) {
-        if !self.0.in_doubt.swap(true, Ordering::Relaxed) {
-            self.queue().is_asked = true;
-            self.0.bell.notify_one();
-        }
     }
 
     /// The other side has shown that it is alive.
@@ -114,6 +90,32 @@ impl Outbox {
 }
 
 impl Link for Outbox {
+    /// Queues a message, unless more bytes would wait than may: that ends the connection.
+    fn deliver(&self, message: String) {
+        let mut queue = self.queue();
+        if queue.has_overflowed {
+            return;
+        }
+        queue.cost += message.len() + MESSAGE_OVERHEAD;
+        if queue.cost > self.0.bound {
+            *queue = Queue {
+                has_overflowed: true,
+                ..Queue::default()
+            };
+        } else {
+            queue.messages.push_back(message.into());
+        }
+        drop(queue);
+        self.0.bell.notify_one();
+    }
+
+    fn doubt(&self) {
+        if !self.0.in_doubt.swap(true, Ordering::Relaxed) {
+            self.queue().is_asked = true;
+            self.0.bell.notify_one();
+        }
+    }
+
     fn is_in_doubt(&self) -> bool {
         self.0.in_doubt.load(Ordering::Relaxed)
     }
@@ -136,9 +138,9 @@ mod tests {
 
     #[tokio::test]
     async fn messages_come_out_in_order_and_all_at_once() {
-        let outbox = Outbox::new();
+        let outbox = Outbox::new(1000);
         for message in ["a", "b", "c"] {
-            outbox.push(message.into(), 1000);
+            outbox.deliver(message.into());
         }
         let Delivery::Messages(messages) = outbox.next().await else {
             panic!("there are messages");
@@ -149,29 +151,28 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_is_woken() {
-        let outbox = Outbox::new();
+        let outbox = Outbox::new(1000);
         let waiting = tokio::spawn({
             let outbox = outbox.clone();
             async move { outbox.next().await }
         });
         tokio::task::yield_now().await;
-        outbox.push("a".into(), 1000);
+        outbox.deliver("a".into());
         let delivery = waiting.await.expect("it does not panic");
         assert_eq!(delivery, Delivery::Messages([Utf8Bytes::from_static("a")].into()));
     }
 
     #[test]
     fn beyond_its_bound_everything_is_dropped_and_nothing_more_is_taken() {
-        let outbox = Outbox::new();
-        let bound = 3 * (10 + MESSAGE_OVERHEAD);
+        let outbox = Outbox::new(3 * (10 + MESSAGE_OVERHEAD));
         for _ in 0..3 {
-            outbox.push("x".repeat(10), bound);
+            outbox.deliver("x".repeat(10));
         }
         assert!(matches!(outbox.take(), Some(Delivery::Messages(messages)) if messages.len() == 3));
         for _ in 0..4 {
-            outbox.push("x".repeat(10), bound);
+            outbox.deliver("x".repeat(10));
         }
-        outbox.push("x".into(), bound);
+        outbox.deliver("x".into());
         assert!(outbox.queue().messages.is_empty(), "memory is given back");
         assert_eq!(outbox.take(), Some(Delivery::Overflow));
         assert_eq!(outbox.take(), Some(Delivery::Overflow));
@@ -179,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_link_is_asked_once_until_it_has_shown_that_it_lives() {
-        let outbox = Outbox::new();
+        let outbox = Outbox::new(1000);
         for _ in 0..2 {
             outbox.doubt();
             outbox.doubt();

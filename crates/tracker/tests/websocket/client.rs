@@ -7,6 +7,7 @@ use axum::Router;
 use causeway_tracker::{Config, Tracker};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -57,6 +58,21 @@ impl Server {
         Ok(Client { socket })
     }
 
+    /// The status that a page of this origin gets for its WebSocket at `path`.
+    pub(crate) async fn knock(&self, path: &str, origin: &str) -> u16 {
+        let mut stream = TcpStream::connect(self.address).await.expect("it listens");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: t\r\nConnection: upgrade\r\nUpgrade: websocket\r\nOrigin: {origin}\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await.expect("it answers");
+        String::from_utf8_lossy(&head[9..])
+            .parse()
+            .expect("a status is a number")
+    }
+
     /// A client that takes what it is sent in small portions, so that little of it fits into its buffers.
     pub(crate) async fn connect_without_room(&self) -> Client {
         let config = WebSocketConfig::default().read_buffer_size(1024);
@@ -69,7 +85,6 @@ impl Server {
 
     /// The status and the body of a plain request.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = TcpStream::connect(self.address).await.expect("it listens");
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",

@@ -1,5 +1,7 @@
 //! The WebSocket tracker, spoken to over real sockets.
 
+mod access;
 mod client;
+mod floods;
 mod hostile;
 mod protocol;

@@ -322,6 +322,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// Whatever happens in whatever order, with swarms that are large and small: the invariants hold, and everybody is
     /// told of different peers, none of which is itself.
     #[test]

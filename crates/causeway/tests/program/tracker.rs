@@ -1,0 +1,253 @@
+//! `tracker`, and what `serve` has in common with it.
+
+use std::io::{Read, Write};
+use std::net::{TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::serve::announce;
+use crate::server::Server;
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("there is a place for temporary files")
+}
+
+/// An HTTP announce in the torrent of so many `h`.
+const ANNOUNCE: &str =
+    "/announce?info_hash=hhhhhhhhhhhhhhhhhhhh&peer_id=pppppppppppppppppppp&port=6881&left=0&compact=0";
+
+fn announced(server: &Server, path: &str) -> String {
+    String::from_utf8_lossy(&server.get(path).1).into_owned()
+}
+
+/// Asks again until it is so: what was changed on the disk is seen soon.
+fn until(mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "it never is");
+        sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn all_doors_are_on_one_port_and_one_swarm() {
+    let server = Server::tracker(folder(), &[]);
+    let mut socket = server.socket("/announce");
+    announce(&mut socket);
+    assert!(announced(&server, ANNOUNCE).starts_with("d8:completei2e"));
+    let udp = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    udp.connect(&server.address).expect("an address");
+    udp.set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("a time");
+    udp.send(&[0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 1, 2, 3, 4])
+        .expect("it can be sent");
+    let mut answer = [0; 100];
+    assert_eq!(udp.recv(&mut answer).ok(), Some(16));
+    assert_eq!(answer[..8], [0, 0, 0, 0, 1, 2, 3, 4]);
+    assert!(server.get("/").0.starts_with("http/1.1 404"), "there is no page");
+}
+
+#[test]
+fn metrics_are_for_whom_the_operator_says() {
+    let server = Server::tracker(folder(), &[]);
+    announced(&server, ANNOUNCE);
+    let (head, body) = server.get("/metrics");
+    assert!(head.contains("text/plain; version=0.0.4"), "{head}");
+    let line = "causeway_tracker_announces_total{door=\"http\",event=\"update\"} 1";
+    assert!(String::from_utf8_lossy(&body).contains(line));
+    let server = Server::tracker(folder(), &["--metrics-from", "10.0.0.0/8"]);
+    assert!(server.get("/metrics").0.starts_with("http/1.1 403"));
+    let request = "GET /metrics HTTP/1.1\r\nX-Forwarded-For: 10.0.0.1";
+    assert!(
+        server.request(request).0.starts_with("http/1.1 403"),
+        "anybody can write that"
+    );
+}
+
+#[test]
+fn a_trusted_proxy_says_who_asks_and_nobody_else_does() {
+    let request = format!("GET {ANNOUNCE} HTTP/1.1\r\nX-Forwarded-For: 192.0.2.7");
+    let ask_again = ANNOUNCE
+        .replace("pppp", "qqqq")
+        .replace("6881", "1")
+        .replace("left=0", "left=1");
+    for (options, address) in [
+        (&[][..], "127.0.0.1"),
+        (&["--trusted-proxy", "127.0.0.1"], "192.0.2.7"),
+    ] {
+        let server = Server::tracker(folder(), options);
+        server.request(&request);
+        let reply = announced(&server, &ask_again);
+        assert!(reply.contains(address), "{options:?}: {reply}");
+    }
+
+    let server = Server::tracker(folder(), &["--trusted-proxy", "127.0.0.0/8", "--proxy-protocol"]);
+    for (header, status) in [("PROXY TCP4 192.0.2.9 127.0.0.1 5 6\r\n", "200"), ("", "")] {
+        let mut stream = TcpStream::connect(&server.address).expect("it listens");
+        let request = format!("{header}GET {ANNOUNCE} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut response = String::new();
+        // Without its header the connection is closed, with or without what was not read.
+        stream.read_to_string(&mut response).unwrap_or_default();
+        assert_eq!(response.get(9..12).unwrap_or_default(), status, "{response}");
+    }
+}
+
+#[test]
+fn settings_come_from_the_file_the_environment_and_flags() {
+    let folder = folder();
+    let settings = "[tracker]\nclassic-interval = 100\nrequire-passkey = true\npasskeys = 'keys'\n";
+    std::fs::write(folder.path().join("causeway.toml"), settings).expect("it can be written");
+    std::fs::write(folder.path().join("keys"), "secret # of one user\n").expect("it can be written");
+    let server = Server::tracker(folder, &["--classic-interval", "200"]);
+    assert!(announced(&server, ANNOUNCE).contains("passkey"));
+    let path = ANNOUNCE.replace("/announce", "/announce/secret");
+    assert!(
+        announced(&server, &path).contains("8:intervali200e"),
+        "the flag is stronger"
+    );
+
+    server.write("keys", "another\n");
+    until(|| announced(&server, &path).contains("passkey"));
+    server.write("keys", "secret\n");
+    server.signal("-HUP");
+    until(|| announced(&server, &path).contains("interval"));
+}
+
+#[test]
+fn lists_are_read_again_and_a_broken_one_changes_nothing() {
+    let folder = folder();
+    std::fs::write(folder.path().join("deny"), "").expect("it can be written");
+    let server = Server::tracker(folder, &["--deny", "deny"]);
+    let mut socket = server.socket("/");
+    announce(&mut socket);
+    server.write("deny", &format!("# by order\n{}\n", "68".repeat(20)));
+    server.signal("-HUP");
+    until(|| announced(&server, ANNOUNCE).contains("does not serve"));
+    assert!(
+        announce(&mut socket)["failure reason"].is_string(),
+        "the connection is still open"
+    );
+    server.write("deny", "nonsense\n");
+    server.signal("-HUP");
+    until(|| server.log().contains("line 1 of deny"));
+    assert!(announced(&server, ANNOUNCE).contains("does not serve"));
+    server.write("deny", "");
+    until(|| announced(&server, ANNOUNCE).contains("interval"));
+}
+
+/// Who asks is nobody's business: at INFO no address is logged, whatever happens.
+#[test]
+fn the_log_names_no_address() {
+    let server = Server::tracker(folder(), &["--log-format", "json", "--requests-per-second", "1"]);
+    drop(announce(&mut server.socket("/announce")));
+    for path in [ANNOUNCE, "/announce?", "/scrape?info_hash=1", "/absent"] {
+        server.get(path);
+    }
+    for _ in 0..100 {
+        server.get("/scrape");
+    }
+    let mut broken = TcpStream::connect(&server.address).expect("it listens");
+    broken
+        .write_all(b"\x16\x03\x01 nonsense\r\n\r\n")
+        .expect("it reads");
+    let mut server = server;
+    server.end("-TERM");
+    let log = server.log();
+    assert!(
+        log.lines()
+            .all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()),
+        "{log}"
+    );
+    assert!(log.contains("stopping"), "{log}");
+    assert!(!log.contains("127.0.0.1"), "{log}");
+}
+
+struct Pair {
+    certificate: String,
+    key: String,
+    root: CertificateDer<'static>,
+}
+
+fn certificate() -> Pair {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    Pair {
+        certificate: made.cert.pem(),
+        key: made.signing_key.serialize_pem(),
+        root: made.cert.der().clone(),
+    }
+}
+
+/// A TLS connection that believes this certificate alone.
+fn secure(address: &str, root: &CertificateDer<'static>) -> StreamOwned<ClientConnection, TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.clone()).expect("a certificate");
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("there are some")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "localhost".try_into().expect("a name");
+    let connection = ClientConnection::new(Arc::new(config), name).expect("a client");
+    StreamOwned::new(connection, TcpStream::connect(address).expect("it listens"))
+}
+
+/// What is answered to a request on an open connection; empty where there is no trust.
+fn health(stream: &mut StreamOwned<ClientConnection, TcpStream>) -> String {
+    let mut response = Vec::new();
+    let mut ask = || {
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+        while !response.ends_with(b"ok\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            response.extend(byte);
+        }
+        std::io::Result::Ok(())
+    };
+    ask().unwrap_or_default();
+    String::from_utf8_lossy(&response).into_owned()
+}
+
+#[test]
+fn a_new_certificate_is_used_from_then_on_and_open_connections_go_on() {
+    let (first, second) = (certificate(), certificate());
+    let folder = folder();
+    std::fs::write(folder.path().join("c.pem"), &first.certificate).expect("it can be written");
+    std::fs::write(folder.path().join("k.pem"), &first.key).expect("it can be written");
+    let options = [
+        "--tls-listen",
+        "127.0.0.1:0",
+        "--tls-certificate",
+        "c.pem",
+        "--tls-key",
+        "k.pem",
+    ];
+    let server = Server::tracker(folder, &options);
+    let address = server.tls_address.as_deref().expect("it listens for TLS");
+    let mut open = secure(address, &first.root);
+    assert!(health(&mut open).starts_with("HTTP/1.1 200"));
+    assert_eq!(
+        health(&mut secure(address, &second.root)),
+        "",
+        "that is not its certificate yet"
+    );
+
+    // For a moment they don't belong together: the first stays in force.
+    server.write("c.pem", &second.certificate);
+    server.signal("-HUP");
+    until(|| server.log().contains("don't belong together"));
+    assert!(health(&mut secure(address, &first.root)).starts_with("HTTP/1.1 200"));
+    server.write("k.pem", &second.key);
+    server.signal("-HUP");
+    until(|| health(&mut secure(address, &second.root)).starts_with("HTTP/1.1 200"));
+    assert!(
+        health(&mut open).starts_with("HTTP/1.1 200"),
+        "the open connection goes on"
+    );
+}

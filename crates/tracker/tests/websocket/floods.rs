@@ -1,0 +1,157 @@
+//! Much of one thing, from one who pays for it alone.
+
+use causeway_tracker::Config;
+use futures_util::SinkExt;
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use crate::client::{Server, announce, answer, b20};
+
+#[tokio::test]
+async fn a_message_in_endless_fragments_ends_the_connection() {
+    let server = Server::start().await;
+    let mut other = server.connect().await;
+    let mut client = server.connect().await;
+    let fragment =
+        |kind, text: &str| Message::Frame(Frame::message(text.to_owned(), OpCode::Data(kind), false));
+    client
+        .socket
+        .send(fragment(Data::Text, "{"))
+        .await
+        .expect("it reads");
+    let piece = " ".repeat(1000);
+    let mut sent = 0;
+    while client.socket.send(fragment(Data::Continue, &piece)).await.is_ok() {
+        sent += piece.len();
+        assert!(sent < 50 << 20, "the tracker keeps whatever it is sent");
+    }
+    client.closed().await;
+    other.announce(announce(b'o', 1, &[])).await;
+}
+
+#[tokio::test]
+async fn a_connect_flood_is_stopped_at_its_address() {
+    let server = Server::with(Config {
+        max_sockets_per_address: 3,
+        ..Config::default()
+    })
+    .await;
+    let mut first = server.connect().await;
+    let _others = [server.connect().await, server.connect().await];
+    for _ in 0..20 {
+        let refusal = server.try_connect("/announce").await.err().expect("it has three");
+        assert!(refusal.to_string().contains("503"), "{refusal}");
+    }
+    first.announce(announce(b'a', 1, &[])).await;
+    first.socket.close(None).await.expect("it can be closed");
+    first.closed().await;
+    while server.try_connect("/announce").await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_million_info_hashes_on_one_socket_enter_no_more_swarms_than_one_may() {
+    let config = Config {
+        max_torrents_per_socket: 100,
+        messages_per_second: 1_000_000,
+        message_burst: 1_000_000,
+        ..Config::default()
+    };
+    let server = Server::with(config).await;
+    let mut client = server.connect().await;
+    let mut refused = 0;
+    for number in 0..1_000 {
+        let mut message = announce(b'a', 1, &[]);
+        message["info_hash"] = json!(format!("{number:020}"));
+        client.send(message).await;
+        refused += usize::from(client.receive().await.get("failure reason").is_some());
+    }
+    assert_eq!(refused, 900);
+    assert_eq!(server.stats().await["torrents"], 100);
+}
+
+#[tokio::test]
+async fn a_scrape_of_everything_is_answered_with_some() {
+    let server = Server::with(Config {
+        max_scrape: 5,
+        ..Config::default()
+    })
+    .await;
+    let mut client = server.connect().await;
+    for number in 0..20 {
+        let mut message = announce(b'a', 1, &[]);
+        message["info_hash"] = json!(b20(number));
+        client.announce(message).await;
+    }
+    client.send(json!({"action": "scrape"})).await;
+    let files = client.receive().await["files"]
+        .as_object()
+        .map(serde_json::Map::len);
+    assert_eq!(files, Some(5));
+    let many: Vec<_> = (0..20).map(b20).collect();
+    client.send(json!({"action": "scrape", "info_hash": many})).await;
+    let files = client.receive().await["files"]
+        .as_object()
+        .map(serde_json::Map::len);
+    assert_eq!(files, Some(5));
+}
+
+/// Each member of a message as each wrong type, and names of a wrong length or with characters that are no bytes.
+#[tokio::test]
+async fn every_member_of_a_wrong_type_is_refused_by_its_name() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    client.announce(announce(b'a', 1, &[])).await;
+    let wrong_names = [
+        json!(5),
+        json!([]),
+        json!({}),
+        json!(true),
+        json!(""),
+        json!("x".repeat(19)),
+        json!("x".repeat(21)),
+        json!("\u{100}".repeat(20)),
+        json!("x".repeat(19) + "\u{1f600}"),
+    ];
+    for (message, members) in [
+        (announce(b'a', 1, &[]), &["info_hash", "peer_id"][..]),
+        (
+            answer(b'a', b'b', 1),
+            &["info_hash", "peer_id", "to_peer_id", "offer_id"],
+        ),
+    ] {
+        for member in members {
+            for wrong in &wrong_names {
+                let mut message = message.clone();
+                message[member] = wrong.clone();
+                client.send(message).await;
+                let reason = client.receive().await["failure reason"].clone();
+                let is_named = reason.as_str().is_some_and(|reason| reason.contains(member));
+                assert!(is_named, "{member} as {wrong}: {reason}");
+            }
+        }
+    }
+    for (member, wrong) in [
+        ("left", json!("many")),
+        ("downloaded", json!([])),
+        ("numwant", json!({})),
+        ("event", json!(7)),
+        ("event", json!("dance")),
+        ("offers", json!("none")),
+        ("action", json!(1)),
+    ] {
+        let mut message = announce(b'a', 1, &[]);
+        message[member] = wrong;
+        client.send(message).await;
+        let reason = client.receive().await["failure reason"].clone();
+        assert!(
+            reason.as_str().is_some_and(|reason| reason.contains(member)),
+            "{member}: {reason}"
+        );
+    }
+    let reply = client.announce(announce(b'a', 1, &[])).await;
+    assert_eq!(reply["incomplete"], 1, "nothing of it changed anything");
+}

@@ -1,0 +1,32 @@
+// The classic client of npm's bittorrent-tracker: announces to each URL in turn, scrapes, and leaves; what it hears is a line of
+// JSON each.
+import { register } from 'node:module'
+
+// It would load a native WebRTC, which announcing over HTTP and UDP has no use for.
+const none = 'export const RTCPeerConnection = null, RTCSessionDescription = null, RTCIceCandidate = null; export default {}'
+const stub = `export async function resolve (name, context, next) {
+  return name === 'webrtc-polyfill'
+    ? { url: 'data:text/javascript,${encodeURIComponent(none)}', shortCircuit: true }
+    : next(name, context)
+}`
+register('data:text/javascript,' + encodeURIComponent(stub))
+const { default: Client } = await import('bittorrent-tracker')
+
+const say = (...words) => console.log(JSON.stringify(words))
+for (const [index, url] of process.argv.slice(2).entries()) {
+  await new Promise(resolve => {
+    const client = new Client({
+      infoHash: Buffer.alloc(20, 'h'), peerId: Buffer.alloc(20, String(index)), announce: [url], port: 7000 + index
+    })
+    for (const event of ['error', 'warning']) client.on(event, error => { say(event, error.message); process.exit(1) })
+    client.on('peer', peer => say('peer', peer))
+    client.once('update', ({ complete, incomplete }) => { say('update', complete, incomplete); client.scrape() })
+    client.on('scrape', ({ complete, incomplete, downloaded }) => {
+      say('scrape', complete, incomplete, downloaded)
+      // It stays in the swarm, for the next one to find.
+      client.destroy(resolve)
+    })
+    client.start({ left: index })
+  })
+}
+process.exit(0)

@@ -1,0 +1,168 @@
+//! Many WebSocket clients at once.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use crate::contender::{self, Server};
+use crate::socket::{Client, Counts};
+use crate::{Arguments, process};
+
+/// Connected clients.
+#[derive(Debug)]
+pub(crate) struct Load {
+    clients: Vec<Client>,
+}
+
+/// What happened within a time.
+#[derive(Debug, Default)]
+pub(crate) struct Measured {
+    pub(crate) replies: u64,
+    pub(crate) offers: u64,
+    pub(crate) answers: u64,
+    pub(crate) took: Duration,
+    /// Of the server.
+    pub(crate) cpu: Duration,
+    /// Of this program.
+    pub(crate) own_cpu: Duration,
+    /// In microseconds, sorted.
+    pub(crate) latencies: Vec<u32>,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+impl Measured {
+    pub(crate) fn per_second(&self, number: u64) -> f64 {
+        number as f64 / self.took.as_secs_f64()
+    }
+
+    /// In microseconds.
+    pub(crate) fn cpu_per_announce(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.replies as f64
+    }
+
+    /// In milliseconds.
+    pub(crate) fn latency(&self, share: f64) -> f64 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is within the list"
+        )]
+        let place = (self.latencies.len() as f64 * share) as usize;
+        self.latencies
+            .get(place)
+            .map_or(f64::NAN, |micros| f64::from(*micros) / 1e3)
+    }
+}
+
+impl Load {
+    pub(crate) async fn connect(server: &Server, connections: usize, torrents: usize) -> Result<Self> {
+        let address = server.address;
+        let clients = stream::iter(0..connections)
+            .map(|number| Client::connect(address, number, torrents))
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(Self { clients })
+    }
+
+    /// Has everybody announce once.
+    pub(crate) async fn join(&mut self) -> Result<()> {
+        stream::iter(&mut self.clients)
+            .map(|client| Ok(client.join()))
+            .try_buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// Announces for so long, at so many a second in turn or, without a rate, as fast as it goes.
+    pub(crate) async fn run(
+        &mut self,
+        rate: Option<u32>,
+        time: Duration,
+        server: &Server,
+    ) -> Result<Measured> {
+        let counts = Arc::new(Counts::default());
+        let clients = u32::try_from(self.clients.len())?;
+        let pause = rate.map(|rate| Duration::from_secs(clients.into()) / rate);
+        let begin = Instant::now();
+        let warm = begin + WARM_UP;
+        let end = warm + time;
+        let runs = self.clients.drain(..).zip(0u32..).map(|(mut client, number)| {
+            let counts = Arc::clone(&counts);
+            let first = begin + pause.unwrap_or(Duration::from_millis(500)) * number / clients;
+            async move { tokio::spawn(async move { client.run(counts, first, pause, end).await }).await? }
+        });
+        let watch = async {
+            tokio::time::sleep_until(warm.into()).await;
+            let before = snapshot(&counts, server)?;
+            // Before the clients end, which costs the server something, too.
+            tokio::time::sleep_until((end - Duration::from_millis(100)).into()).await;
+            let after = snapshot(&counts, server)?;
+            anyhow::Ok(Measured {
+                replies: after.replies - before.replies,
+                offers: after.offers - before.offers,
+                answers: after.answers - before.answers,
+                took: end - Duration::from_millis(100) - warm,
+                cpu: after.cpu - before.cpu,
+                own_cpu: after.own_cpu - before.own_cpu,
+                latencies: Vec::new(),
+            })
+        };
+        let (measured, runs) = tokio::join!(watch, try_join_all(runs));
+        runs?;
+        let mut measured = measured?;
+        measured.latencies = core::mem::take(&mut *counts.latencies.lock().await);
+        measured.latencies.sort_unstable();
+        Ok(measured)
+    }
+}
+
+fn snapshot(counts: &Counts, server: &Server) -> Result<Measured> {
+    Ok(Measured {
+        replies: counts.replies.load(Ordering::Relaxed),
+        offers: counts.offers.load(Ordering::Relaxed),
+        answers: counts.answers.load(Ordering::Relaxed),
+        cpu: server.cpu()?,
+        own_cpu: process::cpu(std::process::id())?,
+        ..Measured::default()
+    })
+}
+
+/// Holds many connections for long, and says what that costs; fails where one is lost.
+pub(crate) async fn hold(arguments: &Arguments) -> Result<()> {
+    let server = contender::start_causeway(arguments, &[]).await?;
+    let before = server.resident()?;
+    let mut load = Load::connect(&server, HELD, arguments.torrents).await?;
+    load.join().await?;
+    let (after, cpu) = (server.resident()?, server.cpu()?);
+    let end = Instant::now() + HOLD;
+    try_join_all(load.clients.iter_mut().map(|client| client.stay(end)))
+        .await
+        .context("a connection was lost")?;
+    println!(
+        "\n{HELD} connections for {} s: none lost; {:.1} KiB each after the first announce, {:.1} KiB at the end; {:.1} s of CPU meanwhile",
+        HOLD.as_secs(),
+        per_connection(after - before),
+        per_connection(server.resident()? - before),
+        (server.cpu()? - cpu).as_secs_f64()
+    );
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn per_connection(bytes: u64) -> f64 {
+    bytes as f64 / 1024.0 / HELD as f64
+}
+
+/// So many clients connect at once.
+const AT_ONCE: usize = 100;
+
+/// Before the measurement begins.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+const HELD: usize = 20_000;
+const HOLD: Duration = Duration::from_mins(10);
