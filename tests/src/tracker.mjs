@@ -8,7 +8,8 @@ const server = new Server({
 server.on('error', error => { throw error })
 // Bad requests are its clients' business.
 server.on('warning', () => {})
-server.listen(Number(process.argv[2] ?? 0), '127.0.0.1', () => {
+const hosts = { http: '127.0.0.1', udp: '127.0.0.1', udp6: '::1' }
+server.listen(Number(process.argv[2] ?? 0), hosts, () => {
   const address = door === 'udp' ? server.udp.address() : server[door].address()
   console.log(`listening on ${door}://127.0.0.1:${address.port}`)
 })

@@ -142,6 +142,30 @@ fn lists_are_read_again_and_a_broken_one_changes_nothing() {
     until(|| announced(&server, ANNOUNCE).contains("interval"));
 }
 
+/// Connections that say nothing cost their own address, and the tracker no memory of them.
+#[test]
+fn a_flood_of_connections_is_stopped_at_its_address() {
+    let server = Server::tracker(folder(), &["--max-tcp-per-address", "5"]);
+    let idle: Vec<_> = (0..5)
+        .map(|_| TcpStream::connect(&server.address).expect("it listens"))
+        .collect();
+    for _ in 0..20 {
+        let mut refused = TcpStream::connect(&server.address).expect("it listens");
+        let end = refused.read(&mut [0]);
+        assert!(!matches!(end, Ok(1..)), "it is closed without a word");
+    }
+    drop(idle);
+    until(|| {
+        let mut stream = TcpStream::connect(&server.address).expect("it listens");
+        let request = "GET /health HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+        let mut response = String::new();
+        stream
+            .write_all(request.as_bytes())
+            .and_then(|()| stream.read_to_string(&mut response))
+            .is_ok_and(|_| response.ends_with("ok\n"))
+    });
+}
+
 /// Who asks is nobody's business: at INFO no address is logged, whatever happens.
 #[test]
 fn the_log_names_no_address() {

@@ -64,8 +64,8 @@ pub(crate) async fn run(arguments: &Arguments, server: &Server, door: Door) -> R
         tokio::time::sleep_until(end.into()).await;
         Ok::<_, anyhow::Error>(Measured {
             replies: counts.replies.load(Ordering::Relaxed) - before.0,
-            cpu: server.cpu()? - before.1,
-            own_cpu: process::cpu(own)? - before.2,
+            cpu: server.cpu()?.saturating_sub(before.1),
+            own_cpu: process::cpu(own)?.saturating_sub(before.2),
             took: end - begin,
             ..Measured::default()
         })

@@ -90,7 +90,9 @@ impl Load {
         let pause = rate.map(|rate| Duration::from_secs(clients.into()) / rate);
         let begin = Instant::now();
         let warm = begin + WARM_UP;
-        let end = warm + time;
+        // The clients end a little later, since that costs the server something, too.
+        let measured_until = warm + time;
+        let end = measured_until + Duration::from_millis(100);
         let runs = self.clients.drain(..).zip(0u32..).map(|(mut client, number)| {
             let counts = Arc::clone(&counts);
             let first = begin + pause.unwrap_or(Duration::from_millis(500)) * number / clients;
@@ -99,16 +101,15 @@ impl Load {
         let watch = async {
             tokio::time::sleep_until(warm.into()).await;
             let before = snapshot(&counts, server)?;
-            // Before the clients end, which costs the server something, too.
-            tokio::time::sleep_until((end - Duration::from_millis(100)).into()).await;
+            tokio::time::sleep_until(measured_until.into()).await;
             let after = snapshot(&counts, server)?;
             anyhow::Ok(Measured {
                 replies: after.replies - before.replies,
                 offers: after.offers - before.offers,
                 answers: after.answers - before.answers,
-                took: end - Duration::from_millis(100) - warm,
-                cpu: after.cpu - before.cpu,
-                own_cpu: after.own_cpu - before.own_cpu,
+                took: time,
+                cpu: after.cpu.saturating_sub(before.cpu),
+                own_cpu: after.own_cpu.saturating_sub(before.own_cpu),
                 latencies: Vec::new(),
             })
         };
@@ -136,7 +137,8 @@ fn snapshot(counts: &Counts, server: &Server) -> Result<Measured> {
 pub(crate) async fn hold(arguments: &Arguments) -> Result<()> {
     let server = contender::start_causeway(arguments, &[]).await?;
     let before = server.resident()?;
-    let mut load = Load::connect(&server, HELD, arguments.torrents).await?;
+    let held = arguments.held;
+    let mut load = Load::connect(&server, held, arguments.torrents).await?;
     load.join().await?;
     let (after, cpu) = (server.resident()?, server.cpu()?);
     let end = Instant::now() + HOLD;
@@ -144,18 +146,18 @@ pub(crate) async fn hold(arguments: &Arguments) -> Result<()> {
         .await
         .context("a connection was lost")?;
     println!(
-        "\n{HELD} connections for {} s: none lost; {:.1} KiB each after the first announce, {:.1} KiB at the end; {:.1} s of CPU meanwhile",
+        "\n{held} connections for {} s: none lost; {:.1} KiB each after the first announce, {:.1} KiB at the end; {:.1} s of CPU meanwhile",
         HOLD.as_secs(),
-        per_connection(after - before),
-        per_connection(server.resident()? - before),
-        (server.cpu()? - cpu).as_secs_f64()
+        per_connection(after - before, held),
+        per_connection(server.resident()? - before, held),
+        server.cpu()?.saturating_sub(cpu).as_secs_f64()
     );
     Ok(())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn per_connection(bytes: u64) -> f64 {
-    bytes as f64 / 1024.0 / HELD as f64
+fn per_connection(bytes: u64, connections: usize) -> f64 {
+    bytes as f64 / 1024.0 / connections as f64
 }
 
 /// So many clients connect at once.
@@ -164,5 +166,4 @@ const AT_ONCE: usize = 100;
 /// Before the measurement begins.
 const WARM_UP: Duration = Duration::from_secs(2);
 
-const HELD: usize = 20_000;
 const HOLD: Duration = Duration::from_mins(10);

@@ -41,6 +41,9 @@ pub(crate) struct Arguments {
     /// Torrents that they share
     #[arg(long, default_value_t = 200)]
     torrents: usize,
+    /// Connections of `hold`; the limit of open files (`ulimit -Hn`) has to be above
+    #[arg(long, default_value_t = 20_000)]
+    held: usize,
     /// How long each measurement takes, in seconds
     #[arg(long, default_value_t = 8)]
     seconds: u64,
@@ -65,7 +68,7 @@ enum Figure {
     Paced,
     /// Memory of an idle WebSocket connection that has announced one torrent.
     Idle,
-    /// Our tracker alone: 20,000 connections for ten minutes.
+    /// Our tracker alone: many connections for ten minutes.
     Hold,
     /// UDP announces, closed loop.
     Udp,
