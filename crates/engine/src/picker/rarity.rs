@@ -11,6 +11,9 @@ use fastrand::Rng;
 /// position [`UNLISTED`]. The order within a bucket is random.
 #[derive(Debug)]
 pub(super) struct Rarity {
+    pieces: u32,
+    /// An entry a piece, like `position`; none before the first change, since a torrent that is complete and alone
+    /// needs neither.
     availability: Vec<u32>,
     position: Vec<u32>,
     buckets: Vec<Vec<PieceIndex>>,
@@ -20,8 +23,9 @@ pub(super) struct Rarity {
 impl Rarity {
     pub(super) fn new(pieces: u32) -> Self {
         Self {
-            availability: vec![0; pieces as usize],
-            position: vec![UNLISTED; pieces as usize],
+            pieces,
+            availability: Vec::new(),
+            position: Vec::new(),
             buckets: Vec::new(),
             listed: 0,
         }
@@ -42,6 +46,7 @@ impl Rarity {
         if self.is_listed(piece) {
             return;
         }
+        self.make_room();
         let level = self.availability[piece.as_usize()] as usize;
         if self.buckets.len() <= level {
             self.buckets.resize_with(level + 1, Vec::new);
@@ -72,7 +77,14 @@ impl Rarity {
     }
 
     pub(super) fn is_listed(&self, piece: PieceIndex) -> bool {
-        self.position[piece.as_usize()] != UNLISTED
+        self.position
+            .get(piece.as_usize())
+            .is_some_and(|position| *position != UNLISTED)
+    }
+
+    fn make_room(&mut self) {
+        self.availability.resize(self.pieces as usize, 0);
+        self.position.resize(self.pieces as usize, UNLISTED);
     }
 
     /// The number of listed pieces.
@@ -111,6 +123,7 @@ impl Rarity {
     }
 
     fn change(&mut self, piece: PieceIndex, by: i32, rng: &mut Rng) {
+        self.make_room();
         let listed = self.is_listed(piece);
         self.unlist(piece);
         let count = &mut self.availability[piece.as_usize()];
@@ -121,8 +134,9 @@ impl Rarity {
     }
 
     pub(super) fn check_invariants(&self, expected: &[u32]) {
-        assert_eq!(
-            self.availability, expected,
+        let counted = self.availability.iter().copied().chain(core::iter::repeat(0));
+        assert!(
+            counted.take(expected.len()).eq(expected.iter().copied()),
             "availability is the sum of the bitfields"
         );
         let in_buckets: usize = self.buckets.iter().map(Vec::len).sum();

@@ -7,6 +7,10 @@ use causeway_core::Block;
 
 impl Torrent {
     pub(super) fn web_seed_added(&mut self, link: LinkId) {
+        if self.peers.contains_key(&link) || self.greetings.contains_key(&link) {
+            // The name is another's: what is asked of one would be owed by the other.
+            return;
+        }
         self.forget_web_seed(link);
         self.web_seeds.insert(link, WebSeed::new(self.now));
         self.timers.start(Timer::Housekeeping, self.now + SECOND);

@@ -13,6 +13,7 @@ impl Torrent {
     pub(super) fn link_opened(&mut self, link: LinkId, origin: Origin) {
         let refusal = match self.run {
             Run::Paused | Run::Failed(_) => Some(CloseReason::Stopped),
+            Run::Running if self.web_seeds.contains_key(&link) => return,
             Run::Running if self.wanted_peers() == 0 => Some(CloseReason::Enough),
             Run::Running => None,
         };
