@@ -174,7 +174,9 @@ impl Seed {
         command
             .arg("seed")
             .arg(shared)
-            .args(["--json", "--no-dht", "--listen", "127.0.0.1:0", "--torrent-out"])
+            .args(["--json", "--listen", "127.0.0.1:0"])
+            .args(no_dht(arguments))
+            .arg("--torrent-out")
             .arg(torrent)
             .args(arguments)
             .env("RUST_LOG", "causeway=debug,causeway_bridge=debug");
@@ -235,12 +237,80 @@ pub async fn get(what: &str, folder: &Path, arguments: &[&str], within: Duration
 pub fn getting(what: &str, folder: &Path, arguments: &[&str]) -> Result<Command> {
     let mut command = Command::new(binary()?);
     command
-        .args(["get", what, "--json", "--no-dht", "--listen", "127.0.0.1:0", "-o"])
+        .args(["get", what, "--json", "--listen", "127.0.0.1:0"])
+        .args(no_dht(arguments))
+        .arg("-o")
         .arg(folder)
         .args(arguments)
         .env("RUST_LOG", "causeway=debug,causeway_bridge=debug")
         .kill_on_drop(true);
     Ok(command)
+}
+
+/// Nobody looks beyond this machine.
+fn no_dht<'a>(arguments: &[&'a str]) -> Option<&'a str> {
+    (!arguments.contains(&"--dht-node")).then_some("--no-dht")
+}
+
+/// `causeway bridge` of a torrent, with files in `folder`; dropping it kills it.
+///
+/// # Errors
+/// When it isn't built or doesn't start.
+pub async fn bridge(what: &str, folder: &Path, arguments: &[&str]) -> Result<Program> {
+    let mut command = Command::new(binary()?);
+    command
+        .args([
+            "bridge",
+            what,
+            "--json",
+            "--no-dht",
+            "--listen",
+            "127.0.0.1:0",
+            "--data-dir",
+        ])
+        .arg(folder)
+        .args(arguments)
+        .env("RUST_LOG", "causeway=debug,causeway_bridge=debug");
+    let (program, _) = Program::start("bridge", command, "\"event\":\"ready\"").await?;
+    Ok(program)
+}
+
+/// npm's `bittorrent-tracker` for classic clients. Dropping it kills it.
+#[derive(Debug)]
+pub struct ClassicTracker {
+    program: Program,
+    /// Its address over HTTP.
+    pub http: String,
+    /// Its address over UDP.
+    pub udp: String,
+}
+
+impl ClassicTracker {
+    /// Starts it on free ports.
+    ///
+    /// # Errors
+    /// When Node or the packages of `package.json` aren't installed.
+    pub async fn start() -> Result<Self> {
+        let mut command = Command::new("node");
+        command
+            .arg("src/classic-tracker.mjs")
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        let (program, addresses) = Program::start("bittorrent-tracker", command, "listening on ")
+            .await
+            .context("Node with the packages of tests/package.json is needed: run `cargo xtask setup`")?;
+        let (http, udp) = addresses.split_once(' ').context("it says both addresses")?;
+        Ok(Self {
+            program,
+            http: http.to_owned(),
+            udp: udp.to_owned(),
+        })
+    }
+
+    /// What it writes.
+    #[must_use]
+    pub fn log(&self) -> Log {
+        self.program.log()
+    }
 }
 
 /// Waits until there is a file of this name.

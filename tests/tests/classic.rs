@@ -5,7 +5,7 @@ use std::time::Duration;
 use std::{fs, process};
 
 use anyhow::{Result, ensure};
-use causeway_tests::classic::{Classic, Client, Seed, get, getting};
+use causeway_tests::classic::{Classic, ClassicTracker, Client, Seed, get, getting};
 use causeway_tests::files::assert_same;
 use causeway_tests::{stage, torrents};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -191,5 +191,54 @@ fn somebody_elses_file_is_not_overwritten() {
         ensure!(fs::read_to_string(theirs.join("data.bin"))? == "a letter");
         get(&torrent, &theirs, &["--peer", &peer, "--overwrite"], PATIENCE).await?;
         assert_same(&file, &theirs.join("data.bin"))
+    });
+}
+
+#[test]
+fn peers_meet_at_trackers_over_http_and_udp() {
+    stage::run(async |stage| {
+        let tracker = ClassicTracker::start().await?;
+        stage.keep(tracker.log());
+        let file = stage.file("data.bin", 1_000_000)?;
+        for (name, url) in [("http", &tracker.http), ("udp", &tracker.udp)] {
+            let torrent = stage.folder().join("data.torrent");
+            let seed = Seed::start(&file, &torrent, &["--no-webrtc", "--tracker", url]).await?;
+            stage.keep(seed.log());
+            let ours = stage.folder().join(name);
+            get(seed.magnet()?, &ours, &["--no-webrtc"], PATIENCE).await?;
+            assert_same(&file, &ours.join("data.bin"))?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_magnet_link_is_enough_in_the_hash_table() {
+    stage::run(async |stage| {
+        // A node that has something else, but knows who has what.
+        let other = stage.file("node/other.bin", 100_000)?;
+        let torrent = stage.folder().join("other.torrent");
+        fs::write(&torrent, torrents::of_file(&other)?)?;
+        let settings = [
+            "enable_dht=1",
+            "dht_bootstrap_nodes=",
+            "dht_restrict_routing_ips=0",
+            "dht_restrict_search_ips=0",
+            "dht_ignore_dark_internet=0",
+            "dht_prefer_verified_node_ids=0",
+            "dht_enforce_node_id=0",
+        ];
+        let node = Classic::libtorrent(&torrent, &stage.folder().join("node"), &settings).await?;
+        stage.keep(node.log());
+        let node = node.address().to_string();
+
+        let file = stage.file("data.bin", 1_000_000)?;
+        let torrent = stage.folder().join("data.torrent");
+        let arguments = ["--no-webrtc", "--dht-node", &node];
+        let seed = Seed::start(&file, &torrent, &arguments).await?;
+        stage.keep(seed.log());
+        let ours = stage.folder().join("ours");
+        get(seed.magnet()?, &ours, &arguments, PATIENCE).await?;
+        assert_same(&file, &ours.join("data.bin"))
     });
 }

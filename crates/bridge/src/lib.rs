@@ -7,9 +7,10 @@
 //! - [`Bridge`]: all torrents, and the ports that peers reach them at;
 //! - `torrent`: one of them, from links to files; [`Handle`] is what the others have of it;
 //! - `disk`: where bytes lie; `link`: where transports and torrents meet; `tcp` and [`webrtc`]: transports;
-//! - `signaling`: how WebRTC peers are met.
+//! - `signaling`: how WebRTC peers are met; `discovery`: how classic ones are.
 
 mod buffers;
+mod discovery;
 mod disk;
 mod link;
 mod session;
@@ -18,6 +19,7 @@ mod tcp;
 mod torrent;
 pub mod webrtc;
 
+pub use discovery::DhtConfig;
 pub use disk::Overwrite;
 pub use link::{Closed, End, Link, Meeting, Reader, Writer, link};
 pub use session::{Bridge, BridgeError, Config};

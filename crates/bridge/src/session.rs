@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::buffers::Buffers;
+use crate::discovery::{DhtConfig, Discovery};
 use crate::disk::Handles;
 use crate::signaling::Signaling;
 use crate::tcp;
@@ -24,6 +25,8 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// How WebRTC peers are met, at trackers that speak WebSocket; none are, where there is none of it.
     pub webrtc: Option<webrtc::Config>,
+    /// How the distributed hash table is entered; it is not, where there is none of it.
+    pub dht: Option<DhtConfig>,
 }
 
 /// Why the bridge or a torrent can't be started.
@@ -46,6 +49,7 @@ pub struct Bridge {
     shared: Arc<Shared>,
     listen: Option<SocketAddr>,
     signaling: Option<Signaling>,
+    discovery: Discovery,
     tasks: JoinSet<()>,
 }
 
@@ -83,7 +87,9 @@ impl Bridge {
         }
         let start = |config| Signaling::start(shared.peer_id, config);
         let signaling = config.webrtc.map(start).transpose()?;
+        let port = listen.map_or(0, |listen| listen.port());
         Ok(Self {
+            discovery: Discovery::new(shared.peer_id, port, config.dht),
             shared,
             listen,
             signaling,
@@ -115,8 +121,11 @@ impl Bridge {
     /// [`BridgeError::Duplicate`].
     pub fn add(&self, addition: Addition) -> Result<Handle, BridgeError> {
         let (info_hash, trackers) = match &addition.subject {
-            Subject::Metainfo(metainfo) => (metainfo.info().info_hash(), metainfo.trackers().concat()),
-            Subject::Magnet(magnet) => (magnet.info_hash, magnet.trackers.clone()),
+            Subject::Metainfo(metainfo) => (metainfo.info().info_hash(), metainfo.trackers().to_vec()),
+            Subject::Magnet(magnet) => {
+                let tiers = magnet.trackers.iter().map(|url| vec![url.clone()]);
+                (magnet.info_hash, tiers.collect())
+            }
         };
         let mut torrents = self.shared.torrents();
         if torrents.contains_key(&info_hash) {
@@ -124,8 +133,9 @@ impl Bridge {
         }
         let handle = torrent::spawn(self.shared.clone(), addition);
         torrents.insert(info_hash, handle.clone());
+        self.discovery.add(&handle, trackers.clone());
         if let Some(signaling) = &self.signaling {
-            signaling.add(handle.clone(), trackers);
+            signaling.add(handle.clone(), trackers.concat());
         }
         Ok(handle)
     }
@@ -152,9 +162,12 @@ impl Bridge {
             stopping.spawn(async move { handle.stop().await });
         }
         stopping.join_all().await;
-        if let Some(signaling) = self.signaling {
-            signaling.stop().await;
-        }
+        let leave_browsers = async {
+            if let Some(signaling) = self.signaling {
+                signaling.stop().await;
+            }
+        };
+        tokio::join!(leave_browsers, self.discovery.stop());
         self.tasks.shutdown().await;
     }
 }

@@ -84,7 +84,7 @@ fn magnet_of(what: &str) -> Option<&str> {
 async fn get(arguments: Arguments, subject: Subject) -> Result<ExitCode> {
     let mut stop = Stop::install()?;
     let Arguments { network, output, .. } = &arguments;
-    let bridge = network.start().await?;
+    let bridge = network.start(None).await?;
     let of_link = match &subject {
         Subject::Magnet(magnet) => magnet.peers.as_slice(),
         Subject::Metainfo(_) => &[],

@@ -1,6 +1,7 @@
 //! The `causeway` program: the page and its tracker, a native peer, and tools for torrent files.
 
 mod access;
+mod bridge;
 mod create;
 mod get;
 mod native;
@@ -52,6 +53,7 @@ enum LogFormat {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Arguments),
+    Bridge(bridge::Arguments),
     Get(get::Arguments),
     Seed(seed::Arguments),
     Tracker(tracker::Arguments),
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
     }
     let result = match arguments.command {
         Command::Serve(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Bridge(arguments) => bridge::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Get(arguments) => get::run(arguments),
         Command::Seed(arguments) => seed::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Tracker(arguments) => tracker::run(arguments).map(|()| ExitCode::SUCCESS),

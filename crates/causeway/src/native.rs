@@ -2,9 +2,10 @@
 
 use core::net::{Ipv6Addr, SocketAddr};
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
-use causeway_bridge::{Bridge, Config, webrtc};
+use causeway_bridge::{Bridge, Config, DhtConfig, webrtc};
 use clap::Args;
 use serde_json::Value;
 use tokio::net::lookup_host;
@@ -37,23 +38,31 @@ pub(crate) struct Network {
     #[arg(long)]
     no_dht: bool,
 
+    /// A node of the distributed hash table to begin with, in place of the public ones (may be repeated)
+    #[arg(long = "dht-node", value_name = "HOST:PORT", conflicts_with = "no_dht")]
+    dht_nodes: Vec<String>,
+
     /// Write what happens as JSON, an object a line, on standard output
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 impl Network {
-    /// Opens the ports.
-    pub(crate) async fn start(&self) -> Result<Bridge> {
+    /// Opens the ports. What is known of others is kept in the folder.
+    pub(crate) async fn start(&self, data: Option<&Path>) -> Result<Bridge> {
         let webrtc = (!self.no_webrtc).then(|| webrtc::Config {
             port: self.webrtc_port,
             stun_servers: self.stun_servers.clone(),
             ..webrtc::Config::default()
         });
+        let dht = (!self.no_dht).then(|| DhtConfig {
+            nodes: self.dht_nodes.clone(),
+            kept: data.map(|folder| folder.join("dht-nodes")),
+        });
         let start = async |address| {
             let listen = Some(address);
-            let webrtc = webrtc.clone();
-            Bridge::start(Config { listen, webrtc }).await
+            let (webrtc, dht) = (webrtc.clone(), dht.clone());
+            Bridge::start(Config { listen, webrtc, dht }).await
         };
         match start(self.listen).await {
             // A machine without IPv6.
@@ -80,14 +89,19 @@ impl Network {
 
     /// Tells a program.
     pub(crate) fn tell(&self, event: &Value) -> Result<()> {
-        if self.json {
-            let mut stdout = io::stdout().lock();
-            writeln!(stdout, "{event}")
-                .and_then(|()| stdout.flush())
-                .context("standard output")?;
-        }
-        Ok(())
+        tell(self.json, event)
     }
+}
+
+/// Tells a program, if one listens.
+pub(crate) fn tell(is_wanted: bool, event: &Value) -> Result<()> {
+    if is_wanted {
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{event}")
+            .and_then(|()| stdout.flush())
+            .context("standard output")?;
+    }
+    Ok(())
 }
 
 /// The threads that a native peer runs on.

@@ -94,7 +94,7 @@ fn made(arguments: &Arguments) -> Result<(Metainfo, Vec<PathBuf>)> {
 
 async fn seed(network: &Network, metainfo: Metainfo, files: Vec<PathBuf>) -> Result<()> {
     let mut stop = Stop::install()?;
-    let bridge = network.start().await?;
+    let bridge = network.start(None).await?;
     let (magnet, info_hash) = (metainfo.magnet(), metainfo.info().info_hash());
     let torrent = bridge.add(Addition {
         subject: Subject::Metainfo(metainfo),

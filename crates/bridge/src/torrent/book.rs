@@ -159,7 +159,7 @@ fn is_usable(address: SocketAddr, origin: Origin) -> bool {
 }
 
 /// Whether an address means something in our own network alone.
-fn is_local(ip: IpAddr) -> bool {
+pub(crate) fn is_local(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
             let [first, second, ..] = ip.octets();

@@ -23,6 +23,7 @@ use causeway_engine::{Command, PeerView, State, Stats};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use book::Origin;
+pub(crate) use book::is_local;
 pub(crate) use task::spawn;
 
 use crate::disk::Overwrite;

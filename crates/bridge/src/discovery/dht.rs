@@ -1,0 +1,161 @@
+//! The distributed hash table (BEP 5), by the crate `mainline`. One node serves all torrents.
+
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use mainline::Id;
+use mainline::async_dht::AsyncDht;
+use tokio::fs;
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until};
+
+use super::{World, is_near};
+use crate::torrent::{Handle, Origin, Status};
+
+/// How the distributed hash table is entered.
+#[derive(Clone, Debug, Default)]
+pub struct DhtConfig {
+    /// Nodes to begin with, as `HOST:PORT`, in place of the public ones. They are believed when they name addresses of our own
+    /// network.
+    pub nodes: Vec<String>,
+    /// Where the nodes of the last run are kept, so that the public ones are asked no more than once.
+    pub kept: Option<PathBuf>,
+}
+
+/// Our node. It starts when a torrent needs it.
+pub(super) struct Dht {
+    config: DhtConfig,
+    node: OnceCell<Option<AsyncDht>>,
+}
+
+impl fmt::Debug for Dht {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dht")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Dht {
+    pub(super) fn new(config: DhtConfig) -> Self {
+        Self {
+            config,
+            node: OnceCell::new(),
+        }
+    }
+
+    async fn node(&self) -> Option<&AsyncDht> {
+        self.node
+            .get_or_init(|| start(self.config.clone()))
+            .await
+            .as_ref()
+    }
+
+    /// Keeps the nodes that are known for the next run.
+    pub(super) async fn keep(&self) {
+        let (Some(Some(node)), Some(path)) = (self.node.get(), &self.config.kept) else {
+            return;
+        };
+        let nodes = node.to_bootstrap().await.join("\n");
+        if let Err(error) = fs::write(path, nodes).await {
+            tracing::debug!("the nodes of the hash table can't be kept: {error}");
+        }
+    }
+}
+
+async fn start(config: DhtConfig) -> Option<AsyncDht> {
+    let kept = match &config.kept {
+        Some(path) => fs::read_to_string(path).await.unwrap_or_default(),
+        None => String::new(),
+    };
+    // It looks names up.
+    let started = spawn_blocking(move || {
+        let mut builder = mainline::Dht::builder();
+        if !config.nodes.is_empty() {
+            builder.bootstrap(&config.nodes);
+        }
+        let kept: Vec<&str> = kept.lines().take(MOST_KEPT).collect();
+        if !kept.is_empty() {
+            builder.extra_bootstrap(&kept);
+        }
+        builder.build()
+    });
+    match started.await {
+        Ok(Ok(node)) => Some(node.as_async()),
+        Ok(Err(error)) => {
+            tracing::warn!("the distributed hash table can't be entered: {error}");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+/// Looks for peers of this torrent, and is found by them, until it has ended or turns out to be private (BEP 27).
+pub(super) async fn look(world: Arc<World>, torrent: Handle) {
+    let Some(dht) = &world.dht else { return };
+    let mut changes = torrent.status();
+    if is_private(&changes.borrow()) {
+        return;
+    }
+    let Some(node) = dht.node().await else { return };
+    let id = Id::from(*torrent.info_hash().as_bytes());
+    let is_local = !dht.config.nodes.is_empty();
+    loop {
+        let status = changes.borrow_and_update().clone();
+        let mut found = 0;
+        if status.is_running() {
+            let mut answers = node.get_peers(id);
+            loop {
+                tokio::select! {
+                    answer = answers.next() => match answer {
+                        Some(peers) => {
+                            let peers: Vec<_> = peers.into_iter().map(SocketAddr::from).collect();
+                            found += peers.len();
+                            let is_local = is_local && peers.iter().all(|peer| is_near(peer.ip()));
+                            torrent.add_peers(peers, Origin::Stranger { is_local });
+                        }
+                        None => break,
+                    },
+                    () = ended(&mut changes) => return,
+                }
+            }
+            if world.port != 0
+                && let Err(error) = node.announce_peer(id, Some(world.port)).await
+            {
+                tracing::debug!(torrent = %torrent.info_hash(), "not announced in the hash table: {error}");
+            }
+            tracing::debug!(torrent = %torrent.info_hash(), found, "looked in the hash table");
+        }
+        let wait = if found > 0 || status.stats.peers > 0 {
+            AGAIN
+        } else {
+            SOON
+        };
+        let due = Instant::now() + wait;
+        tokio::select! {
+            () = sleep_until(due) => {}
+            () = ended(&mut changes) => return,
+        }
+    }
+}
+
+/// Waits until the torrent has ended or turns out to be private.
+async fn ended(changes: &mut tokio::sync::watch::Receiver<Status>) {
+    // Both are waited for: an error says that it has ended.
+    let (Ok(_) | Err(_)) = changes.wait_for(is_private).await;
+}
+
+fn is_private(status: &Status) -> bool {
+    status.info.as_ref().is_some_and(|info| info.is_private())
+}
+
+/// Nodes of the last run that are asked.
+const MOST_KEPT: usize = 100;
+/// How often peers are looked for, and where there are none yet. Nodes forget a peer after half an hour.
+const AGAIN: Duration = Duration::from_mins(10);
+const SOON: Duration = Duration::from_secs(20);

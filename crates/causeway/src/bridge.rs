@@ -1,0 +1,137 @@
+//! `causeway bridge`: torrents in both swarms, for as long as it runs.
+
+use core::time::Duration;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use causeway_bridge::{Addition, Bridge, Contents, Handle, Overwrite, Subject};
+use causeway_core::Metainfo;
+use causeway_engine::State;
+use clap::Args;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::get::{progress, subject};
+use crate::native::{Network, runtime, tell};
+use crate::show::plain;
+use crate::sources::url;
+use crate::stop::Stop;
+
+/// Carry torrents between browsers and classic BitTorrent clients, until SIGINT (Ctrl-C) or SIGTERM.
+///
+/// Each torrent is downloaded into a folder and shared with everybody as it comes, over TCP and over WebRTC: what one side has gets
+/// to the other while it arrives. Browsers are met at trackers over WebSocket: name one with --tracker, that of
+/// `causeway serve` for example, where a torrent has none.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Torrent files, magnet links, pages' links, or info-hashes
+    #[arg(required = true, value_name = "TORRENT|MAGNET")]
+    torrents: Vec<String>,
+
+    /// Folder for the files, and for what is known of others
+    #[arg(long, value_name = "DIR", default_value = "causeway-data")]
+    data_dir: PathBuf,
+
+    /// URL of a further tracker for every torrent that is not private (may be repeated)
+    #[arg(long = "tracker", value_name = "URL", value_parser = url)]
+    trackers: Vec<String>,
+
+    #[command(flatten)]
+    network: Network,
+}
+
+/// Runs until it is told to end.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let folder = &arguments.data_dir;
+    fs::create_dir_all(folder)
+        .with_context(|| format!("{} can't be made the data folder", folder.display()))?;
+    let subjects = arguments.torrents.iter().map(|what| subject(what));
+    let subjects = subjects.collect::<Result<Vec<_>>>()?;
+    let runtime = runtime()?;
+    let result = runtime.block_on(bridge(arguments, subjects));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+async fn bridge(arguments: &Arguments, subjects: Vec<Subject>) -> Result<()> {
+    let mut stop = Stop::install()?;
+    let network = &arguments.network;
+    let bridge = network.start(Some(&arguments.data_dir)).await?;
+    let mut watched = JoinSet::new();
+    for subject in subjects {
+        let torrent = add(&bridge, arguments, subject).await?;
+        watched.spawn(watch(torrent, network.json));
+    }
+    network.tell(&json!({"event": "ready", "listen": bridge.listen_address()}))?;
+    stop.wait().await;
+    watched.shutdown().await;
+    bridge.stop().await;
+    Ok(())
+}
+
+async fn add(bridge: &Bridge, arguments: &Arguments, subject: Subject) -> Result<Handle> {
+    let of_link = match &subject {
+        Subject::Magnet(magnet) => magnet.peers.clone(),
+        Subject::Metainfo(_) => Vec::new(),
+    };
+    let torrent = bridge.add(Addition {
+        subject: with_trackers(subject, &arguments.trackers),
+        contents: Contents::Download {
+            folder: arguments.data_dir.clone(),
+            overwrite: Overwrite::Never,
+            preallocate: false,
+        },
+        selection: None,
+        peers: arguments.network.peers(&of_link).await?,
+    })?;
+    Ok(torrent)
+}
+
+/// A private torrent is announced to its own trackers alone (BEP 27).
+fn with_trackers(subject: Subject, trackers: &[String]) -> Subject {
+    match subject {
+        Subject::Metainfo(metainfo) if metainfo.info().is_private() => Subject::Metainfo(metainfo),
+        Subject::Metainfo(metainfo) => {
+            let tiers = metainfo.trackers().iter().cloned();
+            let tiers = tiers
+                .chain(trackers.iter().map(|url| vec![url.clone()]))
+                .collect();
+            let web_seeds = metainfo.web_seeds().to_vec();
+            Subject::Metainfo(Metainfo::with_info(metainfo.info().clone(), tiers, web_seeds))
+        }
+        Subject::Magnet(mut magnet) => {
+            magnet.trackers.extend_from_slice(trackers);
+            Subject::Magnet(magnet)
+        }
+    }
+}
+
+/// Says what becomes of a torrent.
+async fn watch(torrent: Handle, json: bool) {
+    let info_hash = torrent.info_hash().to_string();
+    let mut changes = torrent.status();
+    let mut last = None;
+    loop {
+        let status = changes.borrow_and_update().clone();
+        let mut event = progress(&status);
+        event["infoHash"] = json!(info_hash);
+        // Who does not read any more has seen enough.
+        tell(json, &event).unwrap_or_default();
+        if last.as_ref() != Some(&status.state) {
+            let name = status
+                .info
+                .as_ref()
+                .map_or(info_hash.as_str(), |info| info.name());
+            if let State::Failed(error) = &status.state {
+                tracing::warn!(torrent = %plain(name), "stopped: {error}");
+            } else {
+                tracing::info!(torrent = %plain(name), state = ?status.state);
+            }
+            last = Some(status.state);
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `causeway bridge` between a browser, which speaks WebRTC alone, and libtorrent, which is told to speak TCP alone.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use causeway_tests::classic::{Classic, Client, bridge};
+use causeway_tests::files::assert_same;
+use causeway_tests::{stage, torrents};
+
+const PATIENCE: Duration = Duration::from_mins(2);
+
+#[test]
+fn a_page_gets_what_only_a_classic_client_has() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let file = stage.file("theirs/data.bin", 20_000_001)?;
+        let torrent = stage.folder().join("data.torrent");
+        fs::write(&torrent, torrents::of_file(&file)?)?;
+        let info_hash = torrents::info_hash(&fs::read(&torrent)?);
+        let classic = Classic::start(Client::Libtorrent, &torrent, &stage.folder().join("theirs")).await?;
+        stage.keep(classic.log());
+
+        // The page asks before anybody who could answer is there.
+        let page = stage.page("receiver", server.origin()).await?;
+        page.open_link(&format!("magnet:?xt=urn:btih:{info_hash}"))
+            .await?;
+        let (tracker, peer) = (server.tracker(), classic.address().to_string());
+        let arguments = ["--tracker", &tracker, "--peer", &peer];
+        let torrent = torrent.display().to_string();
+        let bridge = bridge(&torrent, &stage.folder().join("between"), &arguments).await?;
+        stage.keep(bridge.log());
+        let torrent = page.torrent(&info_hash);
+        torrent.complete(PATIENCE).await?;
+        assert_same(&file, &torrent.save("data.bin").await?)
+    });
+}
+
+#[test]
+fn a_classic_client_gets_what_only_a_page_has() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let page = stage.page("sender", server.origin()).await?;
+        let file = stage.file("holiday.mp4", 20_000_003)?;
+        let shared = page.share(&[&file]).await?;
+
+        let theirs = stage.folder().join("theirs");
+        let magnet = format!("magnet:?xt=urn:btih:{}", shared.info_hash);
+        let mut classic = Classic::libtorrent(Path::new(&magnet), &theirs, &[]).await?;
+        stage.keep(classic.log());
+        let peer = classic.address().to_string();
+        // The bridge knows nothing but the link, and libtorrent nothing but the torrent's name.
+        let between = stage.folder().join("between");
+        let bridge = bridge(&shared.magnet, &between, &["--peer", &peer]).await?;
+        stage.keep(bridge.log());
+        classic.complete("holiday.mp4", PATIENCE).await?;
+        assert_same(&file, &theirs.join("holiday.mp4"))
+    });
+}
