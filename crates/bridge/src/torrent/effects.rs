@@ -4,12 +4,12 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use causeway_core::{Info, Time};
-use causeway_engine::{
-    AnnounceEvent, CloseReason, Config, Event, Input, LinkId, Output, Source, Stored, Torrent,
-};
+use causeway_engine::{AnnounceEvent, CloseReason, Event, Input, LinkId, Output, Source, Stored, Torrent};
 
+use super::Origin;
+use super::book::is_local;
 use super::links::Links;
-use super::task::{AGAIN, Task};
+use super::task::{AGAIN, Task, config};
 
 impl Task {
     /// Tells the engine, and does what it asks for.
@@ -64,8 +64,18 @@ impl Task {
                         storage.store.hash(piece);
                     }
                 }
-                // Nobody adds a web seed here, and no peer is asked for addresses.
-                Output::Fetch { .. } | Output::StopFetch { .. } | Output::PeersFound { .. } => {}
+                // Nobody adds a web seed here.
+                Output::Fetch { .. } | Output::StopFetch { .. } => {}
+                Output::PeersFound { from, addrs } => {
+                    let is_local = self
+                        .links
+                        .remote(from)
+                        .is_some_and(|remote| is_local(remote.ip()));
+                    let now = self.shared.now();
+                    for address in addrs {
+                        self.book.add(address, Origin::Stranger { is_local }, now);
+                    }
+                }
                 Output::Announce(event) => self.has_completed |= event == AnnounceEvent::Completed,
                 Output::Event(event) => self.note(event),
                 Output::Timeout(deadline) => {
@@ -111,7 +121,7 @@ impl Task {
                 info: info.clone(),
                 stored,
             };
-            let config = Config::new(self.shared.peer_id);
+            let config = config(self.shared.peer_id);
             self.torrent = Torrent::new(config, source, fastrand::u64(..), self.shared.now());
         }
         self.begin();

@@ -3,6 +3,7 @@
 //! Each link wakes the torrent's task under its own name, so that a thousand idle ones cost nothing.
 
 use core::future::poll_fn;
+use core::net::SocketAddr;
 use core::task::{Context, Poll, Waker};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -124,6 +125,11 @@ impl Links {
             // The end is told by the other direction.
             Poll::Ready(Err(_)) | Poll::Pending => None,
         }
+    }
+
+    /// Where the peer of a link is.
+    pub(super) fn remote(&self, id: LinkId) -> Option<SocketAddr> {
+        self.open.get(&id)?.link.meeting.remote
     }
 
     /// Closes a link after what was sent on it; says how its peer was met.

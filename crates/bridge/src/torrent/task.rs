@@ -4,8 +4,10 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use causeway_core::{Info, InfoHash, Metainfo, Time};
-use causeway_engine::{Command, Config, Direction, Input, LinkId, LinkKind, Source, StorageError, Torrent};
+use causeway_core::{Info, InfoHash, Metainfo, PeerId, Time};
+use causeway_engine::{
+    Command, Config, Direction, Input, LinkId, LinkKind, PexSupport, Source, StorageError, Torrent,
+};
 use core::net::SocketAddr;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
@@ -47,7 +49,7 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
         }
     };
     let now = shared.now();
-    let torrent = Torrent::new(Config::new(shared.peer_id), source, fastrand::u64(..), now);
+    let torrent = Torrent::new(config(shared.peer_id), source, fastrand::u64(..), now);
     let (status, watch) = watch::channel(Status {
         state: torrent.state().clone(),
         stats: torrent.stats(),
@@ -100,6 +102,14 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
         }
     });
     handle
+}
+
+/// How all torrents behave towards others. Classic peers tell each other of others (BEP 11).
+pub(super) fn config(peer_id: PeerId) -> Config {
+    Config {
+        peer_exchange: Some(PexSupport::default()),
+        ..Config::new(peer_id)
+    }
 }
 
 /// The engine, and all that it is told of and asks of.
