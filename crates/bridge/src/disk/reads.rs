@@ -95,7 +95,7 @@ impl Reads {
         blocks
     }
 
-    /// The block is about to be written.
+    /// The block was written.
     pub(super) fn forget(&mut self, block: Block) {
         if self.cached.is_empty() && self.under_way.is_empty() {
             return;

@@ -85,8 +85,13 @@ impl Store {
 
     /// Stores a block; answered.
     pub(crate) fn write(&mut self, block: Block, bytes: Chunks) {
-        self.reads.forget(block);
         self.jobs.push(Job::Write(block, bytes));
+    }
+
+    /// A block is stored: what was read around it before, or is being read, has what was there until now. It is not asked for
+    /// before that.
+    pub(crate) fn written(&mut self, block: Block) {
+        self.reads.forget(block);
     }
 
     /// Hashes a piece; answered.

@@ -280,7 +280,12 @@ impl Task {
 
     fn take(&mut self, answer: Answer) {
         match answer {
-            Answer::Input(input) => self.tell(input),
+            Answer::Input(input) => {
+                if let (Input::BlockWritten { block, .. }, Some(storage)) = (&input, &mut self.storage) {
+                    storage.store.written(*block);
+                }
+                self.tell(input);
+            }
             Answer::Run(run, bytes) => {
                 let inputs = self
                     .storage
