@@ -79,6 +79,14 @@ impl Classic {
         self.program.log()
     }
 
+    /// Its process.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn pid(&self) -> Result<u32> {
+        self.program.pid()
+    }
+
     /// Waits until it has everything, the one file `name` among it.
     ///
     /// # Errors
@@ -92,6 +100,15 @@ impl Classic {
         }
     }
 }
+
+/// libtorrent's settings for having no other way than WebRTC.
+pub const WEBRTC_ALONE: [&str; 5] = [
+    "listen_interfaces=0.0.0.0:0",
+    "enable_incoming_tcp=0",
+    "enable_outgoing_tcp=0",
+    "enable_incoming_utp=0",
+    "enable_outgoing_utp=0",
+];
 
 async fn libtorrent(torrent: &Path, folder: &Path, settings: &[&str]) -> Result<(Program, SocketAddr)> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));

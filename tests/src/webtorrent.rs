@@ -82,6 +82,27 @@ impl WebTorrentPage {
         Ok(Self { tab })
     }
 
+    /// Downloads what this magnet link names, on a page that is idle.
+    ///
+    /// # Errors
+    /// When the page is gone.
+    pub async fn download(&self, magnet: &str) -> Result<()> {
+        let download = "window.download(arguments[0])";
+        self.tab.run(download, vec![json!(magnet)]).await?;
+        Ok(())
+    }
+
+    /// When something happened (`opened`, `first-piece`, `complete`), in milliseconds of the page's clock.
+    ///
+    /// # Errors
+    /// When it hasn't.
+    pub async fn mark(&self, name: &str) -> Result<f64> {
+        let look = "return performance.getEntriesByName(arguments[0])[0]?.startTime";
+        let time = self.tab.run(look, vec![json!(name)]).await?;
+        time.as_f64()
+            .with_context(|| format!("the page has no mark {name}"))
+    }
+
     /// Waits until everything is there and verified.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use causeway_tests::classic::Classic;
+use causeway_tests::classic::{Classic, WEBRTC_ALONE};
 use causeway_tests::files::assert_same;
 use causeway_tests::native::get;
 use causeway_tests::stage;
@@ -11,15 +11,6 @@ use causeway_tests::webtorrent::WebTorrentPage;
 
 /// How long a small transfer may take on a busy machine.
 const TRANSFER: Duration = Duration::from_mins(1);
-
-/// libtorrent's settings for having no other way.
-const WEBRTC_ALONE: [&str; 5] = [
-    "listen_interfaces=0.0.0.0:0",
-    "enable_incoming_tcp=0",
-    "enable_outgoing_tcp=0",
-    "enable_incoming_utp=0",
-    "enable_outgoing_utp=0",
-];
 
 #[test]
 fn our_page_gets_a_file_from_the_native_peer() {

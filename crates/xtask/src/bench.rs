@@ -11,6 +11,18 @@ use crate::{page, process, setup};
 /// # Errors
 /// A build or the measurement failed.
 pub(crate) fn browser(arguments: &[String]) -> Result<()> {
+    with_browser("bench-browser", arguments)
+}
+
+/// Measures the native peer against libtorrent, serving a page, with the arguments of `bench-native`.
+///
+/// # Errors
+/// A build or the measurement failed.
+pub(crate) fn native(arguments: &[String]) -> Result<()> {
+    with_browser("bench-native", arguments)
+}
+
+fn with_browser(program: &str, arguments: &[String]) -> Result<()> {
     setup::all()?;
     page::build(None)?;
     process::run(&mut process::cargo(["build", "--release", "--package=causeway"]))?;
@@ -18,7 +30,8 @@ pub(crate) fn browser(arguments: &[String]) -> Result<()> {
         "run",
         "--release",
         "--package=causeway-tests",
-        "--bin=bench-browser",
+        "--bin",
+        program,
         "--",
     ]);
     Browser::require()?.prepare(&mut command);

@@ -109,6 +109,7 @@ impl Stack {
             early: Vec::new(),
             progress: Progress::Checking(FIRST_CHECKS),
             checked: now,
+            active: now,
         })
     }
 
@@ -176,6 +177,8 @@ pub(super) struct RtcConnection {
     progress: Progress,
     /// When the stack was last told the time.
     checked: Instant,
+    /// When bytes last went either way.
+    active: Instant,
 }
 
 /// How far a connection has come.
@@ -199,27 +202,33 @@ impl fmt::Debug for RtcConnection {
 
 impl Connection for RtcConnection {
     fn handle_datagram(&mut self, now: Instant, path: Path, bytes: BytesMut) {
-        let is_handshake = !super::stun::is_stun(&bytes);
-        if is_handshake && matches!(self.progress, Progress::Checking(_)) {
+        let is_dtls = !super::stun::is_stun(&bytes);
+        if is_dtls && matches!(self.progress, Progress::Checking(_)) {
             // The stack would drop it, and the peer repeat it a second later.
             if self.early.len() < MAX_EARLY {
                 self.early.push((path, bytes));
             }
             return;
         }
+        if is_dtls {
+            self.active = now;
+        }
         self.read(now, path, bytes);
-        if !is_handshake && let Progress::Checking(_) = self.progress {
+        if !is_dtls && let Progress::Checking(_) = self.progress {
             // An answer to a check may be all that was waited for.
             self.handle_timeout(now);
         }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        if let Progress::Checking(interval) = &mut self.progress
-            && now.saturating_duration_since(self.checked) >= *interval
-        {
-            *interval = (*interval * 2).min(LAST_CHECKS);
-            self.checked = now;
+        match &mut self.progress {
+            Progress::Checking(interval) => {
+                if now.saturating_duration_since(self.checked) >= *interval {
+                    *interval = (*interval * 2).min(LAST_CHECKS);
+                    self.checked = now;
+                }
+            }
+            Progress::Reached | Progress::Open | Progress::Closed => self.checked = now,
         }
         if let Err(error) = self.peer.handle_timeout(now) {
             tracing::trace!("a timer of a connection fails: {error}");
@@ -228,8 +237,11 @@ impl Connection for RtcConnection {
 
     fn deadline(&mut self) -> Option<Instant> {
         let deadline = self.peer.poll_timeout()?;
+        let is_idle = self.checked > self.active + IDLE && self.outstanding() == 0;
         match self.progress {
             Progress::Checking(interval) => Some(deadline.max(self.checked + interval)),
+            // The stack wants to be asked five times a second whatever happens; for one that idles once is enough.
+            Progress::Open if is_idle => Some(deadline.max(self.checked + IDLE)),
             Progress::Reached | Progress::Open => Some(deadline),
             Progress::Closed => None,
         }
@@ -265,7 +277,9 @@ impl Connection for RtcConnection {
     fn send(&mut self, now: Instant, message: BytesMut) -> Result<(), Failure> {
         let channel = self.channel.and_then(|id| self.peer.data_channel(id));
         let mut channel = channel.ok_or_else(|| Failure("the data channel is not open".to_owned()))?;
-        channel.send(now, message).map_err(failure)
+        channel.send(now, message).map_err(failure)?;
+        self.active = now;
+        Ok(())
     }
 
     fn outstanding(&mut self) -> usize {
@@ -390,6 +404,8 @@ const FIRST_CHECKS: Duration = Duration::from_millis(20);
 const LAST_CHECKS: Duration = Duration::from_millis(500);
 /// Checks of one pair before it is given up: as many as the time to connect has room for.
 const MAX_CHECKS: u16 = 60;
+/// A connection without traffic for so long idles.
+const IDLE: Duration = Duration::from_secs(1);
 /// Packets of a handshake that are kept until a path is chosen.
 const MAX_EARLY: usize = 8;
 /// Channels beside the one that is used.
