@@ -22,11 +22,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-/// A tracker and a peer allocate and free small things all the time, on all threads: the system's allocator takes a quarter
-/// of a busy tracker's time for that.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// BitTorrent from browser to browser.
 ///
 /// The exit status is 0 where all went well, 1 where `verify` found something missing or damaged or `get` was interrupted, and 2
