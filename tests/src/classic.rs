@@ -135,6 +135,8 @@ async fn aria2(torrent: &Path, folder: &Path) -> Result<(Program, SocketAddr)> {
         .args([
             "--check-integrity=true",
             "--seed-time=10",
+            // It would stop at a ratio of 1, in which it counts the blocks' headers: before the last block has gone.
+            "--seed-ratio=0.0",
             "--enable-dht=false",
             "--no-conf=true",
         ])

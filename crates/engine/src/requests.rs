@@ -32,6 +32,47 @@ struct Window {
     start: Time,
     bytes: u64,
     blocks: usize,
+    /// When the last block arrived, and the first one after the last pause: peers that look after their links twice
+    /// a second answer in bursts, of which every block counts for the pause before it.
+    last: Time,
+    burst: Time,
+    /// Since when nothing is owed.
+    idle: Option<Time>,
+}
+
+impl Window {
+    const fn new(start: Time) -> Self {
+        Self {
+            start,
+            bytes: 0,
+            blocks: 0,
+            last: start,
+            burst: start,
+            idle: None,
+        }
+    }
+
+    /// Something is owed again: the time without does not count.
+    fn go_on(&mut self, now: Time) {
+        if let Some(idle) = self.idle.take() {
+            let pause = now.since(idle);
+            for time in [&mut self.start, &mut self.last, &mut self.burst] {
+                *time += pause;
+            }
+        }
+    }
+
+    /// Bytes per second until then, where that was long enough to say; a new window begins then.
+    fn rate(&mut self, until: Time) -> Option<u64> {
+        let elapsed = until.since(self.start);
+        if elapsed < WINDOW {
+            return None;
+        }
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        let rate = self.bytes * 1_000_000 / micros;
+        (self.start, self.bytes, self.blocks) = (until, 0, 0);
+        Some(rate)
+    }
 }
 
 /// Whether a block was to be expected.
@@ -101,11 +142,7 @@ impl Requests {
     pub(crate) fn asked(&mut self, block: Block, now: Time) {
         if self.waiting.is_empty() {
             self.last_progress = now;
-            self.window = Some(Window {
-                start: now,
-                bytes: 0,
-                blocks: 0,
-            });
+            self.window.get_or_insert_with(|| Window::new(now)).go_on(now);
         }
         self.waiting.push_back(block);
     }
@@ -233,21 +270,21 @@ impl Requests {
 
     fn measure(&mut self, length: u32, now: Time) {
         let Some(window) = &mut self.window else { return };
+        let is_first = now.since(window.last) >= PAUSE;
+        let before = if is_first { window.rate(window.last) } else { None };
+        if is_first {
+            window.burst = now;
+        }
         window.bytes += u64::from(length);
         window.blocks += 1;
-        let elapsed = now.since(window.start);
-        if elapsed >= WINDOW {
-            let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-            let sample = window.bytes * 1_000_000 / micros;
-            self.rate = Some(self.rate.map_or(sample, |rate| u64::midpoint(rate, sample)));
-            *window = Window {
-                start: now,
-                bytes: 0,
-                blocks: 0,
-            };
-        }
+        window.last = now;
+        let is_over = self.waiting.is_empty() || now.since(window.burst) >= PAUSE;
+        let with_this = if is_over { window.rate(now) } else { None };
         if self.waiting.is_empty() {
-            self.window = None;
+            window.idle = Some(now);
+        }
+        for sample in before.into_iter().chain(with_this) {
+            self.rate = Some(self.rate.map_or(sample, |rate| u64::midpoint(rate, sample)));
         }
     }
 
@@ -282,6 +319,8 @@ const TRIAL: usize = 4;
 const BRISK: usize = 2;
 /// The rate is taken over so long.
 const WINDOW: Duration = Duration::from_millis(200);
+/// Without a block for so long a burst is over.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Without a block for so long what the peer owes is asked of others.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a peer is left alone after it rejected a request.
@@ -329,6 +368,26 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_answers_in_bursts_is_asked_for_ever_more() {
+        // Transmission answers twice a second, whatever it was asked for.
+        let geometry = Geometry::new(1 << 30, 1 << 20).expect("valid");
+        let mut blocks = geometry.all_pieces().flat_map(|piece| geometry.blocks_of(piece));
+        let mut requests = Requests::new(500);
+        requests.rate = Some(100_000);
+        for turn in 0..20 {
+            let asked = Time::from_micros(turn * 500_000);
+            for block in blocks.by_ref().take(requests.room(asked)) {
+                requests.asked(block, asked);
+            }
+            let burst: Vec<_> = requests.waiting().collect();
+            for (block, micros) in burst.into_iter().zip(0u64..) {
+                requests.answered(block, Time::from_micros((turn + 1) * 500_000 - 1_000 + micros));
+            }
+        }
+        assert_eq!(requests.depth(), 500);
+    }
+
+    #[test]
     fn a_new_peer_is_asked_for_a_fast_links_worth_in_one_go() {
         let requests = Requests::new(1000);
         assert_eq!(requests.room(at(0)), FIRST_DEPTH);
@@ -360,8 +419,8 @@ mod tests {
         let mut requests = Requests::new(1000);
         (0..64).for_each(|index| requests.asked(block(index), at(0)));
         (0..64).for_each(|index| assert_eq!(requests.answered(block(index), at(10)), Answer::Expected));
-        assert_eq!(requests.depth(), FIRST_DEPTH, "it ran dry, so nothing is known");
-        (64..128).for_each(|index| requests.asked(block(index), at(10)));
+        assert_eq!(requests.depth(), FIRST_DEPTH + 64);
+        (64..192).for_each(|index| requests.asked(block(index), at(10)));
         (64..100).for_each(|index| assert_eq!(requests.answered(block(index), at(20)), Answer::Expected));
         assert_eq!(requests.room(at(20)), 36 + 36);
     }
