@@ -17,7 +17,9 @@ settings = {
     "enable_natpmp": False,
     "allow_multiple_connections_per_ip": True,
     "announce_to_all_tiers": True,
-    "alert_mask": libtorrent.alert.category_t.status_notification | libtorrent.alert.category_t.error_notification,
+    "alert_mask": libtorrent.alert.category_t.status_notification
+    | libtorrent.alert.category_t.error_notification
+    | libtorrent.alert.category_t.storage_notification,
 }
 for option in sys.argv[3:]:
     name, value = option.split("=", 1)
@@ -31,15 +33,19 @@ parameters.save_path = folder
 handle = session.add_torrent(parameters)
 
 port = None
-complete = False
+flushing = complete = False
 while True:
     session.wait_for_alert(1000)
     for alert in session.pop_alerts():
         if "error" in type(alert).__name__:
             print(f"{type(alert).__name__}: {alert.message()}", flush=True)
+        if flushing and not complete and isinstance(alert, libtorrent.cache_flushed_alert):
+            complete = True
+            print("complete", flush=True)
     if port is None and session.is_listening():
         port = session.listen_port()
         print(f"listening on 127.0.0.1:{port}", flush=True)
-    if not complete and handle.status().is_seeding:
-        complete = True
-        print("complete", flush=True)
+    if not flushing and handle.status().is_seeding:
+        # It verifies from memory: what is complete need not be in its files yet.
+        flushing = True
+        handle.flush_cache()
