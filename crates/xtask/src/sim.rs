@@ -12,7 +12,7 @@ pub(crate) fn run(seeds: u64, seed: Option<u64>, scenario: Option<&str>, figures
     let mut command = process::cargo([
         "test",
         "--release",
-        "--package=causeway-engine",
+        "--package=causeway-sim",
         "--test=sim",
         "--",
     ]);

@@ -78,11 +78,12 @@ const STEPS: &[Step] = &[
 ];
 
 /// The crates that do no I/O, which run the same natively and in a browser.
-const PURE: [&str; 4] = [
+const PURE: [&str; 5] = [
     "causeway-core",
     "causeway-wire",
     "causeway-signal",
     "causeway-engine",
+    "causeway-sim",
 ];
 
 /// The end-to-end tests' package, as nextest's filters call it.

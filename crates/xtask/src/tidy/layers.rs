@@ -52,6 +52,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "causeway-engine",
         ],
     ),
+    (
+        "causeway-sim",
+        &[
+            "causeway-core",
+            "causeway-wire",
+            "causeway-signal",
+            "causeway-engine",
+            "causeway-tracker",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
