@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use causeway_core::{Block, CreateOptions, Draft, DraftFile, Info, PeerId, Time};
-use causeway_engine::{AnnounceEvent, CloseReason, Config, Event, Source, Stored, Torrent};
+use causeway_engine::{AnnounceEvent, CloseReason, Config, Event, PexSupport, Source, Stored, Torrent};
 use std::sync::Arc;
 
 use crate::storage::Storage;
+use crate::world::PORT;
 
 /// What is shared in a scenario.
 #[derive(Clone)]
@@ -55,6 +56,10 @@ impl Shared {
 /// A torrent that runs in the world.
 pub(crate) struct Node {
     pub(crate) torrent: Torrent,
+    pub(crate) name: u64,
+    pub(crate) peer_id: PeerId,
+    /// It has an address.
+    pub(crate) is_classic: bool,
     pub(crate) storage: Storage,
     /// Bytes a second that it can send, over all links.
     pub(crate) up_rate: u64,
@@ -67,14 +72,32 @@ pub(crate) struct Node {
     pub(crate) announced: Vec<AnnounceEvent>,
     pub(crate) closed: Vec<CloseReason>,
     pub(crate) hashed: usize,
+    /// Blocks that it has stored.
+    pub(crate) blocks: u64,
+    /// Where it is read, if somebody reads it.
+    pub(crate) position: Option<u64>,
 }
 
 impl Node {
-    /// `chance` decides the torrent's random choices and the place of its peer id among others.
-    pub(crate) fn new(shared: &Shared, start: Start, chance: u64, now: Time) -> Self {
+    /// The name is that of its peer id; chance decides what it does at random.
+    pub(crate) fn new(
+        shared: &Shared,
+        start: Start,
+        (name, chance): (u64, u64),
+        is_classic: bool,
+        now: Time,
+    ) -> Self {
         let (source, storage) = start.parts(shared);
+        let config = Config {
+            peer_exchange: is_classic.then(PexSupport::new),
+            listen_port: is_classic.then_some(PORT),
+            ..Config::new(peer_id(name))
+        };
         Self {
-            torrent: Torrent::new(Config::new(peer_id(chance)), source, chance, now),
+            torrent: Torrent::new(config, source, chance, now),
+            name,
+            peer_id: peer_id(name),
+            is_classic,
             storage,
             up_rate: 10_000_000,
             down_rate: 1_000_000_000,
@@ -85,6 +108,8 @@ impl Node {
             announced: Vec::new(),
             closed: Vec::new(),
             hashed: 0,
+            blocks: 0,
+            position: None,
         }
     }
 

@@ -4,11 +4,11 @@ use core::ops::Range;
 use core::time::Duration;
 use fastrand::Rng;
 
-use crate::node::{Shared, Start};
-use crate::script::{Conduct, Script};
-use crate::world::World;
-use causeway_core::Time;
-use causeway_engine::{Command, Limits, Stored};
+use crate::node::Shared;
+use crate::run::Run;
+use crate::script::Conduct;
+use crate::web_server::Manner;
+use crate::world::Network;
 
 /// A swarm.
 #[derive(Clone, Debug)]
@@ -17,6 +17,10 @@ pub(crate) struct Scenario {
     pub(crate) length: usize,
     pub(crate) piece_length: u32,
     pub(crate) members: Vec<Member>,
+    pub(crate) meeting: Meeting,
+    pub(crate) network: Network,
+    /// Everybody who joins may fetch from one of each of these, at so many bytes a second.
+    pub(crate) servers: Vec<(Manner, u64)>,
     /// Everybody who joins meets one of each of these.
     pub(crate) hostile: Vec<Conduct>,
     /// So many links each member looks for.
@@ -24,8 +28,19 @@ pub(crate) struct Scenario {
     pub(crate) trouble: Trouble,
     /// Everybody who stays must have everything by then.
     pub(crate) limit: Duration,
-    /// See [`World::check_one_in`].
+    /// See [`World::check_one_in`](crate::world::World::check_one_in).
     pub(crate) check_one_in: u32,
+}
+
+/// How members find each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meeting {
+    /// Somebody who knows all names some of them to everybody, every second.
+    Named,
+    /// They have addresses, which they tell each other (BEP 11); who is alone is told of one other.
+    Exchanged,
+    /// A tracker introduces them, over sockets and with offers and answers.
+    Introduced,
 }
 
 /// One who means well.
@@ -38,8 +53,14 @@ pub(crate) struct Member {
     pub(crate) down: u64,
     pub(crate) joins: Duration,
     pub(crate) leaves: Option<Duration>,
+    /// Leaves once it has given so many bytes.
+    pub(crate) leaves_after: Option<u64>,
     /// Gives nothing.
     pub(crate) is_free_rider: bool,
+    /// Reads it while it comes, at so many bytes a second, here and there.
+    pub(crate) reads: Option<u64>,
+    /// Members of two of these groups meet each other only if one of them is in both.
+    pub(crate) groups: u8,
 }
 
 /// What a member starts with.
@@ -50,15 +71,25 @@ pub(crate) enum Has {
     InfoHash,
 }
 
-/// What happens each second, in thousandths of the links or members that it may happen to.
+/// What happens each second, in millionths of the links or members that it may happen to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Trouble {
     /// A link breaks.
     pub(crate) cuts: u32,
+    /// Nothing gets through a link any more, and nobody is told.
+    pub(crate) deaths: u32,
     /// A member is paused, or goes on.
     pub(crate) pauses: u32,
     /// A member's program ends and starts again with what it stored.
     pub(crate) restarts: u32,
+    /// A member's storage loses a piece.
+    pub(crate) losses: u32,
+    /// The tracker is down for the next few seconds.
+    pub(crate) outages: u32,
+    /// Of a hundred introductions so many lead to nothing.
+    pub(crate) failures: u32,
+    /// Every so many seconds half of all programs end at once and start again.
+    pub(crate) storms: Option<u64>,
 }
 
 impl Member {
@@ -70,12 +101,33 @@ impl Member {
             down,
             joins: Duration::ZERO,
             leaves: None,
+            leaves_after: None,
             is_free_rider: false,
+            reads: None,
+            groups: 1,
         }
     }
 }
 
 impl Scenario {
+    /// A calm swarm of these.
+    pub(crate) fn new(seed: u64, length: usize, piece_length: u32, members: Vec<Member>) -> Self {
+        Self {
+            seed,
+            length,
+            piece_length,
+            members,
+            meeting: Meeting::Named,
+            network: Network::default(),
+            servers: Vec::new(),
+            hostile: Vec::new(),
+            degree: 8,
+            trouble: Trouble::default(),
+            limit: Duration::from_mins(10),
+            check_one_in: 32,
+        }
+    }
+
     /// A small swarm, with so many of everything as chance says, and a seed that stays.
     pub(crate) fn random(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
@@ -96,192 +148,44 @@ impl Scenario {
                 ..Member::new(has, rate(&mut rng, 4..12), rate(&mut rng, 6..14))
             });
         }
+        let network = Network {
+            latency: [2..30, 1..2, 20..400][rng.usize(..3)].clone(),
+            losses: [0, 0, 10, 100][rng.usize(..4)],
+        };
+        // After every single step in some, where that takes long enough for many.
+        let check_one_in = if rng.u8(..8) == 0 { 1 } else { 32 };
         Self {
-            seed,
-            length,
-            piece_length,
-            members,
-            hostile: Vec::new(),
             degree: rng.usize(2..8),
-            trouble: Trouble::default(),
-            limit: Duration::from_mins(10),
-            check_one_in: 32,
+            network,
+            check_one_in,
+            ..Self::new(seed, length, piece_length, members)
         }
     }
 
-    /// Lets it happen. Gives back the world, and for each member its number there and when it had everything.
+    /// The same swarm with this trouble.
+    pub(crate) fn with(self, trouble: Trouble) -> Self {
+        Self { trouble, ..self }
+    }
+
+    pub(crate) fn shared(&self) -> Shared {
+        Shared::file(self.length, self.piece_length)
+    }
+
+    /// Lets it happen.
     pub(crate) fn run(self) -> Outcome {
-        let mut world = World::new(self.seed, Shared::file(self.length, self.piece_length));
-        world.check_one_in = self.check_one_in;
-        let mut run = Run {
-            start: world.now,
-            world,
-            present: self.members.iter().map(|_| None).collect(),
-            done: self.members.iter().map(|_| None).collect(),
-            scenario: self,
-        };
-        while !run.is_over() {
-            run.second();
-        }
-        run.world.check_links();
-        for party in run.present.iter().flatten() {
-            run.world.node(*party).check_content();
-            run.world.node(*party).torrent.check_invariants();
-        }
-        Outcome { done: run.done }
+        Run::new(self).run()
     }
 }
 
 /// What became of a scenario.
+#[derive(Debug)]
 pub(crate) struct Outcome {
     /// How long each member took from its joining on.
     pub(crate) done: Vec<Option<Duration>>,
-}
-
-struct Run {
-    scenario: Scenario,
-    world: World,
-    start: Time,
-    present: Vec<Option<usize>>,
-    done: Vec<Option<Duration>>,
-}
-
-impl Run {
-    fn is_over(&mut self) -> bool {
-        let elapsed = self.world.now.since(self.start);
-        let stays = |number: &usize| self.scenario.members[*number].leaves.is_none();
-        let waiting: Vec<_> = (0..self.present.len())
-            .filter(stays)
-            .filter(|number| self.done[*number].is_none())
-            .collect();
-        assert!(
-            waiting.is_empty() || elapsed < self.scenario.limit,
-            "after {elapsed:?} these have not got everything: {waiting:?} of {:#?}\n{}",
-            self.scenario,
-            self.world.describe()
-        );
-        waiting.is_empty()
-    }
-
-    /// Everything that is to happen in a second, and the second itself.
-    fn second(&mut self) {
-        let elapsed = self.world.now.since(self.start);
-        for number in 0..self.present.len() {
-            let Member { joins, leaves, .. } = self.scenario.members[number];
-            let is_due = joins <= elapsed && leaves.is_none_or(|leaves| elapsed < leaves);
-            match self.present[number] {
-                None if is_due => self.join(number),
-                Some(party) if !is_due => {
-                    drop(self.world.end(party));
-                    self.present[number] = None;
-                }
-                Some(party) => self.disturb(number, party),
-                None => {}
-            }
-        }
-        for number in 0..self.present.len() {
-            if let Some(party) = self.present[number] {
-                self.meet(party);
-            }
-        }
-        let end = self.world.now + Duration::from_secs(1);
-        while self.world.step(end) {
-            self.note();
-        }
-        self.world.run_for(end - self.world.now);
-        self.world.check_links();
-    }
-
-    /// Notes who has got everything.
-    fn note(&mut self) {
-        let Some(changed) = self.world.take_verified() else {
-            return;
-        };
-        let number = self.present.iter().position(|party| *party == Some(changed));
-        if let Some(number) = number.filter(|_| self.world.node(changed).is_complete()) {
-            let joined = self.start + self.scenario.members[number].joins;
-            self.done[number].get_or_insert(self.world.now.since(joined));
-        }
-    }
-
-    fn join(&mut self, number: usize) {
-        let member = &self.scenario.members[number];
-        let (has, is_free_rider, up, down) = (member.has, member.is_free_rider, member.up, member.down);
-        let start = match has {
-            Has::Everything => Start::Seed,
-            Has::Metadata => Start::Leech,
-            Has::InfoHash => Start::Magnet,
-        };
-        let party = self.world.add(start);
-        self.present[number] = Some(party);
-        self.done[number] = (has == Has::Everything).then_some(Duration::ZERO);
-        self.equip(party, up, down, is_free_rider);
-    }
-
-    fn equip(&mut self, party: usize, up: u64, down: u64, is_free_rider: bool) {
-        let node = self.world.node_mut(party);
-        (node.up_rate, node.down_rate) = (up, down);
-        let limits = Limits {
-            peers: 200,
-            upload_slots: if is_free_rider { 0 } else { 8 },
-            ..Limits::default()
-        };
-        self.world.command(party, Command::SetLimits(limits));
-        for conduct in self.scenario.hostile.clone() {
-            let script = self.world.add_script(Script::new(&self.world.shared, conduct));
-            self.world.connect(party, script);
-        }
-    }
-
-    fn disturb(&mut self, number: usize, party: usize) {
-        let Trouble {
-            cuts,
-            pauses,
-            restarts,
-        } = self.scenario.trouble;
-        for link in self.world.links_of(party) {
-            if self.world.rng.u32(..1000) < cuts {
-                self.world.cut(link);
-            }
-        }
-        if self.world.rng.u32(..1000) < pauses {
-            self.world.command(party, Command::Pause);
-        } else {
-            self.world.command(party, Command::Resume);
-        }
-        if self.world.rng.u32(..1000) < restarts {
-            self.restart(number, party);
-        }
-    }
-
-    /// The program ends and starts again: what it had asked for is lost, what it stored is not.
-    fn restart(&mut self, number: usize, party: usize) {
-        let snapshot = self.world.node(party).torrent.snapshot();
-        let storage = self.world.end(party);
-        let stored = match snapshot {
-            // Sometimes the snapshot is lost, too.
-            Some(snapshot) if self.world.rng.u8(..4) > 0 => Stored::Partly(snapshot),
-            _ => Stored::Unknown,
-        };
-        let again = self.world.add(Start::With(stored, storage));
-        self.present[number] = Some(again);
-        let member = &self.scenario.members[number];
-        let (up, down, is_free_rider) = (member.up, member.down, member.is_free_rider);
-        self.equip(again, up, down, is_free_rider);
-    }
-
-    /// What a tracker does: names some others.
-    fn meet(&mut self, party: usize) {
-        let mut others: Vec<_> = self.present.iter().flatten().copied().collect();
-        self.world.rng.shuffle(&mut others);
-        for other in others {
-            if self.world.links_of(party).len() >= self.scenario.degree + self.scenario.hostile.len() {
-                return;
-            }
-            let is_any_use = !self.world.node(party).is_complete() || !self.world.node(other).is_complete();
-            if other != party && is_any_use && !self.world.are_linked(party, other) {
-                self.world.connect(party, other);
-            }
-        }
-    }
+    /// Payload bytes that each member has given.
+    pub(crate) given: Vec<u64>,
+    /// How often somebody met another by what a peer or the tracker said.
+    pub(crate) met: usize,
+    /// Blocks that were moved.
+    pub(crate) blocks: u64,
 }

@@ -48,6 +48,19 @@ impl Storage {
         self.blocks[slot] = Some(bytes.freeze());
     }
 
+    /// Whether nothing is stored.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.blocks.iter().all(Option::is_none)
+    }
+
+    /// Nothing of this piece is there any more.
+    pub(crate) fn lose(&mut self, piece: PieceIndex) {
+        for block in self.shared.info.geometry().blocks_of(piece) {
+            let slot = self.slot(block);
+            self.blocks[slot] = None;
+        }
+    }
+
     pub(crate) fn read(&self, block: Block) -> Result<Bytes, StorageError> {
         let first = block.offset() % BLOCK_LENGTH;
         if first + block.length() <= BLOCK_LENGTH {

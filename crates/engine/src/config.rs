@@ -20,6 +20,8 @@ pub struct Config {
     pub max_accepted_requests: u32,
     /// Whether and how addresses of peers are exchanged (BEP 11).
     pub peer_exchange: Option<PexSupport>,
+    /// The TCP port on which we listen; peers are told (`p` of BEP 10), and may tell others.
+    pub listen_port: Option<u16>,
     /// No block is asked for while so many bytes wait for [`Input::BlockWritten`](crate::Input::BlockWritten).
     pub max_unwritten: u64,
 }
@@ -35,6 +37,7 @@ impl Config {
             max_outstanding_requests: 1024,
             max_accepted_requests: 1024,
             peer_exchange: None,
+            listen_port: None,
             max_unwritten: 16 * 1024 * 1024,
         }
     }

@@ -268,6 +268,15 @@ impl Requests {
         self.rate
     }
 
+    /// For tests: the invariant, and the bounds.
+    pub(crate) fn check_invariants(&self) {
+        let mut waiting: Vec<_> = self.waiting.iter().collect();
+        waiting.sort_unstable();
+        waiting.dedup();
+        assert_eq!(waiting.len(), self.waiting.len(), "no block is waited for twice");
+        assert!(self.late.len() <= MOST_LATE, "{} late blocks", self.late.len());
+    }
+
     fn measure(&mut self, length: u32, now: Time) {
         let Some(window) = &mut self.window else { return };
         let is_first = now.since(window.last) >= PAUSE;

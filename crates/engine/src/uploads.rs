@@ -106,6 +106,18 @@ impl Uploads {
         blocks
     }
 
+    /// For tests: the invariant, and the bounds.
+    pub(crate) fn check_invariants(&self) {
+        let held: usize = self.next.iter().map(|(block, _)| block.length() as usize).sum();
+        assert_eq!(self.held, held, "bytes that are read or at hand");
+        // One block may be longer than the rest of the room.
+        assert!(
+            held < READ_AHEAD + LONGEST_BLOCK as usize,
+            "{held} bytes are read ahead"
+        );
+        assert!(self.metadata.len() <= MOST_METADATA, "parts of the metadata");
+    }
+
     fn drop_next(&mut self, place: usize) {
         if let Some((block, _)) = self.next.remove(place) {
             self.held -= block.length() as usize;
@@ -171,6 +183,17 @@ impl Reads {
         self.bytes >= MOST_READING
     }
 
+    /// For tests: the invariant, and the bounds.
+    pub(crate) fn check_invariants(&self) {
+        let mut blocks: Vec<_> = self.waiting.iter().map(|(block, _)| *block).collect();
+        blocks.dedup();
+        let bytes: usize = blocks.iter().map(|block| block.length() as usize).sum();
+        assert_eq!(self.bytes, bytes, "bytes that are being read");
+        // What is read to find a liar comes on top.
+        let most = MOST_READING + READ_AHEAD + LONGEST_BLOCK as usize;
+        assert!(bytes < most, "{bytes} bytes are being read");
+    }
+
     fn of(&self, block: Block) -> impl Iterator<Item = LinkId> {
         self.waiting
             .range((block, LinkId(0))..=(block, LinkId(u64::MAX)))
@@ -180,6 +203,8 @@ impl Reads {
 
 /// Stands for ourselves among those that blocks are read for; no link has this name.
 pub(crate) const INSPECTOR: LinkId = LinkId(u64::MAX);
+/// Deployed clients close the link at requests for longer blocks.
+pub(crate) const LONGEST_BLOCK: u32 = 128 * 1024;
 /// Bytes that are read for one peer before it takes them.
 const READ_AHEAD: usize = 1024 * 1024;
 /// Bytes that are read at once for all peers.

@@ -65,7 +65,12 @@ async fn announce(
     }
 }
 
-async fn answer(shared: &Shared, address: SocketAddr, uri: &Uri, query: &str) -> Result<Vec<u8>, String> {
+pub(crate) async fn answer(
+    shared: &Shared,
+    address: SocketAddr,
+    uri: &Uri,
+    query: &str,
+) -> Result<Vec<u8>, String> {
     let begin = shared.now();
     admit(shared, address)?;
     let query = Query::parse(query);

@@ -21,6 +21,8 @@
 
 mod access;
 mod config;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod http;
 mod limit;
 mod metrics;

@@ -23,7 +23,7 @@ use crate::{Config, http, stats, udp, websocket};
 /// A tracker: the registry with its doors. Cheap to clone; all clones are one tracker.
 #[derive(Clone, Debug)]
 pub struct Tracker {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Tracker {

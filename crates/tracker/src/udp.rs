@@ -57,7 +57,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, socket: UdpSocket) {
 }
 
 /// Appends the answer to a packet, if it deserves one.
-async fn handle(shared: &Shared, source: SocketAddr, packet: &[u8], answer: &mut Vec<u8>) {
+pub(crate) async fn handle(shared: &Shared, source: SocketAddr, packet: &[u8], answer: &mut Vec<u8>) {
     let now = shared.now();
     let Some(request) = Request::parse(packet) else {
         return shared.metrics.failed(Failure::Malformed);

@@ -9,14 +9,10 @@ use crate::process;
 /// # Errors
 /// A scenario failed.
 pub(crate) fn run(seeds: u64, seed: Option<u64>, scenario: Option<&str>, figures: bool) -> Result<()> {
-    let mut command = process::cargo([
-        "test",
-        "--release",
-        "--package=causeway-sim",
-        "--test=sim",
-        "--",
-    ]);
-    command.args(scenario);
+    let mut command = process::cargo(["test", "--release", "--package=causeway-sim", "--test=sim", "--"]);
+    // A name with its module is that of one scenario, and not the beginning of others'.
+    let is_exact = scenario.is_some_and(|name| name.contains("::"));
+    command.args(scenario).args(is_exact.then_some("--exact"));
     command.env("CAUSEWAY_SEEDS", seeds.to_string());
     if let Some(seed) = seed {
         command.env("CAUSEWAY_SEED", seed.to_string());

@@ -9,6 +9,7 @@
 mod engine;
 mod parsers;
 mod source;
+mod tracker;
 mod wire;
 
 /// A function to be fed with arbitrary bytes.
@@ -21,7 +22,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target {
         name: "metainfo",
         run: parsers::metainfo,
@@ -41,6 +42,10 @@ pub const TARGETS: [Target; 6] = [
     Target {
         name: "signal",
         run: parsers::signal,
+    },
+    Target {
+        name: "tracker",
+        run: tracker::doors,
     },
     Target {
         name: "engine",

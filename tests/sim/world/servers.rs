@@ -3,13 +3,14 @@
 use causeway_engine::{Input, LinkId};
 use core::ops::Range;
 
-use super::{Happening, World};
+use super::World;
+use super::events::Happening;
 use crate::web_server::WebServer;
 
 impl World {
     /// This node may fetch from this server.
     pub(crate) fn add_web_seed(&mut self, node: usize, server: WebServer) -> LinkId {
-        let link = LinkId(u64::MAX - self.web_seeds.len() as u64);
+        let link = LinkId(u64::MAX - 1 - self.web_seeds.len() as u64);
         self.web_seeds.push((link, server));
         self.input(node, Input::WebSeedAdded { link });
         link
@@ -23,6 +24,15 @@ impl World {
             .find(|(other, _)| *other == link)
             .expect("it was added");
         (server.requests, server.bytes)
+    }
+
+    pub(super) fn fetched(&mut self, node: usize, fetch: u64, input: Input) {
+        if self.fetches.values().any(|other| *other == fetch) {
+            if let Input::FetchEnded { link, .. } = &input {
+                self.fetches.remove(link);
+            }
+            self.input(node, input);
+        }
     }
 
     pub(super) fn fetch(&mut self, node: usize, link: LinkId, bytes: Range<u64>) {

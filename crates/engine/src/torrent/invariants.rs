@@ -1,6 +1,9 @@
 //! What must hold between any two inputs.
 
+use super::streaming::MOST_READERS;
+use super::trials::MOST_BANNED;
 use super::{Metadata, Run, Torrent};
+use crate::peer::{MOST_ALLOWED_FAST, MOST_UNASKED};
 use crate::peer_pieces::PeerPieces;
 use causeway_core::SortedSet;
 
@@ -31,6 +34,7 @@ impl Torrent {
                 "nobody is connected to a stopped torrent"
             );
         }
+        self.check_bounds();
         let Metadata::Known(content) = &self.metadata else {
             return;
         };
@@ -59,5 +63,23 @@ impl Torrent {
         }
         let links: Vec<_> = self.peers.keys().chain(self.web_seeds.keys()).copied().collect();
         content.picker.check_invariants(&availability, &asked, &links);
+    }
+
+    /// Nothing that others fill grows past its bound.
+    fn check_bounds(&self) {
+        assert!(
+            self.banned.len() <= MOST_BANNED,
+            "{} are banned",
+            self.banned.len()
+        );
+        assert!(self.readers.len() <= MOST_READERS, "{} read", self.readers.len());
+        self.reads.check_invariants();
+        for (link, peer) in &self.peers {
+            peer.requests.check_invariants();
+            peer.uploads.check_invariants();
+            let allowed = peer.allowed_fast.len();
+            assert!(allowed <= MOST_ALLOWED_FAST, "{link:?} allows {allowed} pieces");
+            assert!(peer.unasked <= MOST_UNASKED, "{link:?} is a nuisance");
+        }
     }
 }

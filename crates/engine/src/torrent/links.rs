@@ -209,8 +209,8 @@ impl Torrent {
             metadata_size: size.and_then(|size| u32::try_from(size).ok()),
             reqq: Some(self.config.max_accepted_requests),
             client: Some(self.config.client.clone()),
+            port: self.config.listen_port,
             your_ip: peer.origin.addr.map(|addr| addr.ip()),
-            ..ExtendedHandshake::default()
         };
         peer.outbox.push(&Message::Extended {
             id: 0,

@@ -150,7 +150,7 @@ fn block_time(bytes_per_second: u64) -> Duration {
 /// Bytes a second that a peer is taken to deliver of which nothing is known.
 const USUAL_RATE: u64 = 300_000;
 /// Readers at once.
-const MOST_READERS: usize = 16;
+pub(super) const MOST_READERS: usize = 16;
 /// Pieces that are planned ahead, of all readers.
 const MOST_URGENT: usize = 256;
 /// What is due by then is asked of a second peer where the first is late.

@@ -122,4 +122,4 @@ impl Torrent {
 }
 
 /// Peers that are remembered for wrong data.
-const MOST_BANNED: usize = 256;
+pub(super) const MOST_BANNED: usize = 256;

@@ -2,7 +2,7 @@
 
 use super::messages::misbehaved;
 use super::{Bytes, CloseReason, Content, LinkId, Timer, Torrent};
-use crate::uploads::INSPECTOR;
+use crate::uploads::{INSPECTOR, LONGEST_BLOCK};
 use causeway_core::Block;
 use causeway_wire::{BlockRequest, Message};
 
@@ -121,6 +121,3 @@ fn servable(content: &Content, request: BlockRequest) -> Option<Block> {
         .block(request.piece, request.offset, request.length)?;
     (request.length <= LONGEST_BLOCK && content.have().has(block.piece())).then_some(block)
 }
-
-/// Deployed clients close the link at longer requests.
-const LONGEST_BLOCK: u32 = 128 * 1024;

@@ -50,6 +50,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "causeway-wire",
             "causeway-signal",
             "causeway-engine",
+            "causeway-tracker",
         ],
     ),
     (
