@@ -39,15 +39,6 @@ fn mean(outcome: &Outcome, members: core::ops::Range<usize>) -> f64 {
 }
 
 #[test]
-fn what_a_seed_has_given_little_more_than_once_stays_in_the_swarm() {
-    with_seeds(|seed| {
-        let mut scenario = swarm(seed, 100, equals(12));
-        scenario.members[0].leaves_after = Some(scenario.length as u64 * 105 / 100);
-        drop(scenario.run());
-    });
-}
-
-#[test]
 fn one_peer_carries_everything_from_one_half_to_the_other() {
     with_seeds(|seed| {
         let mut scenario = swarm(seed, 60, equals(16));
@@ -60,7 +51,10 @@ fn one_peer_carries_everything_from_one_half_to_the_other() {
         let took = last(&outcome, 1..17);
         assert!(took < 50.0, "{took} s");
         let given = outcome.given[7];
-        assert!(given >= 60 * u64::from(PIECE), "{given} bytes went over the bridge");
+        assert!(
+            given >= 60 * u64::from(PIECE),
+            "{given} bytes went over the bridge"
+        );
     });
 }
 
@@ -69,12 +63,17 @@ fn who_gives_nothing_waits_longer() {
     with_seeds(|seed| {
         let mut scenario = swarm(seed, 120, equals(24));
         scenario.degree = 24;
+        // What the seed gives must not be what everybody waits for.
+        scenario.members[0].up = 10 * UP;
         for member in &mut scenario.members[13..] {
             member.is_free_rider = true;
         }
         let outcome = scenario.run();
         let (givers, riders) = (mean(&outcome, 1..13), mean(&outcome, 13..25));
-        assert!(riders > 1.1 * givers, "those who give take {givers} s, the others {riders} s");
+        assert!(
+            riders > 1.1 * givers,
+            "those who give take {givers} s, the others {riders} s"
+        );
     });
 }
 
@@ -86,7 +85,11 @@ fn one_slow_uplink_holds_up_nobody_else() {
         scenario.members[8].up = UP / 20;
         let outcome = scenario.run();
         let took = last(&outcome, 1..8);
-        assert!(took < 1.5 * fast, "{took} s in place of {fast} s: {:?}", outcome.done);
+        assert!(
+            took < 1.5 * fast,
+            "{took} s in place of {fast} s: {:?}",
+            outcome.done
+        );
     });
 }
 

@@ -2,10 +2,9 @@
 
 use causeway_core::{PieceIndex, Time};
 use causeway_engine::{Command, Input, LinkId};
-use core::cmp::Reverse;
 use core::time::Duration;
 use fastrand::Rng;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::node::{Node, Shared, Start};
 use crate::script::Script;
@@ -23,7 +22,7 @@ mod servers;
 #[cfg_attr(target_arch = "wasm32", path = "world/no_tracker.rs")]
 mod signaling;
 
-use events::{Alarm, Entry};
+use events::{Agenda, Alarm};
 use network::Link;
 pub(crate) use network::{Network, PORT};
 use signaling::{Announcer, Signaling};
@@ -40,11 +39,11 @@ pub(crate) struct World {
     pub(crate) met: usize,
     parties: Vec<Party>,
     links: Vec<Link>,
-    happenings: BinaryHeap<Reverse<Entry>>,
-    sequence: u64,
+    agenda: Agenda,
     wakes: BTreeSet<(Time, Alarm)>,
     web_seeds: Vec<(LinkId, WebServer)>,
-    /// The fetches that were not stopped.
+    /// How many ranges were fetched so far, and those that were not stopped.
+    fetched: u64,
     fetches: BTreeMap<LinkId, u64>,
     signaling: Option<Signaling>,
     /// The last node that verified a piece since it was asked.
@@ -79,10 +78,10 @@ impl World {
             met: 0,
             parties: Vec::new(),
             links: Vec::new(),
-            happenings: BinaryHeap::new(),
-            sequence: 0,
+            agenda: Agenda::default(),
             wakes: BTreeSet::new(),
             web_seeds: Vec::new(),
+            fetched: 0,
             fetches: BTreeMap::new(),
             signaling: None,
             verified: None,

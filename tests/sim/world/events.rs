@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use causeway_core::Time;
 use causeway_engine::Input;
-use core::cmp::{Ordering, Reverse};
+use core::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use super::World;
 use super::signaling::Introduction;
@@ -45,29 +46,35 @@ pub(super) enum Alarm {
     Client(usize),
 }
 
-/// A happening at its time; what was set for the same time comes in the order of setting.
-pub(super) struct Entry {
-    pub(super) at: (Time, u64),
-    pub(super) happening: Happening,
+/// What is set to happen, the earliest first; what was set for the same time comes in the order of setting. The heap
+/// moves its entries about, so that they are small and the happenings lie elsewhere.
+#[derive(Default)]
+pub(super) struct Agenda {
+    entries: BinaryHeap<Reverse<(Time, u64, usize)>>,
+    happenings: Vec<Option<Happening>>,
+    free: Vec<usize>,
+    sequence: u64,
 }
 
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
+impl Agenda {
+    fn push(&mut self, time: Time, happening: Happening) {
+        let place = self.free.pop().unwrap_or(self.happenings.len());
+        if place == self.happenings.len() {
+            self.happenings.push(None);
+        }
+        self.happenings[place] = Some(happening);
+        self.sequence += 1;
+        self.entries.push(Reverse((time, self.sequence, place)));
     }
-}
 
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
+    fn next(&self) -> Option<Time> {
+        self.entries.peek().map(|Reverse((time, _, _))| *time)
     }
-}
 
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.at.cmp(&other.at)
+    fn pop(&mut self) -> Option<(Time, Happening)> {
+        let Reverse((time, _, place)) = self.entries.pop()?;
+        self.free.push(place);
+        Some((time, self.happenings[place].take()?))
     }
 }
 
@@ -77,9 +84,7 @@ impl World {
     }
 
     pub(super) fn happen(&mut self, time: Time, happening: Happening) {
-        self.sequence += 1;
-        let at = (time, self.sequence);
-        self.happenings.push(Reverse(Entry { at, happening }));
+        self.agenda.push(time, happening);
     }
 
     /// Sets when this party is to be woken, in place of what was set before.
@@ -103,7 +108,7 @@ impl World {
 
     /// Does what happens next, if it happens by then.
     pub(crate) fn step(&mut self, end: Time) -> bool {
-        let happening = self.happenings.peek().map(|entry| entry.0.at.0);
+        let happening = self.agenda.next();
         if let Some((time, alarm)) = self.wakes.first().copied()
             && happening.is_none_or(|happening| time <= happening)
         {
@@ -120,11 +125,11 @@ impl World {
         if happening.is_none_or(|happening| happening > end) {
             return false;
         }
-        let Some(Reverse(entry)) = self.happenings.pop() else {
+        let Some((time, happening)) = self.agenda.pop() else {
             return false;
         };
-        self.now = self.now.max(entry.at.0);
-        self.let_happen(entry.happening);
+        self.now = self.now.max(time);
+        self.let_happen(happening);
         true
     }
 

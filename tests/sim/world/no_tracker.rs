@@ -1,5 +1,11 @@
 //! Where the tracker's registry can't be built nobody is introduced by it.
 
+#![expect(
+    clippy::unused_self,
+    clippy::needless_pass_by_value,
+    reason = "what a world with a tracker does, one without leaves undone"
+)]
+
 use causeway_engine::AnnounceEvent;
 
 use super::World;

@@ -36,8 +36,8 @@ impl World {
     }
 
     pub(super) fn fetch(&mut self, node: usize, link: LinkId, bytes: Range<u64>) {
-        self.sequence += 1;
-        let fetch = self.sequence;
+        self.fetched += 1;
+        let fetch = self.fetched;
         let before = self.fetches.insert(link, fetch);
         assert_eq!(before, None, "one range at a time");
         let (_, server) = self
