@@ -1,4 +1,5 @@
-"""A real libtorrent peer: `peer.py TORRENT FOLDER [--ws]` downloads into or shares FOLDER until it is killed.
+"""A real libtorrent peer: `peer.py TORRENT FOLDER [SETTING=VALUE]... [connect=ADDRESS:PORT]...` downloads into or shares FOLDER
+until it is killed.
 
 Says `listening on ADDRESS:PORT`, then `complete` when it has everything.
 """
@@ -21,8 +22,13 @@ settings = {
     | libtorrent.alert.category_t.error_notification
     | libtorrent.alert.category_t.storage_notification,
 }
+peers = []
 for option in sys.argv[3:]:
     name, value = option.split("=", 1)
+    if name == "connect":
+        address, _, number = value.rpartition(":")
+        peers.append((address.strip("[]"), int(number)))
+        continue
     settings[name] = int(value) if value.lstrip("-").isdigit() else value
 session = libtorrent.session(settings)
 if torrent.startswith("magnet:"):
@@ -31,6 +37,8 @@ else:
     parameters = libtorrent.load_torrent_file(torrent)
 parameters.save_path = folder
 handle = session.add_torrent(parameters)
+for peer in peers:
+    handle.connect_peer(peer)
 
 port = None
 flushing = complete = False
@@ -44,7 +52,8 @@ while True:
             print("complete", flush=True)
     if port is None and session.is_listening():
         port = session.listen_port()
-        print(f"listening on 127.0.0.1:{port}", flush=True)
+        interface = settings["listen_interfaces"].rsplit(":", 1)[0]
+        print(f"listening on {interface.replace('0.0.0.0', '127.0.0.1')}:{port}", flush=True)
     if not flushing and handle.status().is_seeding:
         # It verifies from memory: what is complete need not be in its files yet.
         flushing = True

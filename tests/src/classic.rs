@@ -21,6 +21,8 @@ pub enum Client {
     Aria2,
     /// Transmission's daemon. It knows no peers on 127.0.0.0/8.
     Transmission,
+    /// qBittorrent without its window.
+    Qbittorrent,
 }
 
 /// A running client. Dropping it kills it.
@@ -43,6 +45,7 @@ impl Classic {
             Client::Libtorrent => libtorrent(torrent, folder, &[]).await?,
             Client::Aria2 => aria2(torrent, folder).await?,
             Client::Transmission => transmission(torrent, folder).await?,
+            Client::Qbittorrent => qbittorrent(torrent, folder).await?,
         };
         Ok(Self {
             client,
@@ -97,6 +100,7 @@ impl Classic {
             Client::Aria2 => self.program.says("The download was complete", within).await,
             // It writes nothing at all by itself, but calls a file by its name only once it is complete.
             Client::Transmission => appears(&self.folder.join(name), within).await,
+            Client::Qbittorrent => self.program.says("Torrent download finished", within).await,
         }
     }
 }
@@ -175,6 +179,38 @@ async fn transmission(torrent: &Path, folder: &Path) -> Result<(Program, SocketA
     Ok((program, address))
 }
 
+async fn qbittorrent(torrent: &Path, folder: &Path) -> Result<(Program, SocketAddr)> {
+    let address = free_port("127.0.0.1")?;
+    let profile = folder.with_extension("qbittorrent");
+    let own = profile.join("qBittorrent");
+    fs::create_dir_all(own.join("config"))?;
+    fs::create_dir_all(own.join("data/logs"))?;
+    let settings = format!(
+        "[BitTorrent]\nSession\\DHTEnabled=false\nSession\\LSDEnabled=false\nSession\\PeXEnabled=false\nSession\\Port={}\n\
+         Session\\Interface=lo\nSession\\InterfaceAddress=127.0.0.1\nSession\\QueueingSystemEnabled=false\n\
+         [LegalNotice]\nAccepted=true\n[Network]\nPortForwardingEnabled=false\n[Preferences]\nWebUI\\Enabled=false\n",
+        address.port()
+    );
+    fs::write(own.join("config/qBittorrent.conf"), settings)?;
+    let log = own.join("data/logs/qbittorrent.log");
+    fs::write(&log, "")?;
+    // It writes to its own log alone, which is followed for as long as it lives.
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", r#"tail -n +1 --pid=$$ -F "$LOG" & exec "$@""#, "sh"])
+        .args(["qbittorrent-nox", "--skip-dialog=true", "--add-paused=false"])
+        .arg(format!("--torrenting-port={}", address.port()))
+        .arg(format!("--webui-port={}", free_port("127.0.0.1")?.port()))
+        .arg(format!("--profile={}", profile.display()))
+        .arg(format!("--save-path={}", folder.display()))
+        .arg(torrent)
+        .env("LOG", log);
+    let (program, _) = Program::start("qbittorrent", command, "Added new torrent")
+        .await
+        .context("qbittorrent-nox is needed: run `cargo xtask setup`")?;
+    Ok((program, address))
+}
+
 /// `causeway seed`, ready. Dropping it kills it.
 #[derive(Debug)]
 pub struct Seed {
@@ -193,7 +229,8 @@ impl Seed {
         command
             .arg("seed")
             .arg(shared)
-            .args(["--json", "--listen", "127.0.0.1:0"])
+            .arg("--json")
+            .args(listen(arguments))
             .args(no_dht(arguments))
             .arg("--torrent-out")
             .arg(torrent)
@@ -210,6 +247,14 @@ impl Seed {
     /// When it has not said so.
     pub fn address(&self) -> Result<SocketAddr> {
         Ok(self.ready["listen"].as_str().context("no address")?.parse()?)
+    }
+
+    /// Its process.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn pid(&self) -> Result<u32> {
+        self.program.pid()
     }
 
     /// Its magnet link.
@@ -266,16 +311,25 @@ pub fn getting(what: &str, folder: &Path, arguments: &[&str]) -> Result<Command>
     Ok(command)
 }
 
+/// On any port, where nobody says which.
+fn listen(arguments: &[&str]) -> &'static [&'static str] {
+    if arguments.contains(&"--listen") {
+        &[]
+    } else {
+        &["--listen", "127.0.0.1:0"]
+    }
+}
+
 /// Nobody looks beyond this machine.
 fn no_dht<'a>(arguments: &[&'a str]) -> Option<&'a str> {
     (!arguments.contains(&"--dht-node")).then_some("--no-dht")
 }
 
-/// `causeway bridge` of a torrent, with files in `folder`; dropping it kills it.
+/// `causeway bridge` of a torrent, with files in `folder`, and what it said when it was ready; dropping it kills it.
 ///
 /// # Errors
 /// When it isn't built or doesn't start.
-pub async fn bridge(what: &str, folder: &Path, arguments: &[&str]) -> Result<Program> {
+pub async fn bridge(what: &str, folder: &Path, arguments: &[&str]) -> Result<(Program, Value)> {
     let mut command = Command::new(binary()?);
     command
         .args([
@@ -290,8 +344,9 @@ pub async fn bridge(what: &str, folder: &Path, arguments: &[&str]) -> Result<Pro
         .arg(folder)
         .args(arguments)
         .env("RUST_LOG", "causeway=debug,causeway_bridge=debug");
-    let (program, _) = Program::start("bridge", command, "\"event\":\"ready\"").await?;
-    Ok(program)
+    let (program, rest) = Program::start("bridge", command, "{\"event\":\"ready\"").await?;
+    let ready = serde_json::from_str(&format!("{{\"event\":\"ready\"{rest}"))?;
+    Ok((program, ready))
 }
 
 /// npm's `bittorrent-tracker` for classic clients. Dropping it kills it.

@@ -28,7 +28,7 @@ fn a_page_gets_what_only_a_classic_client_has() {
         let (tracker, peer) = (server.tracker(), classic.address().to_string());
         let arguments = ["--tracker", &tracker, "--peer", &peer];
         let torrent = torrent.display().to_string();
-        let bridge = bridge(&torrent, &stage.folder().join("between"), &arguments).await?;
+        let (bridge, _) = bridge(&torrent, &stage.folder().join("between"), &arguments).await?;
         stage.keep(bridge.log());
         let torrent = page.torrent(&info_hash);
         torrent.complete(PATIENCE).await?;
@@ -51,7 +51,7 @@ fn a_classic_client_gets_what_only_a_page_has() {
         let peer = classic.address().to_string();
         // The bridge knows nothing but the link, and libtorrent nothing but the torrent's name.
         let between = stage.folder().join("between");
-        let bridge = bridge(&shared.magnet, &between, &["--peer", &peer]).await?;
+        let (bridge, _) = bridge(&shared.magnet, &between, &["--peer", &peer]).await?;
         stage.keep(bridge.log());
         classic.complete("holiday.mp4", PATIENCE).await?;
         assert_same(&file, &theirs.join("holiday.mp4"))

@@ -59,6 +59,16 @@ fn gets_from_transmission() {
 }
 
 #[test]
+fn gets_from_qbittorrent() {
+    gets_from(Client::Qbittorrent);
+}
+
+#[test]
+fn seeds_to_qbittorrent() {
+    seeds_to(Client::Qbittorrent);
+}
+
+#[test]
 fn seeds_to_libtorrent() {
     seeds_to(Client::Libtorrent);
 }

@@ -7,6 +7,7 @@
 //! - [`Bridge`]: all torrents, and the ports that peers reach them at;
 //! - `torrent`: one of them, from links to files; [`Handle`] is what the others have of it;
 //! - `disk`: where bytes lie; `link`: where transports and torrents meet; `tcp` and [`webrtc`]: transports;
+//! - `web_seed`: files over HTTP;
 //! - `signaling`: how WebRTC peers are met; `discovery`: how classic ones are.
 
 mod buffers;
@@ -17,10 +18,12 @@ mod session;
 mod signaling;
 mod tcp;
 mod torrent;
+mod web_seed;
 pub mod webrtc;
 
 pub use discovery::DhtConfig;
 pub use disk::Overwrite;
 pub use link::{Closed, End, Link, Meeting, Reader, Writer, link};
 pub use session::{Bridge, BridgeError, Config};
-pub use torrent::{Addition, Choose, Contents, Handle, Origin, Selection, Status, Subject};
+pub use torrent::{Addition, Choose, Contents, Handle, Manner, Origin, Selection, Status, Subject};
+pub use web_seed::{DownloadError, Reach, WebSeed, WebSeedBody, WebSeedConfig, download};

@@ -16,6 +16,7 @@ use crate::disk::Handles;
 use crate::signaling::Signaling;
 use crate::tcp;
 use crate::torrent::{self, Addition, Handle, Subject};
+use crate::web_seed::{Client, Reach};
 use crate::webrtc::{self, EndpointError};
 
 /// How the bridge meets the world.
@@ -27,6 +28,8 @@ pub struct Config {
     pub webrtc: Option<webrtc::Config>,
     /// How the distributed hash table is entered; it is not, where there is none of it.
     pub dht: Option<DhtConfig>,
+    /// Which web seeds are asked that a torrent or link names.
+    pub web_seeds: Reach,
 }
 
 /// Why the bridge or a torrent can't be started.
@@ -59,6 +62,9 @@ pub(crate) struct Shared {
     pub(crate) peer_id: PeerId,
     pub(crate) handles: Arc<Handles>,
     pub(crate) buffers: Arc<Buffers>,
+    /// Asks web seeds.
+    pub(crate) web: Arc<Client>,
+    pub(crate) reach: Reach,
     torrents: Mutex<BTreeMap<InfoHash, Handle>>,
     origin: Instant,
 }
@@ -73,6 +79,8 @@ impl Bridge {
             peer_id: new_peer_id(),
             handles: Arc::new(Handles::new(MOST_FILES)),
             buffers: Arc::default(),
+            web: Arc::new(Client::new()),
+            reach: config.web_seeds,
             torrents: Mutex::default(),
             origin: Instant::now(),
         });
@@ -138,6 +146,10 @@ impl Bridge {
             signaling.add(handle.clone(), trackers.concat());
         }
         Ok(handle)
+    }
+
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// The torrent with this name, if it runs.

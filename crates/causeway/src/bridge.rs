@@ -5,18 +5,20 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use causeway_bridge::{Addition, Bridge, Contents, Handle, Overwrite, Subject};
+use causeway_bridge::{Addition, Bridge, Contents, Handle, Manner, Overwrite, Subject};
 use causeway_core::Metainfo;
 use causeway_engine::State;
 use clap::Args;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::get::{progress, subject};
-use crate::native::{Network, runtime, tell};
+use crate::native::{Network, runtime, stop, tell};
+use crate::progress::progress;
 use crate::show::plain;
 use crate::sources::url;
 use crate::stop::Stop;
+use crate::subject::subject;
+use crate::web_seed;
 
 /// Carry torrents between browsers and classic BitTorrent clients, until SIGINT (Ctrl-C) or SIGTERM.
 ///
@@ -25,7 +27,7 @@ use crate::stop::Stop;
 /// `causeway serve` for example, where a torrent has none.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Torrent files, magnet links, pages' links, or info-hashes
+    /// Torrent files or their URLs, magnet links, pages' links, or info-hashes
     #[arg(required = true, value_name = "TORRENT|MAGNET")]
     torrents: Vec<String>,
 
@@ -38,6 +40,9 @@ pub(crate) struct Arguments {
     trackers: Vec<String>,
 
     #[command(flatten)]
+    web_seed: web_seed::Options,
+
+    #[command(flatten)]
     network: Network,
 }
 
@@ -46,27 +51,35 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let folder = &arguments.data_dir;
     fs::create_dir_all(folder)
         .with_context(|| format!("{} can't be made the data folder", folder.display()))?;
-    let subjects = arguments.torrents.iter().map(|what| subject(what));
-    let subjects = subjects.collect::<Result<Vec<_>>>()?;
     let runtime = runtime()?;
-    let result = runtime.block_on(bridge(arguments, subjects));
+    let result = runtime.block_on(bridge(arguments));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
 
-async fn bridge(arguments: &Arguments, subjects: Vec<Subject>) -> Result<()> {
-    let mut stop = Stop::install()?;
+async fn bridge(arguments: &Arguments) -> Result<()> {
+    let mut signals = Stop::install()?;
     let network = &arguments.network;
+    let mut subjects = Vec::new();
+    for what in &arguments.torrents {
+        subjects.push(subject(what).await?);
+    }
     let bridge = network.start(Some(&arguments.data_dir)).await?;
+    let door = arguments.web_seed.open().await?;
+    let http = door.as_ref().map(web_seed::Door::address).transpose()?;
+    let serving = door.map(|door| door.serve(&bridge));
     let mut watched = JoinSet::new();
     for subject in subjects {
         let torrent = add(&bridge, arguments, subject).await?;
         watched.spawn(watch(torrent, network.json));
     }
-    network.tell(&json!({"event": "ready", "listen": bridge.listen_address()}))?;
-    stop.wait().await;
+    network.tell(&json!({"event": "ready", "listen": bridge.listen_address(), "http": http}))?;
+    signals.wait().await;
     watched.shutdown().await;
-    bridge.stop().await;
+    if let Some(serving) = serving {
+        serving.stop().await;
+    }
+    stop(bridge, &mut signals).await;
     Ok(())
 }
 
@@ -84,6 +97,8 @@ async fn add(bridge: &Bridge, arguments: &Arguments, subject: Subject) -> Result
         },
         selection: None,
         peers: arguments.network.peers(&of_link).await?,
+        web_seeds: Vec::new(),
+        manner: Manner::default(),
     })?;
     Ok(torrent)
 }

@@ -6,6 +6,8 @@ mod create;
 mod get;
 mod native;
 mod page;
+mod progress;
+mod qr;
 mod seed;
 mod serve;
 mod server;
@@ -13,8 +15,10 @@ mod settings;
 mod show;
 mod sources;
 mod stop;
+mod subject;
 mod tracker;
 mod verify;
+mod web_seed;
 
 use std::io;
 use std::process::ExitCode;
@@ -24,8 +28,8 @@ use tracing_subscriber::EnvFilter;
 
 /// BitTorrent from browser to browser.
 ///
-/// The exit status is 0 where all went well, 1 where `verify` found something missing or damaged or `get` was interrupted, and 2
-/// where something else is wrong. What happens is logged on standard error, in as much detail as the environment variable `RUST_LOG` says
+/// The exit status is 0 where all went well, 1 where `verify` found something missing or damaged or `get` was interrupted, 3 and 4
+/// where `get` can't go on (see `get --help`), and 2 where something else is wrong. What happens is logged on standard error, in as much detail as the environment variable `RUST_LOG` says
 /// ("info" by default; "causeway=debug" for more).
 #[derive(Debug, Parser)]
 #[command(name = "causeway", version, about, long_about)]
@@ -72,7 +76,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Serve(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Bridge(arguments) => bridge::run(&arguments).map(|()| ExitCode::SUCCESS),
-        Command::Get(arguments) => get::run(arguments),
+        Command::Get(arguments) => get::run(&arguments),
         Command::Seed(arguments) => seed::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Tracker(arguments) => tracker::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Create(arguments) => create::run(arguments).map(|()| ExitCode::SUCCESS),

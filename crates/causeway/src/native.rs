@@ -5,11 +5,13 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
-use causeway_bridge::{Bridge, Config, DhtConfig, webrtc};
+use causeway_bridge::{Bridge, Config, DhtConfig, Reach, webrtc};
 use clap::Args;
 use serde_json::Value;
 use tokio::net::lookup_host;
 use tokio::runtime::{self, Runtime};
+
+use crate::stop::Stop;
 
 /// How the native peer meets others.
 #[derive(Debug, Args)]
@@ -42,6 +44,14 @@ pub(crate) struct Network {
     #[arg(long = "dht-node", value_name = "HOST:PORT", conflicts_with = "no_dht")]
     dht_nodes: Vec<String>,
 
+    /// Don't fetch from web seeds, which are servers that have the files
+    #[arg(long)]
+    no_web_seeds: bool,
+
+    /// Fetch from web seeds in our own network, too, where a torrent or a link names one
+    #[arg(long, conflicts_with = "no_web_seeds")]
+    local_web_seeds: bool,
+
     /// Write what happens as JSON, an object a line, on standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -59,10 +69,21 @@ impl Network {
             nodes: self.dht_nodes.clone(),
             kept: data.map(|folder| folder.join("dht-nodes")),
         });
+        let web_seeds = match (self.no_web_seeds, self.local_web_seeds) {
+            (true, _) => Reach::Nobody,
+            (false, false) => Reach::Public,
+            (false, true) => Reach::Anybody,
+        };
         let start = async |address| {
             let listen = Some(address);
             let (webrtc, dht) = (webrtc.clone(), dht.clone());
-            Bridge::start(Config { listen, webrtc, dht }).await
+            Bridge::start(Config {
+                listen,
+                webrtc,
+                dht,
+                web_seeds,
+            })
+            .await
         };
         match start(self.listen).await {
             // A machine without IPv6.
@@ -102,6 +123,14 @@ pub(crate) fn tell(is_wanted: bool, event: &Value) -> Result<()> {
             .context("standard output")?;
     }
     Ok(())
+}
+
+/// Ends the native peer in good order, unless it is told to end once more meanwhile.
+pub(crate) async fn stop(bridge: Bridge, signals: &mut Stop) {
+    tokio::select! {
+        () = bridge.stop() => {}
+        () = signals.wait() => tracing::warn!("ended at once: what came last may not have been kept"),
+    }
 }
 
 /// The threads that a native peer runs on.

@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) trackers: Vec<String>,
     /// URLs of STUN servers.
     pub(crate) ice_servers: Vec<String>,
+    /// Origins of web seeds that the page may fetch from, beside this server's own.
+    pub(crate) web_seeds: Vec<String>,
 }
 
 impl Settings {
@@ -38,7 +40,7 @@ impl Settings {
             .iter()
             .map(|url| json!({ "urls": [url] }))
             .collect();
-        json!({ "trackers": trackers, "iceServers": ice_servers })
+        json!({ "trackers": trackers, "iceServers": ice_servers, "webSeeds": self.web_seeds })
     }
 }
 
@@ -195,19 +197,20 @@ const NOT_BUILT: &str =
 
 /// What the page may do (Content-Security-Policy).
 struct Policy {
-    /// The origins of the trackers that are not this server's.
-    trackers: String,
+    /// The origins of the trackers and web seeds that are not this server's.
+    others: String,
 }
 
 impl Policy {
     fn new(settings: &Settings) -> Self {
-        let uris = settings.trackers.iter().filter_map(|url| url.parse::<Uri>().ok());
+        let all = settings.trackers.iter().chain(&settings.web_seeds);
+        let uris = all.filter_map(|url| url.parse::<Uri>().ok());
         let origins = uris.filter_map(|uri| {
             let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
             Some(format!(" {}://{}{port}", uri.scheme_str()?, uri.host()?))
         });
         Self {
-            trackers: origins.collect(),
+            others: origins.collect(),
         }
     }
 
@@ -226,7 +229,7 @@ impl Policy {
             "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data: blob:; \
              connect-src 'self'{own}{}; worker-src 'self'; media-src 'self' blob:; manifest-src 'self'; \
              base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-            self.trackers
+            self.others
         )
     }
 }
@@ -332,12 +335,13 @@ mod tests {
         let settings = Settings {
             trackers: vec!["wss://u@t.example/a".into()],
             ice_servers: Vec::new(),
+            web_seeds: vec!["https://files.example:8443".into()],
         };
         let policy = Policy::new(&settings);
         assert!(
             policy
                 .header(Some("h.example:1"))
-                .contains("connect-src 'self' ws://h.example:1 wss://h.example:1 wss://t.example;")
+                .contains("connect-src 'self' ws://h.example:1 wss://h.example:1 wss://t.example https://files.example:8443;")
         );
         for host in ["x; script-src *", "x *", "x,y", "x'"] {
             assert_eq!(policy.header(Some(host)), policy.header(None));

@@ -5,23 +5,26 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use causeway_bridge::{Addition, Contents, Subject};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use causeway_bridge::{Addition, Contents, Manner, Subject};
 use causeway_core::{CreateOptions, Metainfo};
 use causeway_engine::State;
 use clap::Args;
 use serde_json::json;
 
-use crate::get::progress;
-use crate::native::{Network, runtime};
+use crate::native::{Network, runtime, stop};
+use crate::progress::progress;
+use crate::qr;
 use crate::show::read_torrent;
 use crate::sources::{default_name, find_sources, make_torrent, url};
 use crate::stop::Stop;
 use crate::verify::places;
+use crate::web_seed;
 
 /// Share files and folders, until SIGINT (Ctrl-C) or SIGTERM.
 ///
-/// Makes a torrent of them, and prints its magnet link. They are read where they lie, and never changed.
+/// Makes a torrent of them, and prints its magnet link, with --page the link that opens it in a browser, too, and on a terminal that one
+/// as a QR code. They are read where they lie, and never changed.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Files and folders; several need a --name
@@ -48,6 +51,13 @@ pub(crate) struct Arguments {
     #[arg(long)]
     private: bool,
 
+    /// URL of a Causeway page: the link that opens the torrent there is printed, too
+    #[arg(long, value_name = "URL", value_parser = page)]
+    page: Option<String>,
+
+    #[command(flatten)]
+    web_seed: web_seed::Options,
+
     #[command(flatten)]
     network: Network,
 }
@@ -58,11 +68,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Some(path) => given(path, &arguments.paths)?,
         None => made(arguments)?,
     };
-    if let Some(path) = &arguments.torrent_out {
-        fs::write(path, metainfo.to_bytes()).with_context(|| format!("can't write {}", path.display()))?;
-    }
     let runtime = runtime()?;
-    let result = runtime.block_on(seed(&arguments.network, metainfo, files));
+    let result = runtime.block_on(seed(arguments, metainfo, files));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
@@ -92,21 +99,37 @@ fn made(arguments: &Arguments) -> Result<(Metainfo, Vec<PathBuf>)> {
     Ok((metainfo, sources.into_iter().map(|source| source.place).collect()))
 }
 
-async fn seed(network: &Network, metainfo: Metainfo, files: Vec<PathBuf>) -> Result<()> {
-    let mut stop = Stop::install()?;
+async fn seed(arguments: &Arguments, metainfo: Metainfo, files: Vec<PathBuf>) -> Result<()> {
+    let (mut signals, network) = (Stop::install()?, &arguments.network);
     let bridge = network.start(None).await?;
-    let (magnet, info_hash) = (metainfo.magnet(), metainfo.info().info_hash());
+    let door = arguments.web_seed.open().await?;
+    let info_hash = metainfo.info().info_hash();
+    let own = door.as_ref().and_then(|door| door.url_of(info_hash));
+    let metainfo = with_web_seed(metainfo, own);
+    if let Some(path) = &arguments.torrent_out {
+        fs::write(path, metainfo.to_bytes()).with_context(|| format!("can't write {}", path.display()))?;
+    }
+    let magnet = metainfo.magnet().to_string();
+    let http = door.as_ref().map(web_seed::Door::address).transpose()?;
+    let serving = door.map(|door| door.serve(&bridge));
     let torrent = bridge.add(Addition {
         subject: Subject::Metainfo(metainfo),
         contents: Contents::Shared(files),
         selection: None,
         peers: network.peers(&[]).await?,
+        web_seeds: Vec::new(),
+        manner: Manner::default(),
     })?;
-    let listen = bridge.listen_address();
-    let event = json!({"event": "ready", "infoHash": info_hash.to_string(), "magnet": magnet.to_string(), "listen": listen});
-    network.tell(&event)?;
+    let page = arguments.page.as_ref().map(|page| format!("{page}#{magnet}"));
+    let mut ready = json!({"event": "ready", "infoHash": info_hash.to_string(), "magnet": magnet, "listen": bridge.listen_address()});
+    ready["page"] = json!(page);
+    ready["http"] = json!(http);
+    network.tell(&ready)?;
     if !network.json {
-        writeln!(io::stdout(), "{magnet}")?;
+        for link in page.iter().chain([&magnet]) {
+            writeln!(io::stdout(), "{link}").context("standard output")?;
+        }
+        qr::draw(page.as_ref().unwrap_or(&magnet))?;
     }
     let mut changes = torrent.status();
     let ended = loop {
@@ -117,9 +140,34 @@ async fn seed(network: &Network, metainfo: Metainfo, files: Vec<PathBuf>) -> Res
         network.tell(&progress(&status))?;
         tokio::select! {
             result = changes.changed() => result?,
-            () = stop.wait() => break Ok(()),
+            () = signals.wait() => break Ok(()),
         }
     };
-    bridge.stop().await;
+    if let Some(serving) = serving {
+        serving.stop().await;
+    }
+    stop(bridge, &mut signals).await;
     ended
+}
+
+/// The torrent, which names our own web seed, too.
+pub(crate) fn with_web_seed(metainfo: Metainfo, own: Option<String>) -> Metainfo {
+    let Some(own) = own else { return metainfo };
+    let mut web_seeds = metainfo.web_seeds().to_vec();
+    if !web_seeds.contains(&own) {
+        web_seeds.push(own);
+    }
+    Metainfo::with_info(metainfo.info().clone(), metainfo.trackers().to_vec(), web_seeds)
+}
+
+/// Where a page is, without what stands after a `#`.
+fn page(text: &str) -> Result<String> {
+    let text = text.split('#').next().unwrap_or_default();
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    ensure!(
+        ["http", "https"].contains(&scheme) && !rest.is_empty(),
+        "write it as https://HOST/"
+    );
+    let is_bare = !rest.contains('/');
+    Ok(format!("{text}{}", if is_bare { "/" } else { "" }))
 }

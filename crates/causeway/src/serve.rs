@@ -36,6 +36,11 @@ pub(crate) struct Arguments {
     #[arg(long = "tracker", value_name = "URL", value_parser = tracker)]
     trackers: Vec<String>,
 
+    /// Origin of web seeds that the page may fetch files from where a torrent names them, as `https://HOST` (may be repeated);
+    /// those of this server it may always
+    #[arg(long = "web-seed-origin", value_name = "ORIGIN", value_parser = origin)]
+    web_seeds: Vec<String>,
+
     #[command(flatten)]
     settings: SettingsFile,
 
@@ -60,6 +65,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     let page = page::router(&page::Settings {
         trackers: arguments.trackers,
         ice_servers,
+        web_seeds: arguments.web_seeds,
     });
     server::run(&arguments.settings, arguments.server, arguments.tracker, page)
 }
@@ -84,5 +90,19 @@ fn tracker(text: &str) -> Result<String> {
     match (uri.scheme_str(), uri.host()) {
         (Some("ws" | "wss"), Some(host)) if !host.is_empty() => Ok(text.into()),
         _ => bail!("pages reach trackers over WebSockets alone: write it as wss://HOST/PATH"),
+    }
+}
+
+/// The scheme, host and port of a server. It also goes into the page's Content-Security-Policy.
+fn origin(text: &str) -> Result<String> {
+    let uri: Uri = text.parse().map_err(|_| anyhow!("this is no URL"))?;
+    let (scheme, authority) = (uri.scheme_str().unwrap_or_default(), uri.authority());
+    match authority.map(|authority| authority.as_str()) {
+        Some(authority)
+            if ["http", "https"].contains(&scheme) && uri.path() == "/" && !authority.contains('@') =>
+        {
+            Ok(format!("{scheme}://{authority}"))
+        }
+        _ => bail!("an origin is written as https://HOST or https://HOST:PORT"),
     }
 }

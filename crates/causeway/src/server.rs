@@ -1,9 +1,9 @@
 //! The server that all long-running commands share: its listeners, the tracker on them, and their end.
 
-mod http;
-mod proxy;
+pub(crate) mod http;
+pub(crate) mod proxy;
 mod reload;
-mod tls;
+pub(crate) mod tls;
 
 use core::time::Duration;
 use std::io::{self, Write as _};

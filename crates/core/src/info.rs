@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::bencode::{self, BencodeError, Dictionary};
 use crate::files::{self, Attributes};
+use crate::magnet::{Escaped, unescape};
 use crate::names::{Names, safe_component};
 use crate::{
     Block, FileEntry, FileSlice, Geometry, GeometryError, InfoHash, Metainfo, PieceIndex, Sha1Hash, sha1,
@@ -184,6 +185,68 @@ impl Info {
     #[must_use]
     pub const fn is_multi_file(&self) -> bool {
         self.is_multi_file
+    }
+
+    /// The path of a file below a web seed's folder, escaped for a URL: with the names that the torrent has, which need not be those that
+    /// it has here; empty for a file that there isn't.
+    #[must_use]
+    pub fn url_path(&self, file: usize) -> String {
+        let original = self.original_paths().nth(file);
+        let path = original.flatten().unwrap_or_else(|| self.safe_path(file));
+        let escaped: Vec<String> = path.into_iter().map(|part| Escaped(part).to_string()).collect();
+        escaped.join("/")
+    }
+
+    /// The file that is meant by a path as [`Self::url_path`] makes it, escaped in whatever way; also by the one of the names that it
+    /// has here.
+    #[must_use]
+    pub fn file_at_url_path(&self, path: &str) -> Option<usize> {
+        let parts: Vec<Vec<u8>> = path.split('/').map(unescape).collect();
+        let is_meant = |path: &[&[u8]]| path.iter().copied().eq(parts.iter().map(Vec::as_slice));
+        let mut originals = self.original_paths();
+        (0..self.files.len()).find(|file| {
+            let original = originals.next().flatten();
+            let is_file = self.files.get(*file).is_some_and(|file| !file.is_padding());
+            is_file && (original.is_some_and(|path| is_meant(&path)) || is_meant(&self.safe_path(*file)))
+        })
+    }
+
+    fn safe_path(&self, file: usize) -> Vec<&[u8]> {
+        let path = self.files.get(file).map_or(&[][..], FileEntry::path);
+        let name = Some(&self.name).filter(|_| self.is_multi_file && !path.is_empty());
+        name.into_iter().chain(path).map(String::as_bytes).collect()
+    }
+
+    /// The paths of the files as the torrent has them, the name first; `None` where one could lead elsewhere.
+    fn original_paths(&self) -> impl Iterator<Item = Option<Vec<&[u8]>>> {
+        let info = Dictionary::from_prefix(&self.raw).ok().map(|(info, _)| info);
+        let name = info
+            .as_ref()
+            .and_then(|info| info.string("name.utf-8").or_else(|| info.string("name")));
+        let files = info.as_ref().and_then(|info| bencode::items(info.get("files")?));
+        let single = (!self.is_multi_file).then(Vec::new).into_iter();
+        let several = files.into_iter().flatten().map(|file| {
+            let (file, _) = Dictionary::from_prefix(file).ok()?;
+            path_of(&file).ok()
+        });
+        single.map(Some).chain(several).map(move |path| {
+            let mut whole = vec![name?];
+            whole.extend(path?);
+            let leads_on = |part: &&[u8]| !matches!(*part, b"" | b"." | b"..");
+            whole.iter().all(leads_on).then_some(whole)
+        })
+    }
+
+    /// Where a web seed has a file (BEP 19): at its URL itself, where the torrent is one file and the URL does not end in a slash;
+    /// else at [`Self::url_path`] below it.
+    #[must_use]
+    pub fn url_of(&self, web_seed: &str, file: usize) -> String {
+        let is_folder = web_seed.ends_with('/');
+        if !self.is_multi_file && !is_folder {
+            return web_seed.to_owned();
+        }
+        let slash = if is_folder { "" } else { "/" };
+        format!("{web_seed}{slash}{}", self.url_path(file))
     }
 
     /// The parts of files that a block covers, in order; empty files never occur.

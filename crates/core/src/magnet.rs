@@ -108,7 +108,7 @@ impl fmt::Display for Magnet {
         let web_seeds = self.web_seeds.iter().map(|url| ("ws", url));
         let peers = self.peers.iter().map(|peer| ("x.pe", peer));
         for (key, value) in name.chain(trackers).chain(web_seeds).chain(peers) {
-            write!(f, "&{key}={}", Escaped(value))?;
+            write!(f, "&{key}={}", Escaped(value.as_bytes()))?;
         }
         for (index, range) in self.selected.iter().flatten().enumerate() {
             f.write_str(if index == 0 { "&so=" } else { "," })?;
@@ -197,6 +197,11 @@ fn keep(list: &mut Vec<String>, item: String) {
 
 /// Resolves `%20` and the like; a `%` without two digits stands for itself, what is not UTF-8 then becomes U+FFFD.
 fn decode(text: &str) -> String {
+    String::from_utf8_lossy(&unescape(text)).into_owned()
+}
+
+/// Resolves `%20` and the like; a `%` without two digits stands for itself.
+pub(crate) fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
@@ -210,16 +215,17 @@ fn decode(text: &str) -> String {
         bytes.push(byte);
         rest = after;
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    bytes
 }
 
-struct Escaped<'a>(&'a str);
+/// Bytes of a text with all but letters, digits and `-._~` escaped (RFC 3986).
+pub(crate) struct Escaped<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.bytes().try_for_each(|byte| match byte {
+        self.0.iter().try_for_each(|byte| match byte {
             b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' => {
-                write!(f, "{}", char::from(byte))
+                write!(f, "{}", char::from(*byte))
             }
             _ => write!(f, "%{byte:02X}"),
         })

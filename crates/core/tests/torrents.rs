@@ -329,6 +329,67 @@ fn trackers_and_web_seeds_that_make_no_sense_are_passed_over() {
 }
 
 #[test]
+fn a_web_seeds_url_that_ends_in_a_slash_is_a_folder() {
+    let torrent = |name: &str, paths: &[&[&str]]| {
+        let files = paths.iter().map(|path| DraftFile {
+            path: path.iter().map(|part| (*part).to_owned()).collect(),
+            length: 1,
+        });
+        let draft = Draft::new(name, files.collect(), CreateOptions::default()).expect("it is valid");
+        let mut hasher = draft.hasher();
+        hasher.update(&vec![0; paths.len()]);
+        hasher.finish().expect("it is whole")
+    };
+    let one = torrent("a b.bin", &[&["a b.bin"]]);
+    let many = torrent("n", &[&["x", "ü %.txt"], &["y"]]);
+    for (url, metainfo, file, expected) in [
+        ("http://h/f.bin", &one, 0, "http://h/f.bin"),
+        ("http://h/f?x=1", &one, 0, "http://h/f?x=1"),
+        ("http://h/d/", &one, 0, "http://h/d/a%20b.bin"),
+        ("https://h/d", &many, 0, "https://h/d/n/x/%C3%BC%20%25.txt"),
+        ("https://h/d/", &many, 1, "https://h/d/n/y"),
+    ] {
+        assert_eq!(metainfo.info().url_of(url, file), expected);
+    }
+}
+
+#[test]
+fn a_web_seed_has_files_by_the_names_of_the_torrent() {
+    let torrent = |files: &str| {
+        let info =
+            format!("d5:filesl{files}e4:name3:n:o12:piece lengthi16384e6:pieces20:xxxxxxxxxxxxxxxxxxxxe");
+        Info::from_bytes(info.into_bytes().into()).expect("it is valid")
+    };
+    let info =
+        torrent("d6:lengthi1e4:pathl2:d:5:a?%.beed6:lengthi1e4:pathl2:..1:xeed6:lengthi1e4:pathl1:yee");
+    assert_eq!(info.url_path(0), "n%3Ao/d%3A/a%3F%25.b");
+    assert!(!info.url_path(1).contains(".."), "{}", info.url_path(1));
+    assert_eq!(
+        (info.url_path(2), info.url_path(3)),
+        ("n%3Ao/y".to_owned(), String::new())
+    );
+    let safe: Vec<String> = info.files().iter().map(FileEntry::display_path).collect();
+    for (file, safe) in safe.iter().enumerate() {
+        assert_eq!(info.file_at_url_path(&info.url_path(file)), Some(file), "{safe}");
+        assert_eq!(
+            info.file_at_url_path(&format!("{}/{}", info.name(), safe.replace('%', "%25"))),
+            Some(file)
+        );
+    }
+    for path in [
+        "",
+        "n%3Ao",
+        "n%3Ao/",
+        "y",
+        "n%3Ao/../x",
+        "n%3Ao/d%3A",
+        "n%3Ao/%ff",
+    ] {
+        assert_eq!(info.file_at_url_path(path), None, "{path}");
+    }
+}
+
+#[test]
 fn empty_files_are_in_no_slice() {
     let empty = file(0, &["empty"]);
     let files = [

@@ -36,6 +36,8 @@ pub enum Request {
     Start {
         /// WebSocket trackers that every torrent of this page is announced to, as absolute URLs.
         trackers: Vec<String>,
+        /// Origins of web seeds that the page's policy lets it fetch from, beside its own.
+        web_origins: Vec<String>,
     },
     /// Share files that the user chose. Beside it: an array of `File`s, one for each entry.
     Share {

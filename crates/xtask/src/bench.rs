@@ -22,6 +22,15 @@ pub(crate) fn native(arguments: &[String]) -> Result<()> {
     with_browser("bench-native", arguments)
 }
 
+/// Measures the native peer over TCP against libtorrent, and its web seed against its data channels, with the arguments of
+/// `bench-bridge`.
+///
+/// # Errors
+/// A build or the measurement failed.
+pub(crate) fn bridge(arguments: &[String]) -> Result<()> {
+    with_browser("bench-bridge", arguments)
+}
+
 fn with_browser(program: &str, arguments: &[String]) -> Result<()> {
     setup::all()?;
     page::build(None)?;

@@ -107,6 +107,12 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// The native peer over TCP against libtorrent, and its web seed against its data channels
+    Bridge {
+        /// Arguments for the benchmark; `--help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// The native peer serving a page, against libtorrent
     Native {
         /// Arguments for the benchmark; `--help` lists them
@@ -138,6 +144,7 @@ fn main() -> ExitCode {
         Command::Bench(Bench::Engine) => bench::engine(),
         Command::Bench(Bench::Tracker { arguments }) => bench::tracker(&arguments),
         Command::Bench(Bench::Browser { arguments }) => bench::browser(&arguments),
+        Command::Bench(Bench::Bridge { arguments }) => bench::bridge(&arguments),
         Command::Bench(Bench::Native { arguments }) => bench::native(&arguments),
         Command::Bench(Bench::Webrtc { arguments }) => bench::webrtc(&arguments),
     };

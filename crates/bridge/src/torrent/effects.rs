@@ -8,12 +8,16 @@ use causeway_engine::{AnnounceEvent, CloseReason, Event, Input, LinkId, Output, 
 
 use super::Origin;
 use super::book::is_local;
+use super::fetches::Fetches;
 use super::links::Links;
 use super::task::{AGAIN, Task, config};
 
 impl Task {
     /// Tells the engine, and does what it asks for.
     pub(super) fn tell(&mut self, input: Input) {
+        if let Input::PieceLost { piece } = input {
+            self.shelf.remove(piece);
+        }
         self.torrent.handle_input(self.shared.now(), input);
         self.is_announced = false;
         self.poll();
@@ -64,8 +68,8 @@ impl Task {
                         storage.store.hash(piece);
                     }
                 }
-                // Nobody adds a web seed here.
-                Output::Fetch { .. } | Output::StopFetch { .. } => {}
+                Output::Fetch { link, bytes } => self.fetch(link, bytes),
+                Output::StopFetch { link } => self.stop_fetch(link),
                 Output::PeersFound { from, addrs } => {
                     let is_local = self
                         .links
@@ -100,7 +104,7 @@ impl Task {
                 self.record_due = self.record_due.map(|_| Time::ZERO);
                 self.shown = Time::ZERO;
             }
-            Event::PieceVerified(_) => {}
+            Event::PieceVerified(piece) => self.shelf.put(piece),
             Event::PieceFailed(piece) => {
                 tracing::info!(torrent = %self.info_hash, piece = piece.get(), "a piece was wrong, and is fetched again");
             }
@@ -116,7 +120,7 @@ impl Task {
             for link in self.met.keys().copied().collect::<Vec<_>>() {
                 self.drop_link(link, &reason, Duration::ZERO);
             }
-            self.links = Links::default();
+            (self.links, self.fetches) = (Links::default(), Fetches::default());
             let source = Source::Info {
                 info: info.clone(),
                 stored,

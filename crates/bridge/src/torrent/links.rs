@@ -48,8 +48,7 @@ struct LinkWaker {
 impl Links {
     /// Takes a link in, and gives it a name.
     pub(super) fn insert(&mut self, link: Link) -> LinkId {
-        self.last += 1;
-        let id = LinkId(self.last);
+        let id = self.name();
         let waker = Waker::from(Arc::new(LinkWaker {
             link: id,
             ready: self.ready.clone(),
@@ -62,6 +61,12 @@ impl Links {
         };
         self.open.insert(id, open);
         id
+    }
+
+    /// A name that no link has had.
+    pub(super) const fn name(&mut self) -> LinkId {
+        self.last += 1;
+        LinkId(self.last)
     }
 
     /// Waits until something has happened to links, and says to which. A link may be named twice, or be gone.

@@ -4,12 +4,17 @@
 //! - `task`: what happens goes in; `effects`: what is to be done is done; `upkeep`: what is due by itself;
 //! - `links`: its links, and which of them something has happened to;
 //! - `book`: the addresses of classic peers;
+//! - `fetches`: its web seeds, and what is being fetched from them;
+//! - `readers`, `shelf`: those who read what is there in other ways than as peers, and what they can read;
 //! - `contents`: its storage, from the first look at what is there to the names of complete files.
 
 mod book;
 mod contents;
 mod effects;
+mod fetches;
 mod links;
+mod readers;
+mod shelf;
 mod task;
 mod upkeep;
 
@@ -19,11 +24,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use causeway_core::{Info, InfoHash, Magnet, Metainfo};
-use causeway_engine::{Command, PeerView, State, Stats};
+use causeway_engine::{Command, PeerView, Reader, State, Stats};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use book::Origin;
 pub(crate) use book::is_local;
+pub(crate) use shelf::Shelf;
 pub(crate) use task::spawn;
 
 use crate::disk::Overwrite;
@@ -40,6 +46,19 @@ pub struct Addition {
     pub selection: Option<Selection>,
     /// Addresses of peers that the user named.
     pub peers: Vec<SocketAddr>,
+    /// URLs of web seeds (BEP 19) that the user named: they may be in our own network.
+    pub web_seeds: Vec<String>,
+    /// How it is gone about.
+    pub manner: Manner,
+}
+
+/// How a torrent is gone about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// Pieces come in their order, about, rather than the rarest first.
+    pub is_sequential: bool,
+    /// What an earlier run has left is hashed, whatever is known of it.
+    pub is_rechecked: bool,
 }
 
 /// What is known of a torrent.
@@ -121,6 +140,7 @@ pub struct Handle {
     info_hash: InfoHash,
     orders: mpsc::Sender<Order>,
     status: watch::Receiver<Status>,
+    shelf: Arc<Shelf>,
 }
 
 /// What a torrent's task is told.
@@ -134,6 +154,8 @@ pub(crate) enum Order {
     Peers(Vec<SocketAddr>, Origin),
     /// The user wants something.
     Command(Command),
+    /// Somebody of this name reads here, or has done so.
+    Read(u64, Option<Reader>),
     /// Who is connected?
     View(oneshot::Sender<Vec<PeerView>>),
     /// Keep what is there, say good-bye, and end.
@@ -176,6 +198,17 @@ impl Handle {
         question.await.unwrap_or_default()
     }
 
+    /// What can be read of it.
+    pub(crate) const fn shelf(&self) -> &Arc<Shelf> {
+        &self.shelf
+    }
+
+    /// Payload bytes that were read by clients of its web seed.
+    #[must_use]
+    pub fn served_over_http(&self) -> u64 {
+        self.shelf.taken()
+    }
+
     /// Ends it, after it has kept how far it has come.
     pub async fn stop(&self) {
         let (answer, question) = oneshot::channel();
@@ -189,7 +222,7 @@ impl Handle {
         }
     }
 
-    async fn tell(&self, order: Order) {
+    pub(crate) async fn tell(&self, order: Order) {
         // It is no fault of the caller's if the torrent has ended.
         self.orders.send(order).await.unwrap_or_default();
     }

@@ -14,7 +14,10 @@ use tokio::time::sleep_until;
 
 use super::book::Book;
 use super::contents::{Place, Storage};
+use super::fetches::Fetches;
 use super::links::Links;
+use super::readers::Readers;
+use super::shelf::Shelf;
 use super::{Addition, Handle, Order, Origin, Selection, Status, Subject};
 use crate::disk::{Answer, Answers};
 use crate::link::Meeting;
@@ -34,7 +37,10 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
         }
     };
     let place = Place::new(shared.handles.clone(), addition.contents, info_hash);
-    let kept = place.kept();
+    let mut kept = place.kept();
+    if addition.manner.is_rechecked {
+        kept.snapshot = None;
+    }
     let metainfo = match addition.subject {
         Subject::Metainfo(metainfo) => Some(metainfo),
         Subject::Magnet(_) => kept.metainfo,
@@ -50,6 +56,7 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
     };
     let now = shared.now();
     let torrent = Torrent::new(config(shared.peer_id), source, fastrand::u64(..), now);
+    let shelf = Arc::new(Shelf::default());
     let (status, watch) = watch::channel(Status {
         state: torrent.state().clone(),
         stats: torrent.stats(),
@@ -62,6 +69,7 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
         info_hash,
         orders,
         status: watch,
+        shelf: shelf.clone(),
     };
     let (storage, answers) = disk.unzip();
     let mut task = Task {
@@ -71,6 +79,10 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
         storage,
         trackers,
         web_seeds,
+        user_web_seeds: addition.web_seeds,
+        fetches: Fetches::default(),
+        readers: Readers::new(addition.manner.is_sequential),
+        shelf: shelf.clone(),
         selection: addition.selection,
         links: Links::default(),
         met: BTreeMap::new(),
@@ -122,6 +134,11 @@ pub(super) struct Task {
     pub(super) new_answers: Option<Answers>,
     pub(super) trackers: Vec<Vec<String>>,
     pub(super) web_seeds: Vec<String>,
+    /// Web seeds that the user named.
+    pub(super) user_web_seeds: Vec<String>,
+    pub(super) fetches: Fetches,
+    pub(super) readers: Readers,
+    pub(super) shelf: Arc<Shelf>,
     pub(super) selection: Option<Selection>,
     pub(super) links: Links,
     /// The links that we opened, by the address in the book.
@@ -175,6 +192,7 @@ impl Task {
                         answer = answers.as_mut().and_then(Answers::try_next);
                     }
                 }
+                news = self.fetches.next() => self.fetched(news),
                 result = settled(self.storage.as_mut()) => self.kept(result),
                 () = sleep_until(wake) => self.tell(Input::TimedOut),
             }
@@ -193,7 +211,10 @@ impl Task {
         {
             storage.keep_metainfo(metainfo);
         }
+        self.open_shelf();
         self.select(&info);
+        self.add_web_seeds();
+        self.tell_readers();
         // A run that ended between the last piece and the renaming has left complete files with the names of parts.
         for (file, entry) in info.files().iter().enumerate() {
             if self.torrent.file_progress(file) == entry.length()
@@ -204,6 +225,15 @@ impl Task {
             }
         }
         self.record_due = Some(self.shared.now() + FIRST_RECORD);
+    }
+
+    fn open_shelf(&self) {
+        if let (Some(metainfo), Some(storage), Some(have)) =
+            (self.metainfo(), &self.storage, self.torrent.have())
+        {
+            self.shelf
+                .open(metainfo, storage.store.files().clone(), have.clone());
+        }
     }
 
     fn select(&mut self, info: &Info) {
@@ -249,6 +279,7 @@ impl Task {
                 }
             }
             Order::Command(command) => self.tell(Input::Command(command)),
+            Order::Read(name, reader) => self.read_by(name, reader),
             Order::View(answer) => answer.send(self.torrent.peers().collect()).unwrap_or_default(),
             // The loop has taken it.
             Order::Stop(_) => {}

@@ -27,6 +27,9 @@ impl Task {
                 storage.store.forget_reads();
             }
         }
+        if self.readers.due.is_some_and(|due| due <= now) {
+            self.tell_readers();
+        }
         if !self.is_announced && now.since(self.shown) >= SHOW_EVERY {
             self.show(now);
         }
@@ -38,7 +41,15 @@ impl Task {
         let show = (!self.is_announced).then_some(self.shown + SHOW_EVERY);
         let reads = self.last_read.map(|last| last + KEEP_READS);
         let far = Some(now + Duration::from_hours(1));
-        let all = [self.deadline, due, show, reads, self.record_due, far];
+        let all = [
+            self.deadline,
+            due,
+            show,
+            reads,
+            self.record_due,
+            self.readers.due,
+            far,
+        ];
         all.into_iter().flatten().min().unwrap_or(now)
     }
 

@@ -24,20 +24,20 @@ use super::tls::Acceptor;
 
 /// What all connections have in common.
 #[derive(Clone)]
-pub(super) struct Http {
-    pub(super) router: Router,
-    pub(super) proxies: Arc<Proxies>,
-    pub(super) connections: Connections,
+pub(crate) struct Http {
+    pub(crate) router: Router,
+    pub(crate) proxies: Arc<Proxies>,
+    pub(crate) connections: Connections,
     /// Changes when the server is to end.
-    pub(super) stopped: watch::Receiver<()>,
+    pub(crate) stopped: watch::Receiver<()>,
     /// How long requests under way are waited for then.
-    pub(super) patience: Duration,
+    pub(crate) patience: Duration,
 }
 
 impl Http {
     /// Serves the router to whoever connects, until the server is stopped. Then it accepts nobody any more, and waits
     /// for the requests under way. Upgraded connections are the router's own business.
-    pub(super) async fn serve(&self, listener: TcpListener, tls: Option<Acceptor>) {
+    pub(crate) async fn serve(&self, listener: TcpListener, tls: Option<Acceptor>) {
         let stopping = watch::Sender::new(());
         let mut stopped = self.stopped.clone();
         loop {

@@ -14,32 +14,32 @@ use crate::settings::ServerOptions;
 
 /// The proxies that are believed.
 #[derive(Clone, Debug)]
-pub(super) struct Proxies {
+pub(crate) struct Proxies {
     networks: Vec<IpNet>,
     with_header: bool,
 }
 
 impl Proxies {
-    pub(super) fn new(options: &ServerOptions) -> Self {
+    pub(crate) fn new(options: &ServerOptions) -> Self {
         Self {
             networks: options.trusted_proxies.clone(),
             with_header: options.proxy_protocol,
         }
     }
 
-    pub(super) fn trusts(&self, address: IpAddr) -> bool {
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|network| network.contains(&address))
     }
 
     /// Whether a connection from there begins with a PROXY header.
-    pub(super) fn expects_header(&self, address: IpAddr) -> bool {
+    pub(crate) fn expects_header(&self, address: IpAddr) -> bool {
         self.with_header && self.trusts(address)
     }
 
     /// Who sent a request that came over a connection from `peer`: the last in `X-Forwarded-For` that is no proxy of
     /// ours. What stands before it is hearsay.
-    pub(super) fn sender(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
+    pub(crate) fn sender(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
         if !self.trusts(peer.ip()) {
             return peer;
         }
@@ -66,7 +66,7 @@ fn address(text: &str) -> Option<IpAddr> {
 
 /// Reads the header with which a proxy begins a connection (the PROXY protocol, version 1 or 2), and nothing beyond it.
 /// Answers who connected to the proxy; `None` where it speaks for itself, to see whether we are well for example.
-pub(super) async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<SocketAddr>> {
+pub(crate) async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<SocketAddr>> {
     let mut head = [0; 12];
     stream.read_exact(&mut head).await?;
     if head == SIGNATURE {

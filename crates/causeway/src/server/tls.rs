@@ -17,14 +17,14 @@ use crate::settings::ServerOptions;
 
 /// Makes connections secure. Clones have the same certificate.
 #[derive(Clone)]
-pub(super) struct Acceptor {
+pub(crate) struct Acceptor {
     certificate: PathBuf,
     key: PathBuf,
     current: Arc<RwLock<Arc<ServerConfig>>>,
 }
 
 impl Acceptor {
-    pub(super) fn new(options: &ServerOptions) -> Result<Self> {
+    pub(crate) fn new(options: &ServerOptions) -> Result<Self> {
         let (certificate, key) = options
             .tls_certificate
             .clone()
@@ -39,18 +39,18 @@ impl Acceptor {
     }
 
     /// The files that [`Self::reload`] reads.
-    pub(super) fn files(&self) -> Vec<PathBuf> {
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
         vec![self.certificate.clone(), self.key.clone()]
     }
 
     /// Has connections from now on use what the files say now.
-    pub(super) fn reload(&self) -> Result<()> {
+    pub(crate) fn reload(&self) -> Result<()> {
         let config = load(&self.certificate, &self.key)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())
     }
 
-    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let config = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
         TlsAcceptor::from(config).accept(stream).await
     }

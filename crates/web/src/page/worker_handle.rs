@@ -21,6 +21,7 @@ pub(crate) struct WorkerHandle {
 struct Inner {
     worker: web_sys::Worker,
     trackers: Vec<String>,
+    web_origins: Vec<String>,
     connections: RefCell<Connections>,
     on_message: RefCell<Option<OnMessage>>,
     on_leave: RefCell<Option<OnLeave>>,
@@ -36,14 +37,18 @@ impl fmt::Debug for WorkerHandle {
 }
 
 impl WorkerHandle {
-    /// Takes the worker and the page's configuration, `{trackers: [URL], iceServers: [...]}`; nothing is sent yet.
+    /// Takes the worker and the page's configuration, `{trackers: [URL], iceServers: [...], webSeeds: [ORIGIN]}`; nothing is sent yet.
     pub(crate) fn new(worker: web_sys::Worker, config: &JsValue) -> Self {
         let field = |name: &str| Reflect::get(config, &name.into()).unwrap_or_default();
-        let trackers = field("trackers").dyn_into::<Array>().unwrap_or_default();
-        let trackers = trackers
+        let list = |name: &str| -> Vec<String> {
+            let list = field(name).dyn_into::<Array>().unwrap_or_default();
+            list.iter().filter_map(|text| text.as_string()).collect()
+        };
+        let trackers = list("trackers")
             .iter()
-            .filter_map(|url| tracker_url(&url.as_string()?))
+            .filter_map(|url| tracker_url(url))
             .collect();
+        let web_origins = list("webSeeds");
         let inner = Rc::new_cyclic(|inner| {
             let inner = inner.clone();
             let tell_worker = move |request: Request, beside: &JsValue, transfer: &Array| {
@@ -55,6 +60,7 @@ impl WorkerHandle {
             Inner {
                 worker,
                 trackers,
+                web_origins,
                 connections: connections.into(),
                 on_message: RefCell::default(),
                 on_leave: RefCell::default(),
@@ -97,6 +103,7 @@ impl WorkerHandle {
         self.close_when_left();
         self.send(&Request::Start {
             trackers: self.inner.trackers.clone(),
+            web_origins: self.inner.web_origins.clone(),
         });
     }
 

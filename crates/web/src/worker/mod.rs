@@ -20,6 +20,7 @@ mod storage;
 mod tabs;
 mod tracker_socket;
 mod view;
+mod web_seed;
 
 use causeway_core::Metainfo;
 use causeway_engine::Input;
@@ -42,6 +43,8 @@ enum Event {
     Link(ConnectionId, link::LinkEvent),
     /// Storage answers the engine.
     Storage(TorrentId, Input),
+    /// What comes from a web seed, while it is wanted.
+    Fetched(TorrentId, Input, web_seed::Wanted),
     /// The bytes of a torrent can be stored or read now, or can't be.
     StorageOpened(TorrentId, Result<(), String>),
     /// A file of a torrent lies on disk, to be saved under this name.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use causeway_core::{Info, InfoHash, Magnet, Metainfo, PieceIndex, SortedSet, Time};
-use causeway_engine::{Source, State, Stored, Torrent};
+use causeway_core::{Info, InfoHash, Magnet, Metainfo, PieceIndex, SortedMap, SortedSet, Time};
+use causeway_engine::{LinkId, Source, State, Stored, Torrent};
 use web_sys::File;
 
 use super::storage::{Record, Store};
+use super::web_seed::WebSeed;
 use crate::protocol::TorrentId;
 
 /// A torrent of the list.
@@ -49,6 +50,10 @@ pub(super) struct Running {
     pub(super) torrent: Torrent,
     /// Its storage.
     pub(super) store: Store,
+    /// Its web seeds, by the names that the engine has for them.
+    pub(super) web_seeds: SortedMap<LinkId, WebSeed>,
+    /// Why one of them is not used, in a sentence.
+    pub(super) web_trouble: Option<String>,
     /// When the engine wants to be called.
     pub(super) deadline: Option<Time>,
     /// Whether the record has changed since it was kept.
@@ -174,9 +179,17 @@ impl Running {
         Self {
             torrent,
             store,
+            web_seeds: SortedMap::new(),
+            web_trouble: None,
             deadline: None,
             unkept: true,
         }
+    }
+
+    /// Whether there are peers, or bytes come from elsewhere.
+    pub(super) fn is_moving(&self) -> bool {
+        let stats = self.torrent.stats();
+        stats.peers > 0 || stats.download_rate > 0
     }
 
     /// Whether there is something to download or to serve.

@@ -64,7 +64,10 @@ fn add_running(view: &mut TorrentView, running: &Running, tracker_hint: Option<S
             (ViewState::Hashing, None)
         }
         State::FetchingMetadata => (ViewState::Connecting, tracker_hint),
-        State::Downloading if stats.peers == 0 => (ViewState::Connecting, tracker_hint),
+        State::Downloading if !running.is_moving() => (
+            ViewState::Connecting,
+            tracker_hint.or_else(|| running.web_trouble.clone()),
+        ),
         State::Downloading => {
             let left = stats.wanted.saturating_sub(stats.wanted_verified) as f64;
             view.seconds_left = (view.download_rate > 0.0).then(|| left / view.download_rate);

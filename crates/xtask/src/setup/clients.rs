@@ -7,11 +7,12 @@ use anyhow::Result;
 use super::{doing, done, program_from_debian};
 use crate::{process, workspace};
 
-/// aria2, Transmission's daemon, and libtorrent for Python.
+/// aria2, Transmission's daemon, qBittorrent without its window, and libtorrent for Python.
 pub(super) fn all() -> Result<()> {
     for (program, package) in [
         ("aria2c", "aria2"),
         ("transmission-daemon", "transmission-daemon"),
+        ("qbittorrent-nox", "qbittorrent-nox"),
     ] {
         let by_hand = format!(
             "the end-to-end tests need {program}: install it with the package manager of this system"

@@ -9,7 +9,6 @@ mod contender;
 mod figures;
 mod first_piece;
 mod memory;
-mod processes;
 mod rate;
 mod sharing;
 mod weight;

@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::Bench;
 use crate::contender::{Contender, Pair};
 use crate::figures::{Goal, Values, print_head};
-use crate::processes::{renderer, resident};
+use causeway_tests::processes::{renderer, resident};
 
 /// How often memory is looked at.
 const SAMPLE: Duration = Duration::from_millis(250);

@@ -6,7 +6,7 @@ use causeway_tests::browser::Browser;
 use crate::Bench;
 use crate::contender::{Contender, Pair, Transfer};
 use crate::figures::{Goal, Values, print_head};
-use crate::processes::{CpuTimes, cpu_times, renderer};
+use causeway_tests::processes::{CpuTimes, cpu_times, renderer};
 
 /// 200 MB between private contexts of one browser, which keeps their storage in its memory.
 pub(crate) async fn private(bench: &Bench) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use causeway_core::{Info, InfoHash, Magnet, Metainfo, Time};
-use causeway_engine::{Command, Config, Input, Limits, Source, Stored, Torrent};
+use causeway_engine::{Command, Config, Input, Limits, LinkId, Source, Stored, Torrent};
 use js_sys::{Array, Date, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::File;
@@ -15,12 +15,17 @@ use crate::worker::session::{Phase, Running, Session, source};
 use crate::worker::share;
 use crate::worker::storage::{Contents, Kept, Library, Restored};
 use crate::worker::tabs::Tabs;
+use crate::worker::web_seed::{WebSeed, refusal};
 
 impl Driver {
     pub(super) fn handle_request(&mut self, now: Time, request: Request, beside: JsValue) {
         match request {
-            Request::Start { trackers } => {
+            Request::Start {
+                trackers,
+                web_origins,
+            } => {
                 self.page_trackers = trackers;
+                self.web_origins = web_origins;
                 self.tabs = Some(Tabs::new(&self.events));
             }
             Request::OfferCreated(id, sdp) => self.client.handle_offer(now, signal_id(id), sdp),
@@ -269,6 +274,7 @@ impl Driver {
         self.sessions.insert(id, session);
         if known {
             self.keep_metadata(now, id);
+            self.add_web_seeds(now, id);
         }
         if let Some(selected) = selected {
             self.tell_torrent(now, id, Input::Command(Command::SelectFiles(selected)));
@@ -301,8 +307,33 @@ impl Driver {
         let Some(running) = session.running() else { return };
         running.store.use_contents(Contents::Downloads(info));
         self.keep_metadata(now, id);
+        self.add_web_seeds(now, id);
         if let Some(selected) = selected {
             self.tell_torrent(now, id, Input::Command(Command::SelectFiles(selected)));
+        }
+    }
+
+    /// Tells the engine of the web seeds that the torrent and its link name, as far as this page may use them.
+    fn add_web_seeds(&mut self, now: Time, id: TorrentId) {
+        let Some(session) = self
+            .sessions
+            .get_mut(&id)
+            .filter(|session| session.record.own != 1)
+        else {
+            return;
+        };
+        let urls = session.web_seeds.clone();
+        for (number, url) in (0..MOST_WEB_SEEDS).zip(urls) {
+            let Some(running) = self.sessions.get_mut(&id).and_then(Session::running) else {
+                return;
+            };
+            if let Some(refusal) = refusal(&url, &self.web_origins) {
+                running.web_trouble.get_or_insert(refusal);
+                continue;
+            }
+            let link = LinkId(WEB_SEEDS + number);
+            running.web_seeds.insert(link, WebSeed::new(url));
+            self.tell_torrent(now, id, Input::WebSeedAdded { link });
         }
     }
 
@@ -401,6 +432,11 @@ impl Driver {
         TorrentId(self.last_id)
     }
 }
+
+/// The names of web seeds begin here: those of connections are smaller.
+const WEB_SEEDS: u64 = 1 << 32;
+/// Web seeds of one torrent.
+const MOST_WEB_SEEDS: u64 = 8;
 
 impl Session {
     /// Takes over what a link says besides the info-hash.

@@ -14,7 +14,7 @@ use causeway_signal::{self as signal, Client, ConnectionId, TrackerId};
 
 use super::clock::{self, Alarm, scope};
 use super::page_port::PagePort;
-use super::session::{Phase, Session};
+use super::session::{Phase, Running, Session};
 use super::storage::Library;
 use super::tabs::Tabs;
 use super::tracker_socket::{SocketEvent, TrackerSocket};
@@ -40,6 +40,8 @@ pub(super) struct Driver {
     peer_id: PeerId,
     random: fastrand::Rng,
     page_trackers: Vec<String>,
+    /// Origins of web seeds that the page's policy admits beside its own.
+    web_origins: Vec<String>,
     client: Client,
     client_deadline: Option<Time>,
     sockets: SortedMap<TrackerId, TrackerSocket>,
@@ -83,6 +85,7 @@ impl Driver {
             peer_id,
             random,
             page_trackers: Vec::new(),
+            web_origins: Vec::new(),
             client,
             client_deadline: None,
             sockets: SortedMap::new(),
@@ -104,6 +107,11 @@ impl Driver {
             Event::Tracker(tracker, event) => self.handle_socket(now, tracker, event),
             Event::Link(connection, event) => self.handle_link(now, connection, event),
             Event::Storage(id, input) => self.tell_torrent(now, id, input),
+            Event::Fetched(id, input, wanted) => {
+                if wanted.get() {
+                    self.tell_torrent(now, id, input);
+                }
+            }
             Event::StorageOpened(id, Err(message)) => self.stick(now, id, message),
             Event::StorageOpened(_, Ok(())) => {}
             Event::File(name, Ok(file)) => self.page.send_with(&Notice::File { name }, &file),
@@ -212,8 +220,21 @@ impl Driver {
                 Output::Read { block } => running.store.read(block),
                 Output::Write { block, bytes } => running.store.write(block, bytes),
                 Output::Hash { piece } => running.store.hash(piece),
-                // Nobody adds a web seed here, and no peer is asked for addresses.
-                Output::Fetch { .. } | Output::StopFetch { .. } | Output::PeersFound { .. } => {}
+                Output::Fetch { link, bytes } => {
+                    let Running {
+                        torrent, web_seeds, ..
+                    } = running;
+                    if let (Some(seed), Some(info)) = (web_seeds.get_mut(&link), torrent.info()) {
+                        seed.fetch(link, (id, info), bytes, &self.events);
+                    }
+                }
+                Output::StopFetch { link } => {
+                    if let Some(seed) = running.web_seeds.get_mut(&link) {
+                        seed.stop();
+                    }
+                }
+                // No peer is asked for addresses.
+                Output::PeersFound { .. } => {}
                 Output::Announce(event) => {
                     let info_hash = running.torrent.info_hash();
                     self.update_client(id);
@@ -381,7 +402,7 @@ impl Driver {
             // Rates fall while nothing happens: as long as there are peers, the page is told.
             if session
                 .running()
-                .is_some_and(|running| running.is_active() && running.torrent.stats().peers > 0)
+                .is_some_and(|running| running.is_active() && running.is_moving())
             {
                 self.view_due = Some(now + VIEW_EVERY);
             }

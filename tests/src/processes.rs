@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use crate::browser::Browser;
+use crate::tab::Tab;
 use anyhow::{Context, Result, bail};
-use causeway_tests::browser::Browser;
-use causeway_tests::tab::Tab;
 
 /// A clock tick of `/proc/PID/stat` in milliseconds: 1/100 s on every Linux of today.
 const TICK: u64 = 10;
@@ -17,10 +17,13 @@ const BUSY: u64 = 150;
 const TRIES: usize = 40;
 
 /// The CPU time, in milliseconds, that each process of a browser has used.
-pub(crate) type CpuTimes = BTreeMap<u32, u64>;
+pub type CpuTimes = BTreeMap<u32, u64>;
 
 /// The CPU time of each process of a browser.
-pub(crate) fn cpu_times(browser: &Browser) -> Result<CpuTimes> {
+///
+/// # Errors
+/// When that has ended.
+pub fn cpu_times(browser: &Browser) -> Result<CpuTimes> {
     let mut family = vec![browser.pid()?];
     let stats: Vec<Stat> = fs::read_dir("/proc")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
@@ -46,7 +49,10 @@ pub(crate) fn cpu_times(browser: &Browser) -> Result<CpuTimes> {
 }
 
 /// The process that runs a page: the one that works when the page is kept busy, far more than any other.
-pub(crate) async fn renderer(tab: &Tab) -> Result<u32> {
+///
+/// # Errors
+/// When none is found.
+pub async fn renderer(tab: &Tab) -> Result<u32> {
     let before = cpu_times(tab.browser())?;
     let busy = format!("const end = performance.now() + {BUSY}; while (performance.now() < end);");
     for _ in 0..TRIES {
@@ -69,12 +75,36 @@ pub(crate) async fn renderer(tab: &Tab) -> Result<u32> {
 }
 
 /// Resident memory of a process in MiB.
-pub(crate) fn resident(pid: u32) -> Result<f64> {
+///
+/// # Errors
+/// When it has ended.
+pub fn resident(pid: u32) -> Result<f64> {
+    memory(pid, "VmRSS:")
+}
+
+/// The most resident memory that a process has had, in MiB.
+///
+/// # Errors
+/// When it has ended.
+pub fn most_resident(pid: u32) -> Result<f64> {
+    memory(pid, "VmHWM:")
+}
+
+/// User and system time of a process in seconds.
+///
+/// # Errors
+/// When it has ended.
+pub fn cpu_seconds(pid: u32) -> Result<f64> {
+    let milliseconds = u32::try_from(Stat::read(pid)?.cpu)?;
+    Ok(f64::from(milliseconds) / 1000.0)
+}
+
+fn memory(pid: u32, what: &str) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("no VmRSS")?;
+        .find_map(|line| line.strip_prefix(what))
+        .with_context(|| format!("no {what}"))?;
     let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kib / 1024.0)
 }
