@@ -63,6 +63,13 @@ impl Keeper {
         self.replace("resume", &Record::of(snapshot).to_bytes())
     }
 
+    /// What was kept last is older than what is there, and can't be replaced: without it all of that is hashed the next time, and nothing
+    /// is fetched twice.
+    pub(crate) fn distrust(&self) {
+        // It need not have been kept.
+        fs::remove_file(self.path("resume")).unwrap_or_default();
+    }
+
     /// Removes everything: the download is complete, or not wanted any more.
     pub(crate) fn forget(&self) {
         for what in ["torrent", "resume"] {

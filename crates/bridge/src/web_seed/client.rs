@@ -84,10 +84,13 @@ pub(crate) struct Client {
 
 #[derive(Debug)]
 struct Connections {
+    is_public: bool,
     plain: legacy::Client<HttpConnector<Resolver>, Empty<Bytes>>,
     /// Missing where this system names no certificate authorities.
-    secure: Option<legacy::Client<HttpsConnector<HttpConnector<Resolver>>, Empty<Bytes>>>,
+    secure: OnceLock<Option<Secure>>,
 }
+
+type Secure = legacy::Client<HttpsConnector<HttpConnector<Resolver>>, Empty<Bytes>>;
 
 impl Client {
     pub(crate) fn new() -> Self {
@@ -160,7 +163,7 @@ impl Client {
         let request = request.map_err(|error| Failure::forever(error.to_string()))?;
         let answered = async {
             if target.scheme_str() == Some("https") {
-                let secure = connections.secure.as_ref();
+                let secure = connections.secure();
                 let secure = secure.ok_or_else(|| Failure::now("https is not possible on this system"))?;
                 Ok(secure.request(request).await)
             } else {
@@ -175,28 +178,39 @@ impl Client {
 
 impl Connections {
     fn new(is_public: bool) -> Self {
-        let connector = || {
-            let mut connector = HttpConnector::new_with_resolver(Resolver { is_public });
-            connector.set_connect_timeout(Some(CONNECTING));
-            connector.set_nodelay(true);
-            connector.enforce_http(false);
-            connector
-        };
-        let mut builder = legacy::Client::builder(TokioExecutor::new());
-        // One range follows another.
-        builder.pool_max_idle_per_host(2).pool_idle_timeout(IDLE);
-        let secure = HttpsConnectorBuilder::new().with_native_roots();
-        let secure = secure.map(|roots| {
-            let connector = roots.https_only().enable_http1().wrap_connector(connector());
-            builder.build(connector)
-        });
         Self {
-            plain: builder.build(connector()),
-            secure: secure
-                .inspect_err(|error| tracing::warn!("no web seed is reached over https: {error}"))
-                .ok(),
+            is_public,
+            plain: builder().build(connector(is_public)),
+            secure: OnceLock::new(),
         }
     }
+
+    /// Those over TLS, which need the system's certificate authorities: they are read when the first is wanted.
+    fn secure(&self) -> Option<&Secure> {
+        let make = || {
+            let roots = HttpsConnectorBuilder::new().with_native_roots();
+            let roots =
+                roots.inspect_err(|error| tracing::warn!("no web seed is reached over https: {error}"));
+            let https = roots.ok()?.https_only().enable_http1();
+            Some(builder().build(https.wrap_connector(connector(self.is_public))))
+        };
+        self.secure.get_or_init(make).as_ref()
+    }
+}
+
+fn connector(is_public: bool) -> HttpConnector<Resolver> {
+    let mut connector = HttpConnector::new_with_resolver(Resolver { is_public });
+    connector.set_connect_timeout(Some(CONNECTING));
+    connector.set_nodelay(true);
+    connector.enforce_http(false);
+    connector
+}
+
+fn builder() -> legacy::Builder {
+    let mut builder = legacy::Client::builder(TokioExecutor::new());
+    // One range follows another.
+    builder.pool_max_idle_per_host(2).pool_idle_timeout(IDLE);
+    builder
 }
 
 /// Resolves names, to public addresses alone where that is wanted.
