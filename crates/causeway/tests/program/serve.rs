@@ -73,10 +73,18 @@ fn the_page_is_told_its_trackers_and_ice_servers() {
         json!({
             "trackers": ["/announce"],
             "iceServers": [{"urls": ["stun:stun.l.google.com:19302"]}, {"urls": ["stun:stun.cloudflare.com:3478"]}],
+            "webSeeds": [],
         })
     );
-    let server = Server::start(&["--tracker", "wss://t.example/announce", "--no-ice-servers"]);
-    let config = json!({"trackers": ["/announce", "wss://t.example/announce"], "iceServers": []});
+    let server = Server::start(&[
+        "--tracker",
+        "wss://t.example/announce",
+        "--no-ice-servers",
+        "--web-seed-origin",
+        "https://f.example:1",
+    ]);
+    let trackers = ["/announce", "wss://t.example/announce"];
+    let config = json!({"trackers": trackers, "iceServers": [], "webSeeds": ["https://f.example:1"]});
     assert_eq!(server.json("/config.json"), config);
     let server = Server::start(&[
         "--ice-server",
