@@ -57,3 +57,49 @@ fn a_classic_client_gets_what_only_a_page_has() {
         assert_same(&file, &theirs.join("holiday.mp4"))
     });
 }
+
+/// What two cores carry beside each other: more of them only take longer.
+const PAGES: usize = 3;
+const CLIENTS: [Client; 3] = [Client::Libtorrent, Client::Aria2, Client::Qbittorrent];
+
+#[test]
+fn a_crowd_of_pages_and_classic_clients_gets_one_file_over_one_bridge() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let sender = stage.page("sender", server.origin()).await?;
+        let file = stage.file("holiday.mp4", 12_000_003)?;
+        let shared = sender.share(&[&file]).await?;
+        let torrent = stage.folder().join("holiday.torrent");
+        fs::write(&torrent, torrents::of_file(&file)?)?;
+        assert_eq!(torrents::info_hash(&fs::read(&torrent)?), shared.info_hash);
+
+        let mut clients = Vec::new();
+        let mut arguments = Vec::new();
+        for (number, client) in CLIENTS.into_iter().enumerate() {
+            let folder = stage.folder().join(format!("client-{number}"));
+            let classic = Classic::start(client, &torrent, &folder).await?;
+            stage.keep(classic.log());
+            arguments.extend(["--peer".to_owned(), classic.address().to_string()]);
+            clients.push((classic, folder));
+        }
+        let mut pages = Vec::new();
+        for number in 0..PAGES {
+            let page = stage.page(&format!("receiver-{number}"), server.origin()).await?;
+            page.open_link(&shared.magnet).await?;
+            pages.push(page);
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let (bridge, _) = bridge(&shared.magnet, &stage.folder().join("between"), &arguments).await?;
+        stage.keep(bridge.log());
+        for (classic, folder) in &mut clients {
+            classic.complete("holiday.mp4", PATIENCE).await?;
+            assert_same(&file, &folder.join("holiday.mp4"))?;
+        }
+        for page in &pages {
+            let torrent = page.torrent(&shared.info_hash);
+            torrent.complete(PATIENCE).await?;
+            assert_same(&file, &torrent.save("holiday.mp4").await?)?;
+        }
+        Ok(())
+    });
+}

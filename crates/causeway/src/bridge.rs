@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use causeway_bridge::{Addition, Bridge, Contents, Handle, Manner, Overwrite, Subject};
-use causeway_core::Metainfo;
 use causeway_engine::State;
 use clap::Args;
 use serde_json::json;
@@ -17,7 +16,7 @@ use crate::progress::progress;
 use crate::show::plain;
 use crate::sources::url;
 use crate::stop::Stop;
-use crate::subject::subject;
+use crate::subject::{subject, with_trackers};
 use crate::web_seed;
 
 /// Carry torrents between browsers and classic BitTorrent clients, until SIGINT (Ctrl-C) or SIGTERM.
@@ -101,25 +100,6 @@ async fn add(bridge: &Bridge, arguments: &Arguments, subject: Subject) -> Result
         manner: Manner::default(),
     })?;
     Ok(torrent)
-}
-
-/// A private torrent is announced to its own trackers alone (BEP 27).
-fn with_trackers(subject: Subject, trackers: &[String]) -> Subject {
-    match subject {
-        Subject::Metainfo(metainfo) if metainfo.info().is_private() => Subject::Metainfo(metainfo),
-        Subject::Metainfo(metainfo) => {
-            let tiers = metainfo.trackers().iter().cloned();
-            let tiers = tiers
-                .chain(trackers.iter().map(|url| vec![url.clone()]))
-                .collect();
-            let web_seeds = metainfo.web_seeds().to_vec();
-            Subject::Metainfo(Metainfo::with_info(metainfo.info().clone(), tiers, web_seeds))
-        }
-        Subject::Magnet(mut magnet) => {
-            magnet.trackers.extend_from_slice(trackers);
-            Subject::Magnet(magnet)
-        }
-    }
 }
 
 /// Says what becomes of a torrent.

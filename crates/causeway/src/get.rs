@@ -16,7 +16,7 @@ use crate::progress::{Bar, progress};
 use crate::show::plain;
 use crate::sources::url;
 use crate::stop::Stop;
-use crate::subject::{selection, subject};
+use crate::subject::{selection, subject, with_trackers};
 
 /// Download what a torrent file or a link names.
 ///
@@ -59,6 +59,10 @@ pub(crate) struct Arguments {
     /// End with status 4 when nothing has come for so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     give_up: Option<u64>,
+
+    /// URL of a further tracker, where the torrent is not private (may be repeated)
+    #[arg(long = "tracker", value_name = "URL", value_parser = url)]
+    trackers: Vec<String>,
 
     /// URL that serves the same files over HTTP (may be repeated)
     #[arg(long = "web-seed", value_name = "URL", value_parser = url)]
@@ -119,7 +123,7 @@ async fn add(arguments: &Arguments, bridge: &Bridge, subject: Subject) -> Result
     };
     Ok(bridge.add(Addition {
         selection: selection(&arguments.select, &subject),
-        subject,
+        subject: with_trackers(subject, &arguments.trackers),
         contents: Contents::Download {
             folder: arguments.output.clone(),
             overwrite,

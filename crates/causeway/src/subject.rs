@@ -45,6 +45,25 @@ fn is_url(what: &str) -> bool {
         .any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
+/// The same with further trackers. A private torrent is announced to its own alone (BEP 27).
+pub(crate) fn with_trackers(subject: Subject, trackers: &[String]) -> Subject {
+    match subject {
+        Subject::Metainfo(metainfo) if metainfo.info().is_private() => Subject::Metainfo(metainfo),
+        Subject::Metainfo(metainfo) => {
+            let tiers = metainfo.trackers().iter().cloned();
+            let tiers = tiers
+                .chain(trackers.iter().map(|url| vec![url.clone()]))
+                .collect();
+            let web_seeds = metainfo.web_seeds().to_vec();
+            Subject::Metainfo(Metainfo::with_info(metainfo.info().clone(), tiers, web_seeds))
+        }
+        Subject::Magnet(mut magnet) => {
+            magnet.trackers.extend_from_slice(trackers);
+            Subject::Magnet(magnet)
+        }
+    }
+}
+
 /// The files that the patterns, or else the link (BEP 53), choose.
 pub(crate) fn selection(patterns: &[String], subject: &Subject) -> Option<Selection> {
     let of_link = match subject {
