@@ -98,7 +98,17 @@ impl Drop for WebServer {
     }
 }
 
+/// Pages may fetch from it, too.
 async fn answer(State(asked): State<Arc<Asked>>, request: Request) -> Response {
+    let mut response = file(&asked, &request);
+    let everybody = header::HeaderValue::from_static("*");
+    response
+        .headers_mut()
+        .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, everybody);
+    response
+}
+
+fn file(asked: &Asked, request: &Request) -> Response {
     let before = asked.requests.fetch_add(1, Ordering::Relaxed);
     let path = request.uri().path().replace("%20", " ");
     match asked.manner {

@@ -289,7 +289,7 @@ fn http_of(seed: &Seed) -> Result<String> {
 #[test]
 fn a_page_gets_a_folder_from_a_web_seed_alone() {
     stage::run(async |stage| {
-        let files = [("a b.bin", 3_000_001), ("deep/ä.bin", 9_000_000), ("z", 1)];
+        let files = [("a b.bin", 3_000_001), ("deep/ä.bin", 9_000_000), ("z.bin", 1)];
         for (name, length) in files {
             stage.file(&format!("shared/{name}"), length)?;
         }
