@@ -99,7 +99,7 @@ async fn act(manner: Manner, mut stream: TcpStream, metainfo: &Metainfo) -> Resu
     let mut info_hash = *info.info_hash().as_bytes();
     match manner {
         Manner::Noise => {
-            stream.write_all(&[0x5a; 200_000]).await?;
+            stream.write_all(&vec![0x5a; 200_000]).await?;
             return drain(stream).await;
         }
         Manner::OtherTorrent => info_hash[0] ^= 1,
