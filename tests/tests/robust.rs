@@ -130,14 +130,10 @@ async fn leaks(stage: &stage::Stage, name: &str, is_private: bool) -> Result<Lea
     let torrent = stage.folder().join(format!("{name}.torrent"));
     let arguments: &[&str] = if is_private { &["--private"] } else { &[] };
     drop(Seed::start(&file, &torrent, arguments).await?);
-    let info_hash = *Metainfo::from_bytes(&fs::read(&torrent)?)?
-        .info()
-        .info_hash()
-        .as_bytes();
-    let table = Ear::start("127.0.0.1:0".parse()?, &info_hash)?;
+    let info_hash = Metainfo::from_bytes(&fs::read(&torrent)?)?.info().info_hash();
+    let table = Ear::start("127.0.0.1:0".parse()?, info_hash.as_bytes())?;
     let node = table.address.clone();
-    let hexadecimal: String = info_hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    let neighbours = Ear::of_neighbours(hexadecimal.as_bytes());
+    let neighbours = Ear::of_neighbours(info_hash.to_string().as_bytes());
     let folder = stage.folder().join(format!("{name}-ours"));
     let mut command = getting(&torrent.display().to_string(), &folder, &["--dht-node", &node])?;
     command.env("RUST_LOG", "off");

@@ -104,6 +104,7 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
     for address in addition.peers {
         task.book.add(address, Origin::User, now);
     }
+    task.open_shelf();
     tokio::spawn(async move {
         let stopped = task.run(told, answers).await;
         task.end().await;

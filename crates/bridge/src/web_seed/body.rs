@@ -161,8 +161,8 @@ impl Reading {
 
     /// Waits until something of these bytes is there, and says how many are.
     async fn wait(&mut self, bytes: Range<u64>) -> Option<u64> {
-        let shelf = self.asked.torrent.shelf().clone();
-        let there = shelf.ready(bytes.clone());
+        let source = self.asked.torrent.shelf().clone();
+        let there = source.ready(bytes.clone());
         if there > 0 {
             return Some(there);
         }
@@ -176,7 +176,7 @@ impl Reading {
             .torrent
             .tell(Order::Read(self.name, Some(reader)))
             .await;
-        timeout(self.asked.patience, shelf.wait(bytes)).await.ok()
+        timeout(self.asked.patience, source.wait(bytes)).await.ok()
     }
 }
 
