@@ -15,10 +15,10 @@ use http_body_util::BodyExt as _;
 use hyper::{Request, Response, StatusCode};
 use tempfile::TempDir;
 
-const LENGTH: usize = 300_000;
+const LENGTH: u32 = 300_000;
 
 fn content() -> Vec<u8> {
-    (0..LENGTH as u32)
+    (0..LENGTH)
         .map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8)
         .collect()
 }
@@ -26,7 +26,7 @@ fn content() -> Vec<u8> {
 fn torrent(is_private: bool) -> Result<Metainfo> {
     let file = DraftFile {
         path: vec!["a b.bin".to_owned()],
-        length: LENGTH as u64,
+        length: LENGTH.into(),
     };
     let options = CreateOptions {
         piece_length: Some(65_536),

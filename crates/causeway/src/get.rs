@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use causeway_bridge::{Addition, Bridge, Contents, Handle, Manner, Overwrite, Status, Subject};
 use causeway_engine::State;
 use clap::Args;
@@ -27,6 +27,10 @@ use crate::subject::{selection, subject, with_trackers};
 /// fails, 4 where nothing came for as long as --give-up says, and 2 where anything else is wrong. After 1, 3 and 4 what is
 /// there is kept, and the same command goes on with it.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own on the command line"
+)]
 pub(crate) struct Arguments {
     /// A torrent file or its URL over http or https, a magnet link, a page's link, or an info-hash
     #[arg(value_name = "TORRENT|URL|MAGNET")]
@@ -219,11 +223,9 @@ async fn watch(arguments: &Arguments, bridge: &Bridge, torrent: &Handle) -> Resu
         }
         patience.note(&status);
         tokio::select! {
-            changed = changes.changed() => {
-                let Ok(()) = changed else {
-                    bail!(anyhow!("the download has ended by itself, which is a fault of this program"));
-                };
-            }
+            result = changes.changed() => if result.is_err() {
+                bail!("the download has ended by itself, which is a fault of this program");
+            },
             () = patience.ends() => return Ok(Outcome::NothingCame),
         }
     }

@@ -15,6 +15,10 @@ use crate::stop::Stop;
 
 /// How the native peer meets others.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own on the command line"
+)]
 pub(crate) struct Network {
     /// Where other peers reach us; another port is taken where this one is in use
     #[arg(long, value_name = "ADDRESS:PORT", default_value_t = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 6881))]

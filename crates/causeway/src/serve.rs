@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use axum::http::Uri;
+use axum::http::uri::Authority;
 use clap::Args;
 
 use crate::settings::{ServerOptions, SettingsFile, TrackerOptions};
@@ -97,7 +98,7 @@ fn tracker(text: &str) -> Result<String> {
 fn origin(text: &str) -> Result<String> {
     let uri: Uri = text.parse().map_err(|_| anyhow!("this is no URL"))?;
     let (scheme, authority) = (uri.scheme_str().unwrap_or_default(), uri.authority());
-    match authority.map(|authority| authority.as_str()) {
+    match authority.map(Authority::as_str) {
         Some(authority)
             if ["http", "https"].contains(&scheme) && uri.path() == "/" && !authority.contains('@') =>
         {
