@@ -19,7 +19,7 @@ const LENGTH: u32 = 300_000;
 
 fn content() -> Vec<u8> {
     (0..LENGTH)
-        .map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes()[0])
         .collect()
 }
 
