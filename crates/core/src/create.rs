@@ -170,7 +170,8 @@ impl Draft {
             });
         }
         let pieces: Vec<u8> = hashes.into_iter().flat_map(|hash| *hash.as_bytes()).collect();
-        let info = Info::from_bytes(self.info_bytes(&pieces).into())?;
+        // It is kept as long as the torrent, without the room that it was written in.
+        let info = Info::from_bytes(self.info_bytes(&pieces).into_boxed_slice().into())?;
         let CreateOptions {
             trackers,
             web_seeds,

@@ -112,7 +112,10 @@ impl Sliced {
                 self.rest.extend_from_slice(&part);
             }
         }
-        self.slices.push(self.rest.split().freeze());
+        // Splitting even nothing off a buffer allocates.
+        if !self.rest.is_empty() {
+            self.slices.push(self.rest.split().freeze());
+        }
         Some(mem::take(&mut self.slices))
     }
 
