@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 /// The requests to one peer that wait for an answer.
 ///
-/// So many are kept waiting as the peer delivers in [`HORIZON`], which is well above any round trip: the pipe
+/// So many are kept waiting as the peer delivers in [`HORIZON_SECONDS`], which is well above any round trip: the pipe
 /// never runs dry, and the peer is not asked for what it can't deliver soon. Before the rate is known the number
 /// is that of a fast link and grows with every block: it costs little where the link is slow, and a careful start
 /// would cost much where it is fast.
@@ -121,10 +121,8 @@ impl Requests {
             _ if self.snubbed => 1,
             None => FIRST_DEPTH + self.window.as_ref().map_or(0, |window| window.blocks),
             Some(rate) => {
-                let bytes = u128::from(rate) * HORIZON.as_micros() / 1_000_000;
-                usize::try_from(bytes / u128::from(BLOCK_LENGTH))
-                    .unwrap_or(usize::MAX)
-                    .max(LEAST_DEPTH)
+                let blocks = rate.saturating_mul(HORIZON_SECONDS) / u64::from(BLOCK_LENGTH);
+                usize::try_from(blocks).unwrap_or(usize::MAX).max(LEAST_DEPTH)
             }
         };
         blocks.min(self.most as usize)
@@ -317,7 +315,7 @@ fn remove(blocks: &mut VecDeque<Block>, block: Block) -> bool {
 }
 
 /// What a peer delivers in this time is kept asked for.
-const HORIZON: Duration = Duration::from_secs(1);
+const HORIZON_SECONDS: u64 = 1;
 /// Requests that wait at first: 1 MiB, 40 MB/s at a round trip of 25 ms.
 const FIRST_DEPTH: usize = 64;
 /// Requests that wait at least, so that a link that has become faster shows it.

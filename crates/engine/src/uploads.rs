@@ -1,7 +1,7 @@
 //! What peers asked of us: their requests, the reads under way for them, the blocks that wait for room on a link.
 
 use bytes::Bytes;
-use causeway_core::{Block, SortedSet};
+use causeway_core::{Block, SortedMap};
 use std::collections::VecDeque;
 
 use crate::{LinkId, Output};
@@ -127,11 +127,35 @@ impl Uploads {
 
 /// The reads under way, of all peers; a block that several ask for is read once.
 ///
-/// Invariant: `bytes` adds up the different blocks in `waiting`.
+/// Invariant: `bytes` adds up the blocks in `waiting`.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
-    waiting: SortedSet<(Block, LinkId)>,
+    waiting: SortedMap<Block, Readers>,
     bytes: usize,
+}
+
+/// Whom a block is read for, each once.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Readers {
+    first: LinkId,
+    /// Nearly always empty.
+    others: Vec<LinkId>,
+}
+
+impl Readers {
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = LinkId> {
+        core::iter::once(self.first).chain(self.others.iter().copied())
+    }
+
+    /// Says whether it was none of them.
+    fn insert(&mut self, link: LinkId) -> bool {
+        let is_new = self.iter().all(|reader| reader != link);
+        if is_new {
+            self.others.push(link);
+        }
+        is_new
+    }
 }
 
 impl Reads {
@@ -141,41 +165,29 @@ impl Reads {
             let Some(block) = uploads.asked.pop_front() else {
                 return;
             };
-            let is_new = self.of(block).next().is_none();
-            if !self.waiting.insert((block, link)) {
+            match self.join(block, link) {
+                Join::First => out.push_back(Output::Read { block }),
+                Join::Further => {}
                 // The peer asked twice: one answer is enough.
-                continue;
+                Join::Already => continue,
             }
             uploads.next.push_back((block, None));
             uploads.held += block.length() as usize;
-            if is_new {
-                self.bytes += block.length() as usize;
-                out.push_back(Output::Read { block });
-            }
         }
     }
 
     /// This block is to be read for ourselves, too. Says whether it has to be read for that.
     pub(crate) fn inspect(&mut self, block: Block) -> bool {
-        let is_new = self.of(block).next().is_none();
-        self.waiting.insert((block, INSPECTOR));
-        if is_new {
-            self.bytes += block.length() as usize;
-        }
-        is_new
+        self.join(block, INSPECTOR) == Join::First
     }
 
-    /// The block was read or could not be: takes the next of those that it was read for.
-    pub(crate) fn next_reader(&mut self, block: Block) -> Option<LinkId> {
-        let mut readers = self.of(block);
-        let link = readers.next()?;
-        let is_last = readers.next().is_none();
-        drop(readers);
-        self.waiting.remove(&(block, link));
-        if is_last {
+    /// The block was read or could not be: tells whom it was read for, if for anybody.
+    pub(crate) fn finish(&mut self, block: Block) -> Option<Readers> {
+        let readers = self.waiting.remove(&block);
+        if readers.is_some() {
             self.bytes -= block.length() as usize;
         }
-        Some(link)
+        readers
     }
 
     /// Whether nothing more is read before something has been: others than those read for may wait.
@@ -185,20 +197,42 @@ impl Reads {
 
     /// For tests: the invariant, and the bounds.
     pub(crate) fn check_invariants(&self) {
-        let mut blocks: Vec<_> = self.waiting.iter().map(|(block, _)| *block).collect();
-        blocks.dedup();
-        let bytes: usize = blocks.iter().map(|block| block.length() as usize).sum();
+        let bytes: usize = self.waiting.keys().map(|block| block.length() as usize).sum();
         assert_eq!(self.bytes, bytes, "bytes that are being read");
         // What is read to find a liar comes on top.
         let most = MOST_READING + READ_AHEAD + LONGEST_BLOCK as usize;
         assert!(bytes < most, "{bytes} bytes are being read");
     }
 
-    fn of(&self, block: Block) -> impl Iterator<Item = LinkId> {
-        self.waiting
-            .range((block, LinkId(0))..=(block, LinkId(u64::MAX)))
-            .map(|(_, link)| *link)
+    fn join(&mut self, block: Block, link: LinkId) -> Join {
+        let mut is_first = false;
+        let readers = self.waiting.get_or_insert_with(block, || {
+            is_first = true;
+            Readers {
+                first: link,
+                others: Vec::new(),
+            }
+        });
+        if is_first {
+            self.bytes += block.length() as usize;
+            Join::First
+        } else if readers.insert(link) {
+            Join::Further
+        } else {
+            Join::Already
+        }
     }
+}
+
+/// What asking for a block came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Join {
+    /// It has to be read.
+    First,
+    /// It is being read for others.
+    Further,
+    /// It is being read for this one.
+    Already,
 }
 
 /// Stands for ourselves among those that blocks are read for; no link has this name.
@@ -240,7 +274,8 @@ mod tests {
     }
 
     fn finished(reads: &mut Reads, block: Block) -> Vec<LinkId> {
-        core::iter::from_fn(|| reads.next_reader(block)).collect()
+        let readers = reads.finish(block);
+        readers.iter().flat_map(Readers::iter).collect()
     }
 
     #[test]
