@@ -248,6 +248,7 @@ fn half(shared: &Shared, parity: u32) -> Start {
         partial: causeway_core::SortedMap::new(),
         uploaded: 0,
         downloaded: 0,
+        peers: Vec::new(),
     };
     Start::With(Stored::Partly(snapshot), storage)
 }

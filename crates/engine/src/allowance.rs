@@ -31,10 +31,20 @@ impl Allowance {
         allowance
     }
 
-    /// Another rate from now on; what was overdrawn at the old one is forgotten.
+    /// Another rate from now on. What is left stays, or a rate that changes every second would be no limit; what was
+    /// overdrawn is made good within a second, or a low rate would pay for a high one for hours.
     pub(crate) fn set_rate(&mut self, rate: u64, now: Time) {
-        if rate != self.rate {
-            *self = Self::new(rate, now);
+        if rate == self.rate {
+            return;
+        }
+        self.is_open(now);
+        let was_unlimited = self.rate == Limits::UNLIMITED;
+        let left = self.left;
+        *self = Self::new(rate, now);
+        if !was_unlimited {
+            let most_owed = i64::try_from(rate).unwrap_or(i64::MAX);
+            self.left = left.clamp(-most_owed, self.portion());
+            self.is_open &= self.left > 0;
         }
     }
 

@@ -295,7 +295,8 @@ impl Content {
         partial.filter(|piece| self.picker.is_written(*piece)).collect()
     }
 
-    pub(crate) fn snapshot(&self, uploaded: u64, downloaded: u64) -> Option<Snapshot> {
+    /// What is there; what was moved and who is known are left to the caller.
+    pub(crate) fn snapshot(&self) -> Option<Snapshot> {
         if self.is_checking() {
             return None;
         }
@@ -307,8 +308,9 @@ impl Content {
         Some(Snapshot {
             have: self.have.clone(),
             partial,
-            uploaded,
-            downloaded,
+            uploaded: 0,
+            downloaded: 0,
+            peers: Vec::new(),
         })
     }
 

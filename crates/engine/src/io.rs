@@ -139,6 +139,10 @@ pub enum Command {
     Resume,
     /// Fetch the files with `true` only; an entry a file of the torrent. Entries that are missing count as true.
     SelectFiles(Vec<bool>),
+    /// Hide from peers that connect from now on what we have, and show them one piece after the other, so that a whole
+    /// copy is out soon over a slow line (BEP 16); or stop doing so. It ends by itself once the copy is out, and does nothing
+    /// where the torrent is not complete.
+    SuperSeed(bool),
     /// Replace the limits.
     SetLimits(Limits),
     /// These are reading now, in place of those that were: what they read next is fetched before everything else.
@@ -174,6 +178,17 @@ pub struct Limits {
 impl Limits {
     /// A rate without a bound.
     pub const UNLIMITED: u64 = u64::MAX;
+
+    /// The lower of each bound of these two.
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
+        Self {
+            peers: self.peers.min(other.peers),
+            upload_slots: self.upload_slots.min(other.upload_slots),
+            upload_rate: self.upload_rate.min(other.upload_rate),
+            download_rate: self.download_rate.min(other.download_rate),
+        }
+    }
 }
 
 impl Default for Limits {

@@ -31,10 +31,13 @@
 //! Inside, `Torrent` holds the state and lets a part of its own decide each question:
 //! - `picker`: what to ask for next; `requests`: how much of one peer; `content`: what is there and what is wanted,
 //! - `choker`: whom to serve; `uploads`: what is read and sent for them; `allowance`: how fast,
-//! - `trial`: who lied, where several supplied a piece that came wrong,
+//! - `first_copy`: what a seed that is alone gives to whom,
+//! - `trial`: who lied, where several supplied a piece that came wrong; `acquaintances`: what peers were worth before,
 //! - `metadata`: which parts of the `info` dictionary to ask of whom,
 //! - `web_seed`: one range of bytes after the other from an HTTP server,
 //! - `peer`, `outbox`, `peer_pieces`: one link, what is to be sent on it, what its peer has.
+//!
+//! `Shares` stands beside the torrents: it divides the limits of a whole client among them.
 //!
 //! Each of them is plain data with a few verbs, knows nothing of the others, and is tested alone. What peers say
 //! is never trusted: what does not fit the protocol closes that peer's link, and every queue that a peer or
@@ -42,10 +45,13 @@
 
 #![forbid(unsafe_code)]
 
+mod acquaintances;
 mod allowance;
+mod allowed_fast;
 mod choker;
 mod config;
 mod content;
+mod first_copy;
 mod io;
 mod metadata;
 mod outbox;
@@ -54,6 +60,7 @@ mod peer_pieces;
 mod picker;
 mod rate;
 mod requests;
+mod shares;
 mod snapshot;
 mod stats;
 mod timers;
@@ -62,8 +69,10 @@ mod trial;
 mod uploads;
 mod web_seed;
 
+pub use acquaintances::KnownPeer;
 pub use config::{Config, Source, Stored};
 pub use io::*;
-pub use snapshot::Snapshot;
+pub use shares::{Shares, Use};
+pub use snapshot::{Snapshot, SnapshotError};
 pub use stats::{Carried, PeerView, Stats};
 pub use torrent::{PexSupport, Torrent};

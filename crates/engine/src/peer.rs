@@ -1,16 +1,18 @@
 //! One link: before the handshake a [`Greeting`], after it a [`Peer`].
 
-use causeway_core::{Block, Geometry, PeerId, SortedSet, Time};
+use causeway_core::{Block, Geometry, PeerId, PieceIndex, SortedSet, Time};
 use causeway_wire::{BlockRequest, Decoder, Handshake, Limits, Message, Reserved};
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::allowed_fast::Grants;
+use crate::first_copy::Offers;
 use crate::outbox::Outbox;
 use crate::peer_pieces::PeerPieces;
 use crate::rate::Rate;
 use crate::requests::Requests;
 use crate::uploads::Uploads;
-use crate::{Config, Direction, LinkId, LinkKind, PeerView};
+use crate::{Config, Direction, KnownPeer, LinkId, LinkKind, PeerView};
 
 /// A link on which our handshake was sent and none has come yet.
 #[derive(Debug)]
@@ -76,11 +78,20 @@ pub(crate) struct Peer {
     pub(crate) lacking: u32,
     /// Pieces that it serves although it chokes (BEP 6), at most [`MOST_ALLOWED_FAST`].
     pub(crate) allowed_fast: SortedSet<u32>,
+    /// Pieces that it would like to be asked for (BEP 6), the latest last, at most [`MOST_SUGGESTED`].
+    pub(crate) suggested: Vec<PieceIndex>,
+    /// What we named to it.
+    pub(crate) offers: Offers,
+    /// What it may have although we choke it.
+    pub(crate) grants: Grants,
     pub(crate) requests: Requests,
     /// The picker's epoch in which nothing was found to ask of this peer.
     pub(crate) dry_at: Option<u64>,
     /// When it may be asked again to help another in the endgame.
     pub(crate) helps_from: Time,
+    /// When the link was opened, and what the peer was worth before.
+    pub(crate) connected: Time,
+    pub(crate) earlier_score: i64,
     /// Pieces with blocks of it that were right, and that were wrong.
     pub(crate) good_pieces: u32,
     pub(crate) bad_pieces: u32,
@@ -166,9 +177,14 @@ impl Peer {
             introduced: now,
             lacking: 0,
             allowed_fast: SortedSet::new(),
+            suggested: Vec::new(),
+            offers: Offers::default(),
+            grants: Grants::default(),
             requests: Requests::new(config.max_outstanding_requests.min(DEFAULT_REQQ)),
             dry_at: None,
             helps_from: now,
+            connected: now,
+            earlier_score: 0,
             good_pieces: 0,
             bad_pieces: 0,
             unasked: 0,
@@ -194,11 +210,33 @@ impl Peer {
         now.since(self.last_received) >= QUIET
     }
 
-    /// What it has been worth: pieces that it helped with, less those that came wrong, which weigh more, and blocks
-    /// that nobody had asked for.
-    pub(crate) fn score(&self) -> i64 {
+    /// What it has been worth: pieces that it helped with and time that it stayed, less pieces that came wrong, which weigh
+    /// more, and blocks that nobody had asked for; and what it was worth before.
+    pub(crate) fn score(&self, now: Time) -> i64 {
         let faults = BAD_PIECE * i64::from(self.bad_pieces) + i64::from(self.unasked);
-        i64::from(self.good_pieces) - faults
+        let uptime = now.since(self.connected).as_secs() / STEADY.as_secs();
+        let uptime = i64::try_from(uptime).unwrap_or(i64::MAX).min(MOST_STEADY);
+        let gain = i64::from(self.good_pieces) + uptime - faults;
+        self.earlier_score.saturating_add(gain)
+    }
+
+    /// Where it takes connections, if it does and that means anything to others.
+    pub(crate) fn reachable_at(&self) -> Option<SocketAddr> {
+        let mut addr = self.origin.addr?;
+        if self.origin.direction == Direction::Incoming {
+            addr.set_port(self.listens_on?);
+        }
+        match self.origin.kind {
+            LinkKind::Tcp | LinkKind::Utp => Some(addr),
+            LinkKind::WebRtc | LinkKind::Http => None,
+        }
+    }
+
+    /// What is to be remembered of it, where it can be connected to.
+    pub(crate) fn known(&self, now: Time) -> Option<KnownPeer> {
+        let addr = self.reachable_at()?;
+        let score = self.score(now);
+        Some(KnownPeer { addr, score })
     }
 
     /// Asks for this block.
@@ -234,7 +272,7 @@ impl Peer {
             is_snubbed: self.requests.is_snubbed(),
             is_unchoked: !self.us.chokes,
             accepted_requests: self.uploads.len(),
-            score: self.score(),
+            score: self.score(now),
             is_causeway: self.extensions.causeway.is_some(),
             outstanding_requests: self.requests.waiting().len(),
             downloaded: self.down.bytes,
@@ -247,6 +285,8 @@ impl Peer {
 
 /// Remembered pieces of a peer that allows them fast; BEP 6 suggests ten.
 pub(crate) const MOST_ALLOWED_FAST: usize = 64;
+/// Remembered pieces that a peer suggests.
+pub(crate) const MOST_SUGGESTED: usize = 64;
 /// What a bitfield and the like costs us for each piece, as time for which its sender should be silent.
 pub(crate) const INTRODUCTION: Duration = Duration::from_micros(1);
 /// It costs as much as for so many pieces at least.
@@ -258,6 +298,9 @@ pub(crate) const MOST_INTRODUCTIONS: u32 = 4;
 pub(crate) const MOST_UNASKED: u32 = 64;
 /// Right pieces that make good for a wrong one.
 const BAD_PIECE: i64 = 5;
+/// So long a link counts as much as a right piece, up to a day's worth of that.
+const STEADY: Duration = Duration::from_mins(5);
+const MOST_STEADY: i64 = 288;
 /// Requests that a peer keeps waiting which does not say how many; what deployed clients use.
 const DEFAULT_REQQ: u32 = 250;
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(25);

@@ -2,11 +2,13 @@
 //!
 //! A link works on one piece at a time and asks for its blocks in order, so that storage sees sequential writes
 //! and pieces complete one by one. When its piece has no free block left it goes on, in this order, with
-//! 1. a piece that somebody began and nobody works on,
-//! 2. a new piece: some random one as long as we have next to nothing to give, then the rarest that the peer has,
-//!    of equally rare ones those that lie beside its last one (both ends read and write longer runs), unless enough
-//!    is open already,
-//! 3. a piece that others work on.
+//! 1. a piece that only peers with everything have, where this is one of them: one that somebody began first. What others
+//!    have too they can give, and a lone seed that sends it twice keeps everybody waiting,
+//! 2. a piece that somebody began and nobody works on,
+//! 3. a new piece: some random one as long as we have next to nothing to give, then the rarest that the peer has,
+//!    of equally rare ones those that the peer suggests (BEP 6), then those that lie beside its last one (both ends read
+//!    and write longer runs), unless enough is open already,
+//! 4. a piece that others work on.
 //!
 //! Before all that come the pieces that a reader waits for, in the order of their deadlines. All links work on them
 //! together, each as much as it delivers by the time at which all together can have the piece.
@@ -23,6 +25,7 @@ use open::{BlockState, OpenPiece};
 use rarity::Rarity;
 
 mod check;
+mod choose;
 mod open;
 mod rarity;
 #[cfg(test)]
@@ -53,12 +56,16 @@ pub(crate) struct Picker {
 
 /// Who is to be asked for blocks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asker {
+pub(crate) struct Asker<'a> {
     pub(crate) link: LinkId,
     /// How many at the most.
     pub(crate) count: usize,
     /// How fast it is beside the others; looked at where a reader waits for something.
     pub(crate) pace: Pace,
+    /// What it would like to be asked for (BEP 6).
+    pub(crate) suggested: &'a [PieceIndex],
+    /// It has everything.
+    pub(crate) is_seed: bool,
 }
 
 /// When a link delivers, and when all of them together do.
@@ -181,10 +188,11 @@ impl Picker {
         rng: &mut Rng,
         blocks: &mut Vec<Block>,
     ) {
-        let Asker { link, mut pace, .. } = asker;
+        let mut pace = asker.pace;
+        let link = asker.link;
         let enough = blocks.len() + asker.count;
         while blocks.len() < enough {
-            let Some((piece, due)) = self.piece_for(link, pace, &can, rng) else {
+            let Some((piece, due)) = self.piece_for(Asker { pace, ..asker }, &can, rng) else {
                 return;
             };
             let Some(open) = self.open.get_mut(&piece) else {
@@ -206,7 +214,14 @@ impl Picker {
     /// over several pieces where nobody has begun them.
     pub(crate) fn pick_run(&mut self, link: LinkId, most: usize, pace: Pace, rng: &mut Rng) -> Vec<Block> {
         let mut run = Vec::new();
-        let mut next = self.piece_for(link, pace, |_| true, rng).map(|(piece, _)| piece);
+        let asker = Asker {
+            link,
+            count: most,
+            pace,
+            suggested: &[],
+            is_seed: true,
+        };
+        let mut next = self.piece_for(asker, |_| true, rng).map(|(piece, _)| piece);
         while let Some(piece) = next {
             let Some(open) = self.open.get_mut(&piece) else {
                 break;
@@ -413,88 +428,19 @@ impl Picker {
         self.rarity.is_listed(piece) || self.open.get(&piece).is_some_and(|open| open.wanted)
     }
 
+    /// Whether this piece is wanted and nobody has begun it.
+    pub(crate) fn is_fresh(&self, piece: PieceIndex) -> bool {
+        self.rarity.is_listed(piece)
+    }
+
+    /// How many peers that lack some pieces have this one.
+    pub(crate) fn availability(&self, piece: PieceIndex) -> u32 {
+        self.rarity.availability(piece)
+    }
+
     /// Whether some blocks of this piece are here or were asked for.
     pub(crate) fn is_open(&self, piece: PieceIndex) -> bool {
         self.open.contains_key(&piece)
-    }
-
-    /// The piece that this link is to work on, and by when what it is asked for must arrive.
-    fn piece_for(
-        &mut self,
-        link: LinkId,
-        pace: Pace,
-        can: impl Fn(PieceIndex) -> bool,
-        rng: &mut Rng,
-    ) -> Option<(PieceIndex, Option<Time>)> {
-        if let Some((piece, due)) = self.urgent_for(link, pace, &can) {
-            if self.rarity.is_listed(piece) {
-                self.begin(piece);
-            }
-            if self.current.get(&link) != Some(&piece) {
-                self.leave(link);
-                self.work_on(piece, link);
-            }
-            return Some((piece, Some(due)));
-        }
-        let last = self.current.get(&link).copied();
-        if let Some(piece) = last {
-            if self.with_free.contains(&piece) && can(piece) {
-                return Some((piece, None));
-            }
-            self.leave(link);
-        }
-        let too_soon = self
-            .urgent
-            .partition_point(|(_, deadline)| *deadline < pace.arrives);
-        let urgent: SortedSet<_> = self.urgent[..too_soon].iter().map(|(piece, _)| *piece).collect();
-        let can = |piece: PieceIndex| can(piece) && !urgent.contains(&piece);
-        let abandoned = self.find_open(can, |open| open.workers == 0);
-        let piece = match abandoned {
-            Some(piece) => piece,
-            None if self.missing < ENOUGH_OPEN => self
-                .fresh(last, can, rng)
-                .or_else(|| self.find_open(can, |open| !open.alone))?,
-            None => self
-                .find_open(can, |open| !open.alone)
-                .or_else(|| self.fresh(last, can, rng))?,
-        };
-        self.work_on(piece, link);
-        Some((piece, None))
-    }
-
-    fn work_on(&mut self, piece: PieceIndex, link: LinkId) {
-        self.current.insert(link, piece);
-        if let Some(open) = self.open.get_mut(&piece) {
-            open.workers += 1;
-        }
-    }
-
-    fn find_open(
-        &self,
-        can: impl Fn(PieceIndex) -> bool,
-        suits: impl Fn(&OpenPiece) -> bool,
-    ) -> Option<PieceIndex> {
-        let suitable = |piece: &PieceIndex| self.open.get(piece).is_some_and(&suits) && can(*piece);
-        self.with_free.iter().copied().find(suitable)
-    }
-
-    fn fresh(
-        &mut self,
-        last: Option<PieceIndex>,
-        can: impl Fn(PieceIndex) -> bool,
-        rng: &mut Rng,
-    ) -> Option<PieceIndex> {
-        let early = self.verified < RANDOM_FIRST;
-        let random = early
-            .then(|| self.rarity.random(self.geometry, rng, &can))
-            .flatten();
-        let piece = random.or_else(|| {
-            let rarest = self.rarity.rarest(&can)?;
-            let near = |piece| self.rarity.as_rare_in(extent(self.geometry, piece), rarest, &can);
-            last.and_then(near).or_else(|| near(rarest))
-        })?;
-        self.begin(piece);
-        Some(piece)
     }
 
     /// Opens a piece that may be opened.
@@ -535,20 +481,5 @@ fn block_at(geometry: Geometry, piece: PieceIndex, index: u32) -> Option<Block> 
     geometry.block(piece.get(), offset, rest.min(BLOCK_LENGTH))
 }
 
-/// The pieces around this one that a link fetches together if they are equally rare: at most [`EXTENT`] bytes, and
-/// never so much of a torrent that peers would all hold the same parts.
-fn extent(geometry: Geometry, piece: PieceIndex) -> impl Iterator<Item = PieceIndex> {
-    let most = (geometry.pieces() / 64).min(EXTENT / geometry.piece_length());
-    let pieces = 1 << most.max(1).ilog2();
-    let first = piece.get() / pieces * pieces;
-    (first..first.saturating_add(pieces)).map_while(move |piece| geometry.piece(piece))
-}
-
-/// Bytes that a link fetches one piece after the other.
-const EXTENT: u32 = 4 * 1024 * 1024;
-/// Blocks to come, of all open pieces, from which on links share pieces before they open more: 32 MiB.
-const ENOUGH_OPEN: u32 = 2048;
-/// Pieces that are chosen at random before the rarest ones, to have something to give early.
-const RANDOM_FIRST: u32 = 4;
 /// How many peers besides the first are asked for one of the last blocks.
 const MAX_DUPLICATES: usize = 2;

@@ -2,6 +2,12 @@
 
 use causeway_core::{Bitfield, Geometry, PieceIndex, SortedMap};
 
+use crate::KnownPeer;
+
+pub use bytes::SnapshotError;
+
+mod bytes;
+
 /// What storage has of a torrent, and what was moved so far.
 ///
 /// It may have been written by an earlier version or damaged since: what does not fit the torrent is dropped
@@ -16,6 +22,8 @@ pub struct Snapshot {
     pub uploaded: u64,
     /// Payload bytes that came from others.
     pub downloaded: u64,
+    /// Peers that may be connected to again, the best first.
+    pub peers: Vec<KnownPeer>,
 }
 
 impl Snapshot {
@@ -65,6 +73,7 @@ mod tests {
             partial: partial.into(),
             uploaded: 0,
             downloaded: 0,
+            peers: Vec::new(),
         };
         let kept: Vec<_> = snapshot.partial(geometry).map(|(piece, _)| piece.get()).collect();
         assert_eq!(

@@ -12,6 +12,8 @@ pub struct Stats {
     pub peers: usize,
     /// Those of them whose peer has everything.
     pub seeds: usize,
+    /// Those of them whose peer wants something that we have.
+    pub interested: usize,
     /// Bytes that came from others, over all runs.
     pub downloaded: u64,
     /// Bytes that were given to others, over all runs.
@@ -80,7 +82,8 @@ pub struct PeerView {
     pub is_served: bool,
     /// Whether it lets our requests wait for too long.
     pub is_snubbed: bool,
-    /// What it has been worth so far: right pieces, less wrong ones and other faults. Below zero it is served last.
+    /// What it has been worth so far, over all links that it was recognised on: right pieces and time, less wrong pieces and
+    /// other faults. Below zero it is served last.
     pub score: i64,
     /// Whether it says that it is a Causeway peer.
     pub is_causeway: bool,

@@ -1,15 +1,18 @@
 //! The state machine: what comes in, what goes out, and what is looked after in between.
 
 use bytes::Bytes;
-use causeway_core::{Bitfield, Info, InfoHash, PeerId, SortedMap, SortedSet, Time};
+use causeway_core::{Bitfield, Info, InfoHash, PeerId, PieceIndex, SortedMap, SortedSet, Time};
+use core::net::SocketAddr;
 use core::time::Duration;
 use fastrand::Rng;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::acquaintances::Acquaintances;
 use crate::allowance::Allowance;
 use crate::choker::Choker;
 use crate::content::Content;
+use crate::first_copy::FirstCopy;
 use crate::metadata::MetadataFetch;
 use crate::peer::{Greeting, Origin, Peer, Traffic};
 use crate::timers::{Timer, Timers};
@@ -17,8 +20,8 @@ use crate::trial::Trials;
 use crate::uploads::Reads;
 use crate::web_seed::WebSeed;
 use crate::{
-    AnnounceEvent, Carried, CloseReason, Command, Config, Event, Input, LinkId, LinkKind, Output, PeerView,
-    Reader, Snapshot, Source, State, Stats, StorageError, Stored,
+    AnnounceEvent, Carried, CloseReason, Command, Config, Event, Input, KnownPeer, LinkId, LinkKind, Output,
+    PeerView, Reader, Snapshot, Source, State, Stats, StorageError, Stored,
 };
 
 pub use pex::PexSupport;
@@ -32,6 +35,7 @@ mod links;
 mod messages;
 mod metadata;
 mod pex;
+mod spreading;
 mod storage;
 mod streaming;
 mod trials;
@@ -63,9 +67,15 @@ pub struct Torrent {
     web_seeds: SortedMap<LinkId, WebSeed>,
     /// Peers that sent wrong data, the latest last.
     banned: VecDeque<PeerId>,
+    acquaintances: Acquaintances,
     readers: Vec<Reader>,
     choker: Choker,
     trials: Trials,
+    first_copy: FirstCopy,
+    /// Whether new peers are to be told that we have nothing (BEP 16).
+    super_seeds: bool,
+    /// Pieces that storage has in memory, most likely; the latest last.
+    lately_read: VecDeque<PieceIndex>,
     reads: Reads,
     unwritten: u64,
     totals: Totals,
@@ -119,6 +129,7 @@ impl Torrent {
     pub fn new(config: Config, source: Source, seed: u64, now: Time) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mut totals = Totals::default();
+        let mut acquaintances = Acquaintances::default();
         let (info_hash, metadata) = match source {
             Source::Magnet(info_hash) => {
                 let fetch = MetadataFetch::new(info_hash);
@@ -131,12 +142,10 @@ impl Torrent {
                 )
             }
             Source::Info { info, stored } => {
-                if let Stored::Partly(Snapshot {
-                    uploaded, downloaded, ..
-                }) = stored
-                {
-                    totals.up.bytes = uploaded;
-                    totals.down.bytes = downloaded;
+                if let Stored::Partly(snapshot) = &stored {
+                    totals.up.bytes = snapshot.uploaded;
+                    totals.down.bytes = snapshot.downloaded;
+                    acquaintances = Acquaintances::new(&snapshot.peers);
                 }
                 let info_hash = info.info_hash();
                 (
@@ -163,9 +172,13 @@ impl Torrent {
             peers: SortedMap::new(),
             web_seeds: SortedMap::new(),
             banned: VecDeque::new(),
+            acquaintances,
             readers: Vec::new(),
             choker: Choker::default(),
             trials: Trials::default(),
+            first_copy: FirstCopy::Ahead,
+            super_seeds: false,
+            lately_read: VecDeque::new(),
             reads: Reads::default(),
             unwritten: 0,
             totals,
@@ -258,6 +271,7 @@ impl Torrent {
         let tally = self.content().map(Content::tally).unwrap_or_default();
         Stats {
             peers: self.peers.len(),
+            interested: self.peers.values().filter(|peer| peer.them.is_interested).count(),
             seeds: self.peers.values().filter(|peer| peer.pieces.is_all()).count(),
             downloaded: self.totals.down.bytes,
             uploaded: self.totals.up.bytes,
@@ -293,8 +307,32 @@ impl Torrent {
     /// What to start with the next time; `None` without metadata, and while nobody knows what is stored.
     #[must_use]
     pub fn snapshot(&self) -> Option<Snapshot> {
-        self.content()?
-            .snapshot(self.totals.up.bytes, self.totals.down.bytes)
+        let snapshot = self.content()?.snapshot()?;
+        Some(Snapshot {
+            uploaded: self.totals.up.bytes,
+            downloaded: self.totals.down.bytes,
+            peers: self.known_peers(),
+            ..snapshot
+        })
+    }
+
+    /// Peers that may be connected to, those that are and those that were, the best first.
+    #[must_use]
+    pub fn known_peers(&self) -> Vec<KnownPeer> {
+        self.acquaintances
+            .with(self.peers.values().filter_map(|peer| peer.known(self.now)))
+    }
+
+    /// What the peer at this address has been worth; nothing where it is not known. The best are worth connecting to
+    /// first, and those below nothing last.
+    #[must_use]
+    pub fn score_of(&self, addr: SocketAddr) -> i64 {
+        let peers = self.peers.values().filter_map(|peer| peer.known(self.now));
+        let connected = peers
+            .filter(|peer| peer.addr == addr)
+            .map(|peer| peer.score)
+            .next();
+        connected.unwrap_or_else(|| self.acquaintances.score_of(addr))
     }
 
     /// How many more links are welcome.
@@ -334,11 +372,16 @@ impl Torrent {
             }
             Command::SelectFiles(files) => self.select_files(files),
             Command::Stream(readers) => self.stream(readers),
+            Command::SuperSeed(wanted) => self.super_seed(wanted),
             Command::SetLimits(limits) => {
+                let slots = self.slots();
                 self.config.limits = limits;
                 self.allowances.up.set_rate(limits.upload_rate, self.now);
                 self.allowances.down.set_rate(limits.download_rate, self.now);
-                self.rechoke();
+                // Limits may change every second, which must not make the choker restless.
+                if self.slots() != slots {
+                    self.rechoke();
+                }
                 self.touch_all();
             }
         }
@@ -402,6 +445,7 @@ impl Torrent {
         }
         self.give_up_overdue();
         self.look_after_fetches();
+        self.look_after_first_copy();
         if let Some(support) = self.config.peer_exchange {
             support.tell(self);
         }
@@ -424,6 +468,7 @@ impl Torrent {
                 continue;
             }
             self.update_interest(link);
+            self.offer_pieces(link);
             self.request_blocks(link);
             self.send_blocks(link);
             if let Some(peer) = self.peers.get_mut(&link)

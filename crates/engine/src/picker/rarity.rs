@@ -82,6 +82,16 @@ impl Rarity {
             .is_some_and(|position| *position != UNLISTED)
     }
 
+    /// Whether a listed piece is had by nobody who lacks some.
+    pub(super) fn has_sole(&self) -> bool {
+        self.buckets.first().is_some_and(|bucket| !bucket.is_empty())
+    }
+
+    /// How many peers have it, those aside that have everything.
+    pub(super) fn availability(&self, piece: PieceIndex) -> u32 {
+        self.availability.get(piece.as_usize()).copied().unwrap_or(0)
+    }
+
     fn make_room(&mut self) {
         self.availability.resize(self.pieces as usize, 0);
         self.position.resize(self.pieces as usize, UNLISTED);

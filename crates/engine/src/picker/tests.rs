@@ -3,6 +3,7 @@
 //! `.` is free, a small letter was asked of the link with that name, a capital one came from it and is being
 //! written, `#` is stored. A piece in which nothing happened yet is all dots.
 
+use super::choose::{ENOUGH_OPEN, RANDOM_FIRST};
 use super::*;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -60,12 +61,20 @@ impl Table {
 
     /// Asks the link for up to so many blocks of the pieces marked `x`.
     fn pick(&mut self, link: LinkId, count: usize, pieces: &str) -> Vec<(u32, u32)> {
+        self.pick_as(link, count, pieces, &[])
+    }
+
+    /// The same of a link that suggests these pieces; with everything marked it is one that has everything.
+    fn pick_as(&mut self, link: LinkId, count: usize, pieces: &str, suggested: &[u32]) -> Vec<(u32, u32)> {
         let can = |piece: PieceIndex| pieces.as_bytes().get(piece.as_usize()) == Some(&b'x');
         let mut blocks = Vec::new();
+        let suggested: Vec<_> = suggested.iter().map(|piece| self.piece(*piece)).collect();
         let asker = Asker {
             link,
             count,
             pace: self.pace,
+            suggested: &suggested,
+            is_seed: self.picker.geometry.all_pieces().all(can),
         };
         self.picker.pick(asker, can, &mut self.rng, &mut blocks);
         blocks
@@ -114,6 +123,46 @@ impl Table {
     fn piece(&self, piece: u32) -> PieceIndex {
         self.picker.geometry.piece(piece).expect("in range")
     }
+}
+
+#[test]
+fn a_seed_is_asked_for_what_nobody_else_has() {
+    let mut table = Table::new(3).peer("xx-");
+    let begun = table.pick(B, 2, "xx-")[0].0;
+    table.picker.leave(B);
+    assert_eq!(
+        table.pick(A, 2, "xxx"),
+        [(2, 0), (2, 1)],
+        "not what another can go on with"
+    );
+    assert_eq!(table.pick(C, 1, "xx-"), [(begun, 2)]);
+    table.picker.leave(A);
+    assert_eq!(
+        table.pick(B, 2, "xxx"),
+        [(2, 2), (2, 3)],
+        "what a seed began comes first"
+    );
+}
+
+#[test]
+fn a_suggested_piece_comes_first_among_those_that_are_as_rare() {
+    let mut table = Table::new(8);
+    assert_eq!(table.pick_as(A, 5, "xxxxxxxx", &[5, 2]).last(), Some(&(2, 0)));
+    assert_eq!(table.pick_as(A, 3, "xxxxxxxx", &[7, 5]).len(), 3);
+    assert_eq!(table.pick_as(A, 1, "xxxxxxxx", &[5, 2, 7]), [(7, 0)]);
+    let mut table = Table::new(8).peer("-xxxxxxx");
+    assert_eq!(
+        table.pick_as(B, 1, "xxxxxxx-", &[5]),
+        [(0, 0)],
+        "a rarer one comes before it"
+    );
+    let mut table = Table::new(8);
+    table.picker.verified = 0;
+    assert_eq!(
+        table.pick_as(A, 1, "xxxxxxxx", &[6]),
+        [(6, 0)],
+        "in the random beginning too"
+    );
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Torrent {
     }
 
     /// How many may be served at once.
-    fn slots(&self) -> usize {
+    pub(super) fn slots(&self) -> usize {
         self.config.limits.upload_slots.min(self.allowances.up.slots())
     }
 
@@ -59,7 +59,7 @@ impl Torrent {
             since: peer.choke_changed,
             is_causeway: peer.extensions.causeway.is_some(),
             rate: match role {
-                _ if peer.score() < 0 => 0,
+                _ if peer.score(self.now) < 0 => 0,
                 Role::Leech => peer.down.rate.per_second(self.now),
                 Role::Seed => peer.up.rate.per_second(self.now),
             },
@@ -84,6 +84,7 @@ fn set_choke(peer: &mut Peer, chokes: bool, now: Time) {
     peer.us.chokes = chokes;
     peer.choke_changed = now;
     if !chokes {
+        peer.offers.is_new = true;
         return peer.outbox.push(&Message::Unchoke);
     }
     peer.outbox.push(&Message::Choke);

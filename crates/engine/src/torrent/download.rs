@@ -74,6 +74,8 @@ impl Torrent {
             link,
             count: room,
             pace,
+            suggested: &peer.suggested,
+            is_seed: peer.pieces.is_all(),
         };
         content.picker.pick(asker, can, &mut self.rng, &mut blocks);
         peer.dry_at = (blocks.len() < room).then_some(content.picker.epoch());

@@ -6,6 +6,7 @@
 
 use super::messages::misbehaved;
 use super::{Bytes, CloseReason, LinkId, Metadata, Torrent};
+use crate::Direction;
 use causeway_core::{PieceIndex, SortedMap};
 use causeway_wire::Message;
 use causeway_wire::extended::{
@@ -71,7 +72,16 @@ impl Torrent {
                 .set_most(reqq.min(self.config.max_outstanding_requests));
         }
         peer.is_upload_only = handshake.upload_only.unwrap_or(peer.is_upload_only);
-        peer.listens_on = handshake.port.or(peer.listens_on);
+        if peer.listens_on.is_none() && handshake.port.is_some() {
+            peer.listens_on = handshake.port;
+            // An incoming link is recognised only now.
+            if let Some(addr) = peer
+                .reachable_at()
+                .filter(|_| peer.origin.direction == Direction::Incoming)
+            {
+                peer.earlier_score = self.acquaintances.score_of(addr);
+            }
+        }
         peer.client = handshake.client.or(peer.client.take());
         if let Metadata::Fetching { fetch, .. } = &mut self.metadata {
             match (peer.extensions.metadata, handshake.metadata_size) {
@@ -109,6 +119,10 @@ impl Torrent {
         if !content.lose(piece, &mut self.rng) {
             return;
         }
+        self.end_first_copy();
+        let Metadata::Known(content) = &self.metadata else {
+            return;
+        };
         let lacks = content.lacks(piece);
         for peer in self.peers.values_mut() {
             peer.lacking += u32::from(lacks && peer.pieces.known().is_some_and(|have| have.has(piece)));

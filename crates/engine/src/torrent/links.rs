@@ -5,6 +5,7 @@ use super::{Bytes, CloseReason, LinkId, Metadata, Peer, PeerId, Run, SECOND, Tim
 use crate::Direction;
 use crate::choker;
 use crate::content::Content;
+use crate::first_copy::Offers;
 use crate::peer::{Greeting, Origin};
 use causeway_wire::extended::ExtendedHandshake;
 use causeway_wire::{Decoder, Frame, Handshake, Message, Reserved};
@@ -69,6 +70,19 @@ impl Torrent {
 
     /// Closes the link and tells the driver so.
     pub(super) fn close(&mut self, link: LinkId, reason: CloseReason) {
+        if let Some(peer) = self.peers.get_mut(&link) {
+            let penalty = match reason {
+                CloseReason::WrongData => LIE,
+                CloseReason::Misbehaved(_) => FAULT,
+                CloseReason::Ourselves
+                | CloseReason::Duplicate
+                | CloseReason::Enough
+                | CloseReason::Useless
+                | CloseReason::Silent
+                | CloseReason::Stopped => 0,
+            };
+            peer.earlier_score = peer.earlier_score.saturating_sub(penalty);
+        }
         if self.greetings.contains_key(&link) || self.peers.contains_key(&link) {
             self.forget(link);
             self.say_close(link, reason);
@@ -82,6 +96,9 @@ impl Torrent {
         let Some(mut peer) = self.peers.remove(&link) else {
             return;
         };
+        if let Some(known) = peer.known(self.now) {
+            self.acquaintances.remember(known);
+        }
         match &mut self.metadata {
             Metadata::Fetching { fetch, .. } => fetch.gone(link),
             Metadata::Known(content) => {
@@ -150,6 +167,12 @@ impl Torrent {
         };
         let geometry = self.content().map(Content::geometry);
         let mut peer = Peer::new(greeting, handshake, geometry, &self.config, self.now);
+        if let Some(addr) = peer.reachable_at() {
+            peer.earlier_score = self.acquaintances.score_of(addr);
+        }
+        if let Some(geometry) = geometry.filter(|_| self.hides()) {
+            peer.offers = Offers::hide(geometry.pieces());
+        }
         self.introduce_ourselves(&mut peer);
         let decoder = peer.decoder.take();
         self.peers.insert(link, peer);
@@ -185,7 +208,10 @@ impl Torrent {
     /// The messages that follow our handshake: what we have, first and exactly once where the peer speaks BEP 6,
     /// then what we speak.
     fn introduce_ourselves(&self, peer: &mut Peer) {
-        let have = self.content().map(Content::have);
+        let have = self
+            .content()
+            .map(Content::have)
+            .filter(|_| !peer.offers.is_hidden());
         match have {
             Some(have) if peer.has_fast() && have.is_all() => peer.outbox.push(&Message::HaveAll),
             Some(have) if have.count_ones() > 0 => peer.outbox.push(&Message::Bitfield(have.to_wire())),
@@ -204,7 +230,7 @@ impl Torrent {
         let content = self.content().filter(|content| !content.is_checking());
         let handshake = ExtendedHandshake {
             ids: self.our_extensions(),
-            upload_only: Some(content.is_some_and(Content::is_finished))
+            upload_only: Some(content.is_some_and(Content::is_finished) && !peer.offers.is_hidden())
                 .filter(|is| *is || self.has_said_upload_only),
             metadata_size: size.and_then(|size| u32::try_from(size).ok()),
             reqq: Some(self.config.max_accepted_requests),
@@ -218,3 +244,7 @@ impl Torrent {
         });
     }
 }
+
+/// What a peer's score loses for breaking the protocol, and for wrong data.
+const FAULT: i64 = 50;
+const LIE: i64 = 1_000_000;

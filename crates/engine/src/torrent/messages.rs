@@ -2,7 +2,7 @@
 
 use super::{CloseReason, LinkId, Metadata, Peer, SECOND, Torrent};
 use crate::content::Content;
-use crate::peer::{INTRODUCTION, LEAST_PIECES, MOST_ALLOWED_FAST, MOST_INTRODUCTIONS};
+use crate::peer::{INTRODUCTION, LEAST_PIECES, MOST_ALLOWED_FAST, MOST_INTRODUCTIONS, MOST_SUGGESTED};
 use crate::peer_pieces::{Claim, PeerPieces};
 use causeway_core::{Bitfield, Geometry, PieceIndex};
 use causeway_wire::Message;
@@ -14,7 +14,7 @@ impl Torrent {
             return Ok(());
         };
         match message {
-            Message::KeepAlive | Message::Port(_) | Message::Unknown { .. } | Message::Suggest(_) => Ok(()),
+            Message::KeepAlive | Message::Port(_) | Message::Unknown { .. } => Ok(()),
             Message::Choke => {
                 self.choked(link);
                 Ok(())
@@ -29,6 +29,7 @@ impl Torrent {
             Message::Interested => {
                 peer.them.is_interested = true;
                 self.fill_slots();
+                self.grant_pieces(link);
                 Ok(())
             }
             Message::NotInterested => {
@@ -53,6 +54,10 @@ impl Torrent {
                 }
                 Ok(())
             }
+            Message::Suggest(piece) => {
+                self.peer_suggests(link, piece);
+                Ok(())
+            }
             Message::Request(request) => self.peer_asks(link, request),
             Message::Cancel(request) => {
                 self.peer_cancels(link, request);
@@ -68,10 +73,28 @@ impl Torrent {
         }
     }
 
+    /// The peer would like to be asked for this piece (BEP 6).
+    fn peer_suggests(&mut self, link: LinkId, number: u32) {
+        let (Metadata::Known(content), Some(peer)) = (&self.metadata, self.peers.get_mut(&link)) else {
+            return;
+        };
+        let is_fresh = |piece: &PieceIndex| content.picker.is_fresh(*piece);
+        if let Some(piece) = content.geometry().piece(number).filter(is_fresh)
+            && peer.has_fast()
+        {
+            peer.suggested.retain(|other| is_fresh(other) && *other != piece);
+            if peer.suggested.len() >= MOST_SUGGESTED {
+                peer.suggested.remove(0);
+            }
+            peer.suggested.push(piece);
+        }
+    }
+
     fn peer_got(&mut self, link: LinkId, number: u32) -> Result<(), CloseReason> {
         let Some(peer) = self.peers.get_mut(&link) else {
             return Ok(());
         };
+        let mut is_seed_now = false;
         let exists = match (&mut peer.pieces, &mut self.metadata) {
             (PeerPieces::Claimed(claim), _) => claim.insert(number),
             (PeerPieces::Known { have, is_seed }, Metadata::Known(content)) => {
@@ -82,11 +105,15 @@ impl Torrent {
                     if !*is_seed {
                         content.picker.peer_got(piece, &mut self.rng);
                     }
+                    is_seed_now = have.is_all();
                 }
                 piece.is_some()
             }
             (PeerPieces::Known { .. }, Metadata::Fetching { .. }) => true,
         };
+        if is_seed_now {
+            self.end_first_copy();
+        }
         if exists {
             Ok(())
         } else {
@@ -132,6 +159,9 @@ impl Torrent {
         peer.lacking = content.lacking_of(&have);
         peer.dry_at = None;
         peer.pieces = content.count(have, &mut self.rng);
+        if peer.pieces.is_all() {
+            self.end_first_copy();
+        }
     }
 
     /// We have got this piece: every peer is told, and may have become of no use to us.

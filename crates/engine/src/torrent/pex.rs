@@ -123,10 +123,7 @@ fn known_of(peer: &Peer) -> Option<PexPeer> {
         LinkKind::Utp => true,
         LinkKind::WebRtc | LinkKind::Http => return None,
     };
-    let mut addr = peer.origin.addr?;
-    if !is_outgoing {
-        addr.set_port(peer.listens_on?);
-    }
+    let addr = peer.reachable_at()?;
     let flag = |is: bool, flag: PexFlags| if is { flag.0 } else { 0 };
     let flags = flag(is_outgoing, PexFlags::REACHABLE)
         | flag(is_utp, PexFlags::UTP)

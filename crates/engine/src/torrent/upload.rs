@@ -1,10 +1,12 @@
 //! Serving blocks.
 
 use super::messages::misbehaved;
-use super::{Bytes, CloseReason, Content, LinkId, Timer, Torrent};
-use crate::uploads::{INSPECTOR, LONGEST_BLOCK};
+use super::{Bytes, CloseReason, Content, LinkId, Metadata, Timer, Torrent};
+use crate::allowed_fast::{MOST_GRANTED, allowed_pieces};
+use crate::uploads::{INSPECTOR, LONGEST_BLOCK, Readers};
 use causeway_core::Block;
 use causeway_wire::{BlockRequest, Message};
+use core::net::IpAddr;
 
 impl Torrent {
     /// The peer asks for a block. What it can't have is rejected where the peer speaks BEP 6.
@@ -15,8 +17,9 @@ impl Torrent {
         };
         let most = self.config.max_accepted_requests as usize;
         match block {
-            Some(block) if !peer.us.chokes && peer.uploads.len() < most => {
+            Some(block) if peer.uploads.len() < most && (!peer.us.chokes || peer.grants.take(block)) => {
                 peer.uploads.ask(block);
+                peer.offers.asked(block);
                 Ok(())
             }
             Some(_) | None if peer.has_fast() => {
@@ -30,6 +33,33 @@ impl Torrent {
                 "it asked for what we don't have or nobody sends in one go",
             )),
         }
+    }
+
+    /// A new peer has nothing to give yet: it may have some pieces although we choke it (BEP 6), unless the user gives
+    /// nothing.
+    pub(super) fn grant_pieces(&mut self, link: LinkId) {
+        let (Metadata::Known(content), Some(peer)) = (&self.metadata, self.peers.get_mut(&link)) else {
+            return;
+        };
+        let is_new = peer
+            .pieces
+            .known()
+            .is_some_and(|have| have.count_ones() < MOST_GRANTED);
+        let addr = peer.origin.addr.map(|addr| addr.ip().to_canonical());
+        let gives = self.config.limits.upload_slots > 0 && self.config.limits.upload_rate > 0;
+        let (true, Some(IpAddr::V4(addr))) = (is_new && gives && peer.has_fast(), addr) else {
+            return;
+        };
+        if !peer.us.chokes || !peer.grants.is_due() || peer.offers.is_hidden() {
+            return;
+        }
+        let have = content.have();
+        let mut pieces = allowed_pieces(addr, self.info_hash, content.geometry());
+        pieces.retain(|piece| have.has(*piece));
+        for piece in &pieces {
+            peer.outbox.push(&Message::AllowedFast(piece.get()));
+        }
+        peer.grants.give(&pieces, content.geometry());
     }
 
     /// The peer takes a request back. A block that is being read is sent nonetheless.
@@ -56,16 +86,16 @@ impl Torrent {
             }
             Err(error) => Err(error),
         };
-        let mut is_awaited = false;
-        while let Some(link) = self.reads.next_reader(block) {
-            is_awaited = true;
+        let readers = self.reads.finish(block);
+        for link in readers.iter().flat_map(Readers::iter) {
             if link == INSPECTOR {
                 self.evidence_read(block, result.as_ref().ok().map(|data| &data[..]));
             }
             let Some(peer) = self.peers.get_mut(&link) else {
                 continue;
             };
-            let data = result.as_ref().ok().filter(|_| !peer.us.chokes).cloned();
+            let may_have = !peer.us.chokes || peer.grants.has(block.piece());
+            let data = result.as_ref().ok().filter(|_| may_have).cloned();
             if data.is_none() && peer.has_fast() {
                 peer.outbox.push(&Message::Reject(BlockRequest::from(block)));
             }
@@ -75,11 +105,14 @@ impl Torrent {
         if was_full {
             self.touch_all();
         }
+        if result.is_ok() && readers.is_some() {
+            self.was_read_whole(block);
+        }
         let is_had = self
             .content()
             .is_some_and(|content| content.have().has(block.piece()));
         if let Err(error) = result
-            && is_awaited
+            && readers.is_some()
             && is_had
         {
             self.fail(error);

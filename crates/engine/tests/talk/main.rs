@@ -5,4 +5,5 @@ mod fetching;
 mod meeting;
 mod peer;
 mod serving;
+mod spreading;
 mod storm;

@@ -20,6 +20,7 @@ fn the_first_message_says_what_we_have() {
             partial: SortedMap::new(),
             uploaded: 0,
             downloaded: 0,
+            peers: Vec::new(),
         };
         Stored::Partly(snapshot)
     };

@@ -78,6 +78,9 @@ fn what_can_not_be_served_is_rejected_or_ends_the_link() {
         let plain = talk.connect_as(2, PLAIN);
         for link in [fast, plain] {
             talk.say(link, &Message::Interested);
+        }
+        talk.wait(1);
+        for link in [fast, plain] {
             talk.heard(link);
             talk.say(link, &Message::Request(bad));
         }

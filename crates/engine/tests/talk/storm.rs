@@ -311,5 +311,6 @@ fn some_snapshot(rng: &mut Rng, pieces: u32) -> Snapshot {
         partial,
         uploaded: 1,
         downloaded: 2,
+        peers: Vec::new(),
     }
 }
