@@ -7,12 +7,14 @@
 //! - [`Bridge`]: all torrents, and the ports that peers reach them at;
 //! - `torrent`: one of them, from links to files; [`Handle`] is what the others have of it;
 //! - `disk`: where bytes lie; `link`: where transports and torrents meet; `tcp` and [`webrtc`]: transports;
+//! - `limits`: what all torrents may use together;
 //! - `web_seed`: files over HTTP;
 //! - `signaling`: how WebRTC peers are met; `discovery`: how classic ones are.
 
 mod buffers;
 mod discovery;
 mod disk;
+mod limits;
 mod link;
 mod session;
 mod signaling;

@@ -7,12 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use causeway_core::{InfoHash, PeerId, Time};
+use causeway_engine::Limits;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::buffers::Buffers;
 use crate::discovery::{DhtConfig, Discovery};
 use crate::disk::Handles;
+use crate::limits;
 use crate::signaling::Signaling;
 use crate::tcp;
 use crate::torrent::{self, Addition, Handle, Subject};
@@ -53,6 +56,7 @@ pub struct Bridge {
     listen: Option<SocketAddr>,
     signaling: Option<Signaling>,
     discovery: Discovery,
+    limits: watch::Sender<Option<Limits>>,
     tasks: JoinSet<()>,
 }
 
@@ -96,7 +100,10 @@ impl Bridge {
         let start = |config| Signaling::start(shared.peer_id, config);
         let signaling = config.webrtc.map(start).transpose()?;
         let port = listen.map_or(0, |listen| listen.port());
+        let (limits, told) = watch::channel(None);
+        tasks.spawn(limits::divide(shared.clone(), told));
         Ok(Self {
+            limits,
             discovery: Discovery::new(shared.peer_id, port, config.dht),
             shared,
             listen,
@@ -123,6 +130,12 @@ impl Bridge {
         self.shared.peer_id
     }
 
+    /// All torrents together use no more than this from now on, each its share. What a torrent is told alone
+    /// ([`Command::SetLimits`](causeway_engine::Command::SetLimits)) goes on to hold beside that.
+    pub fn set_limits(&self, limits: Limits) {
+        self.limits.send_replace(Some(limits));
+    }
+
     /// Takes part in a torrent from now on.
     ///
     /// # Errors
@@ -141,6 +154,9 @@ impl Bridge {
         }
         let handle = torrent::spawn(self.shared.clone(), addition);
         torrents.insert(info_hash, handle.clone());
+        drop(torrents);
+        // Its share is due at once.
+        self.limits.send_modify(|_| ());
         self.discovery.add(&handle, trackers.clone());
         if let Some(signaling) = &self.signaling {
             signaling.add(handle.clone(), trackers.concat());
@@ -187,6 +203,11 @@ impl Bridge {
 impl Shared {
     pub(crate) fn torrent(&self, info_hash: InfoHash) -> Option<Handle> {
         self.torrents().get(&info_hash).cloned()
+    }
+
+    /// All torrents.
+    pub(crate) fn handles_by_name(&self) -> BTreeMap<InfoHash, Handle> {
+        self.torrents().clone()
     }
 
     /// Now, as the engines count.

@@ -6,10 +6,8 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use causeway_core::{Bitfield, Geometry, Info, InfoHash, Metainfo, Sha1Hash, SortedMap};
+use causeway_core::{Info, InfoHash, Metainfo};
 use causeway_engine::Snapshot;
-use serde::{Deserialize, Serialize};
-use serde_bytes::ByteBuf;
 
 /// Where one torrent's record lies.
 #[derive(Clone, Debug)]
@@ -50,7 +48,12 @@ impl Keeper {
 
     /// How far the torrent had come, if that was kept whole.
     pub(crate) fn snapshot(&self, info: &Info) -> Option<Snapshot> {
-        Record::from_bytes(&fs::read(self.path("resume")).ok()?)?.snapshot(info.geometry())
+        let bytes = fs::read(self.path("resume")).ok()?;
+        Snapshot::from_bytes(&bytes, info)
+            .inspect_err(
+                |error| tracing::info!(torrent = %self.info_hash, "{error}; what is there is verified anew"),
+            )
+            .ok()
     }
 
     /// Keeps the metadata.
@@ -59,8 +62,8 @@ impl Keeper {
     }
 
     /// Keeps how far the torrent has come. Call it after what it speaks of is on the disk.
-    pub(crate) fn keep_snapshot(&self, snapshot: &Snapshot) -> io::Result<()> {
-        self.replace("resume", &Record::of(snapshot).to_bytes())
+    pub(crate) fn keep_snapshot(&self, snapshot: &Snapshot, info: &Info) -> io::Result<()> {
+        self.replace("resume", &snapshot.to_bytes(info))
     }
 
     /// What was kept last is older than what is there, and can't be replaced: without it all of that is hashed the next time, and nothing
@@ -94,98 +97,48 @@ impl Keeper {
     }
 }
 
-/// A snapshot as it is stored.
-#[derive(Debug, Serialize, Deserialize)]
-struct Record {
-    have: ByteBuf,
-    partial: Vec<(u32, ByteBuf)>,
-    uploaded: u64,
-    downloaded: u64,
-}
-
-impl Record {
-    fn of(snapshot: &Snapshot) -> Self {
-        let partial = snapshot.partial.iter();
-        Self {
-            have: ByteBuf::from(snapshot.have.as_bytes()),
-            partial: partial
-                .map(|(piece, blocks)| (*piece, ByteBuf::from(blocks.as_bytes())))
-                .collect(),
-            uploaded: snapshot.uploaded,
-            downloaded: snapshot.downloaded,
-        }
-    }
-
-    fn snapshot(&self, geometry: Geometry) -> Option<Snapshot> {
-        let blocks = |(number, blocks): &(u32, ByteBuf)| {
-            let piece = geometry.piece(*number)?;
-            Some((*number, Bitfield::from_wire(blocks, geometry.blocks_in(piece))?))
-        };
-        let partial: SortedMap<_, _> = self.partial.iter().filter_map(blocks).collect();
-        Some(Snapshot {
-            have: Bitfield::from_wire(&self.have, geometry.pieces())?,
-            partial,
-            uploaded: self.uploaded,
-            downloaded: self.downloaded,
-        })
-    }
-
-    fn to_bytes(&self) -> Vec<u8> {
-        let record = serde_bencode::to_bytes(self).unwrap_or_default();
-        let mut bytes = causeway_core::sha1(&record).as_bytes().to_vec();
-        bytes.extend_from_slice(&record);
-        bytes
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (hash, record) = bytes.split_at_checked(Sha1Hash::LENGTH)?;
-        if causeway_core::sha1(record).as_bytes() != hash {
-            return None;
-        }
-        serde_bencode::from_bytes(record).ok()
-    }
-}
-
 const FOLDER: &str = ".causeway";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use causeway_core::{Bitfield, CreateOptions, Draft, DraftFile, SortedMap, sha1};
 
-    fn geometry() -> Geometry {
-        Geometry::new(100_000, 32_768).expect("valid")
+    fn metainfo() -> Metainfo {
+        let file = DraftFile {
+            path: vec!["file".to_owned()],
+            length: 100_000,
+        };
+        let options = CreateOptions {
+            piece_length: Some(32_768),
+            ..CreateOptions::default()
+        };
+        let draft = Draft::new("file", vec![file], options).expect("valid");
+        draft.finish(vec![sha1(b""); 4]).expect("a hash a piece")
     }
 
-    fn snapshot() -> Snapshot {
+    #[test]
+    fn what_was_kept_is_read_until_it_is_damaged() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let metainfo = metainfo();
+        let keeper = Keeper::new(folder.path(), metainfo.info().info_hash());
+        assert!(keeper.read().metainfo.is_none());
         let mut have = Bitfield::none(4);
         have.set_bit(2, true);
-        let mut blocks = Bitfield::none(2);
-        blocks.set_bit(1, true);
-        Snapshot {
+        let snapshot = Snapshot {
             have,
-            partial: SortedMap::from([(1, blocks)]),
+            partial: SortedMap::new(),
             uploaded: 3,
             downloaded: 4,
-        }
-    }
-
-    #[test]
-    fn a_record_reads_as_it_was_written() {
-        let bytes = Record::of(&snapshot()).to_bytes();
-        let record = Record::from_bytes(&bytes).expect("whole");
-        assert_eq!(record.snapshot(geometry()), Some(snapshot()));
-        let other = Geometry::new(1_000_000, 32_768).expect("valid");
-        assert_eq!(record.snapshot(other), None, "another torrent's");
-    }
-
-    #[test]
-    fn a_record_that_was_cut_off_or_changed_is_none() {
-        let bytes = Record::of(&snapshot()).to_bytes();
-        for length in 0..bytes.len() {
-            assert!(Record::from_bytes(&bytes[..length]).is_none(), "{length}");
-        }
-        let mut changed = bytes;
-        changed[30] ^= 1;
-        assert!(Record::from_bytes(&changed).is_none());
+            peers: Vec::new(),
+        };
+        keeper.keep_metainfo(&metainfo).expect("kept");
+        keeper.keep_snapshot(&snapshot, metainfo.info()).expect("kept");
+        assert_eq!(keeper.read().snapshot, Some(snapshot));
+        fs::write(keeper.path("resume"), b"CWS").expect("written");
+        let kept = keeper.read();
+        assert!(kept.metainfo.is_some() && kept.snapshot.is_none());
+        keeper.forget();
+        assert!(keeper.read().metainfo.is_none());
     }
 }

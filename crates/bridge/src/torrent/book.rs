@@ -1,10 +1,12 @@
 //! The addresses of a torrent's classic peers: which to try next, and when again.
 
+use core::cmp::Reverse;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::collections::BTreeMap;
 
 use causeway_core::Time;
+use causeway_engine::KnownPeer;
 
 /// Who named an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ struct Entry {
     failures: u32,
     /// Whether it has ever been a peer.
     has_worked: bool,
+    /// What it has been worth as a peer.
+    score: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,15 +71,26 @@ impl Book {
                 state: State::Idle(now),
                 failures: 0,
                 has_worked: false,
+                score: 0,
             },
         );
         true
     }
 
-    /// Takes the address that is to be tried next: those that have worked or not failed first.
+    /// Learns of a peer of an earlier run: it was found to be usable then.
+    pub(super) fn recall(&mut self, peer: KnownPeer, now: Time) {
+        self.add(peer.addr, Origin::Stranger { is_local: true }, now);
+        if let Some(entry) = self.entries.get_mut(&peer.addr) {
+            entry.score = peer.score;
+            entry.has_worked = peer.score > 0;
+        }
+    }
+
+    /// Takes the address that is to be tried next: those that have not failed first, of these those that were worth most.
     pub(super) fn next(&mut self, now: Time) -> Option<SocketAddr> {
         let due = self.entries.iter_mut().filter(|(_, entry)| entry.is_due(now));
-        let (address, entry) = due.min_by_key(|(_, entry)| (entry.failures, !entry.has_worked))?;
+        let order = |entry: &Entry| (entry.failures, Reverse(entry.score), !entry.has_worked);
+        let (address, entry) = due.min_by_key(|(_, entry)| order(entry))?;
         entry.state = State::Busy;
         Some(*address)
     }
@@ -102,9 +117,10 @@ impl Book {
         }
     }
 
-    /// The link to this peer is gone, and it may be worth a try after `rest`.
-    pub(super) fn closed(&mut self, address: SocketAddr, now: Time, rest: Duration) {
+    /// The link to this peer is gone, which has been worth so much; it may be worth a try after `rest`.
+    pub(super) fn closed(&mut self, address: SocketAddr, score: i64, now: Time, rest: Duration) {
         if let Some(entry) = self.entries.get_mut(&address) {
+            entry.score = score;
             entry.failures = 0;
             entry.has_worked = true;
             entry.state = State::Idle(now + rest);
@@ -246,10 +262,30 @@ mod tests {
         let (mut book, old, new) = (Book::default(), address("1.2.3.4:80"), address("1.2.3.3:80"));
         book.add(old, FAR, at(0));
         assert_eq!(book.next(at(0)), Some(old));
-        book.closed(old, at(1), Duration::ZERO);
+        book.closed(old, 0, at(1), Duration::ZERO);
         book.add(new, FAR, at(1));
         assert_eq!(book.next(at(1)), Some(old));
         assert_eq!(book.next(at(1)), Some(new));
+    }
+
+    #[test]
+    fn who_was_worth_most_is_tried_first_and_who_lied_last() {
+        let mut book = Book::default();
+        let addresses = ["1.2.3.1:80", "1.2.3.2:80", "1.2.3.3:80", "1.2.3.4:80"].map(address);
+        for peer in &addresses[..3] {
+            book.add(*peer, FAR, at(0));
+            assert_eq!(book.next(at(0)), Some(*peer));
+        }
+        for (peer, score) in addresses.iter().zip([3, -50, 20]) {
+            book.closed(*peer, score, at(1), Duration::ZERO);
+        }
+        let known = KnownPeer {
+            addr: addresses[3],
+            score: 7,
+        };
+        book.recall(known, at(1));
+        let order: Vec<_> = core::iter::from_fn(|| book.next(at(1))).collect();
+        assert_eq!(order, [2, 3, 0, 1].map(|place: usize| addresses[place]));
     }
 
     #[test]

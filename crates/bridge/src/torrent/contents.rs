@@ -93,7 +93,9 @@ impl Storage {
         if let Some(keeper) = self.keeper.clone() {
             let files = self.store.files().clone();
             self.under_way.spawn_blocking(move || {
-                let kept = files.sync().and_then(|()| keeper.keep_snapshot(&snapshot));
+                let kept = files
+                    .sync()
+                    .and_then(|()| keeper.keep_snapshot(&snapshot, files.info()));
                 let kept = kept.inspect_err(|_| keeper.distrust());
                 kept.map_err(|error| not_kept(&error))
             });

@@ -4,7 +4,9 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use causeway_core::{Info, Time};
-use causeway_engine::{AnnounceEvent, CloseReason, Event, Input, LinkId, Output, Source, Stored, Torrent};
+use causeway_engine::{
+    AnnounceEvent, CloseReason, Config, Event, Input, LinkId, Output, Source, Stored, Torrent,
+};
 
 use super::Origin;
 use super::book::is_local;
@@ -125,7 +127,10 @@ impl Task {
                 info: info.clone(),
                 stored,
             };
-            let config = config(self.shared.peer_id);
+            let config = Config {
+                limits: self.limits(),
+                ..config(self.shared.peer_id)
+            };
             self.torrent = Torrent::new(config, source, fastrand::u64(..), self.shared.now());
         }
         self.begin();
@@ -154,7 +159,8 @@ impl Task {
         self.links.close(link, reason);
         self.sent.remove(&link);
         if let Some(address) = self.met.remove(&link) {
-            self.book.closed(address, self.shared.now(), rest);
+            let score = self.torrent.score_of(address);
+            self.book.closed(address, score, self.shared.now(), rest);
         }
     }
 }

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use causeway_core::{Info, InfoHash, Magnet, Metainfo};
-use causeway_engine::{Command, PeerView, Reader, State, Stats};
+use causeway_engine::{Command, Limits, PeerView, Reader, State, Stats};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use book::Origin;
@@ -156,6 +156,8 @@ pub(crate) enum Order {
     Command(Command),
     /// Somebody of this name reads here, or has done so.
     Read(u64, Option<Reader>),
+    /// This is its share of what all torrents may use.
+    Share(Limits),
     /// Who is connected?
     View(oneshot::Sender<Vec<PeerView>>),
     /// Keep what is there, say good-bye, and end.

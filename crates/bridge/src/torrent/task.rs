@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use causeway_core::{Info, InfoHash, Metainfo, PeerId, Time};
 use causeway_engine::{
-    Command, Config, Direction, Input, LinkId, LinkKind, PexSupport, Source, StorageError, Torrent,
+    Command, Config, Direction, Input, Limits, LinkId, LinkKind, PexSupport, Source, StorageError, Torrent,
 };
 use core::net::SocketAddr;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -89,6 +89,8 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
         sent: BTreeSet::new(),
         inputs: VecDeque::new(),
         book: Book::default(),
+        limits: Limits::default(),
+        share: None,
         connecting: 0,
         deadline: None,
         status,
@@ -149,6 +151,9 @@ pub(super) struct Task {
     /// What is to go into the engine next.
     pub(super) inputs: VecDeque<Input>,
     pub(super) book: Book,
+    /// What it may use alone, and as one of all torrents.
+    limits: Limits,
+    share: Option<Limits>,
     pub(super) connecting: usize,
     pub(super) deadline: Option<Time>,
     pub(super) status: watch::Sender<Status>,
@@ -204,6 +209,9 @@ impl Task {
 
     /// What is known from the start.
     pub(super) fn begin(&mut self) {
+        for peer in self.torrent.known_peers() {
+            self.book.recall(peer, self.shared.now());
+        }
         let Some(info) = self.torrent.info().cloned() else {
             return;
         };
@@ -279,12 +287,26 @@ impl Task {
                     self.book.add(address, origin, now);
                 }
             }
+            Order::Command(Command::SetLimits(limits)) => self.limit(limits, self.share),
             Order::Command(command) => self.tell(Input::Command(command)),
             Order::Read(name, reader) => self.read_by(name, reader),
+            Order::Share(share) => self.limit(self.limits, Some(share)),
             Order::View(answer) => answer.send(self.torrent.peers().collect()).unwrap_or_default(),
             // The loop has taken it.
             Order::Stop(_) => {}
         }
+    }
+
+    /// These are its own limits from now on, and its share of those of all torrents.
+    fn limit(&mut self, own: Limits, share: Option<Limits>) {
+        (self.limits, self.share) = (own, share);
+        let limits = self.limits();
+        self.tell(Input::Command(Command::SetLimits(limits)));
+    }
+
+    /// What it may use now.
+    pub(super) fn limits(&self) -> Limits {
+        self.share.map_or(self.limits, |share| self.limits.within(share))
     }
 
     /// What has come on these links, a fair share of each.
