@@ -166,8 +166,8 @@ impl Session {
         if !std::mem::take(&mut running.unkept) {
             return;
         }
-        if let Some(snapshot) = running.torrent.snapshot() {
-            record.set_snapshot(&snapshot);
+        if let (Some(snapshot), Some(info)) = (running.torrent.snapshot(), running.torrent.info()) {
+            record.set_snapshot(&snapshot, info);
         }
         running.store.keep_record(record.clone());
     }
@@ -206,9 +206,7 @@ pub(super) fn source(metainfo: &Metainfo, record: Option<&Record>) -> Source {
     let info = metainfo.info().clone();
     let stored = match record {
         None => Stored::Unknown,
-        Some(record) => record
-            .snapshot(info.geometry())
-            .map_or(Stored::Unknown, Stored::Partly),
+        Some(record) => record.snapshot(&info).map_or(Stored::Unknown, Stored::Partly),
     };
     Source::Info { info, stored }
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use causeway_core::{Info, InfoHash, Magnet, Metainfo, Time};
-use causeway_engine::{Command, Config, Input, Limits, LinkId, Source, Stored, Torrent};
+use causeway_engine::{Command, Config, Input, LinkId, Source, Stored, Torrent};
 use js_sys::{Array, Date, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::File;
 
 use super::Driver;
+use super::limits::EACH;
 use super::peers::log_closed;
 use crate::protocol::{Notice, Request, TorrentId};
 use crate::worker::session::{Phase, Running, Session, source};
@@ -257,10 +258,8 @@ impl Driver {
         let Some(library) = &self.library else { return };
         let (id, paused, selected) = (session.id, session.record.paused == 1, session.selected());
         let mut config = Config::new(self.peer_id);
-        config.limits = Limits {
-            peers: MAX_PEERS,
-            ..config.limits
-        };
+        config.limits = EACH;
+        self.shares.remove(id);
         let torrent = Torrent::new(config, source, self.random.u64(..), now);
         let info_hash = torrent.info_hash();
         let store = library.store(id, info_hash, &self.events);
@@ -408,6 +407,7 @@ impl Driver {
                 _ => {}
             }
         }
+        self.shares.remove(id);
         self.show_now(now);
     }
 
@@ -519,8 +519,6 @@ fn added_now() -> u64 {
     millis
 }
 
-/// Connections cost a browser more than a native peer.
-const MAX_PEERS: usize = 40;
 /// The last file that a link can select: no torrent has more.
 const MAX_SELECTED: u32 = 200_000;
 /// What a row of the user's own files says after a reload.

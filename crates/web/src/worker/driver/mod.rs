@@ -3,13 +3,15 @@
 //!
 //! - this file: events in, effects out, time;
 //! - `list`: what a user does to the list of torrents;
+//! - `limits`: what the torrents may use together;
 //! - `peers`: connections, from the first offer to the closed link.
 
+mod limits;
 mod list;
 mod peers;
 
 use causeway_core::{InfoHash, PeerId, SortedMap, SortedSet, Time};
-use causeway_engine::{self as engine, Input, LinkId, Output};
+use causeway_engine::{self as engine, Input, LinkId, Output, Shares};
 use causeway_signal::{self as signal, Client, ConnectionId, TrackerId};
 
 use super::clock::{self, Alarm, scope};
@@ -47,6 +49,7 @@ pub(super) struct Driver {
     sockets: SortedMap<TrackerId, TrackerSocket>,
     sessions: SortedMap<TorrentId, Session>,
     by_hash: SortedMap<InfoHash, TorrentId>,
+    shares: Shares<TorrentId>,
     last_id: u32,
     connections: SortedMap<ConnectionId, Connection>,
     /// Torrents and links that something happened to since things were settled last.
@@ -91,6 +94,7 @@ impl Driver {
             sockets: SortedMap::new(),
             sessions: SortedMap::new(),
             by_hash: SortedMap::new(),
+            shares: Shares::new(limits::ALL),
             last_id: 0,
             connections: SortedMap::new(),
             touched: SortedSet::new(),
@@ -166,6 +170,7 @@ impl Driver {
         let now = clock::now();
         if self.view_due.is_some_and(|due| due <= now) {
             self.show(now);
+            self.share_limits(now);
         }
         loop {
             while let Some(id) = self.touched.pop_first() {

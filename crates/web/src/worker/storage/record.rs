@@ -1,7 +1,7 @@
 //! What is kept of a torrent beside its metadata and its bytes, so that it goes on after a reload without hashing
 //! anything again. A record that was cut off while it was written is noticed, and then the bytes are hashed.
 
-use causeway_core::{Bitfield, Geometry, Sha1Hash, SortedMap};
+use causeway_core::{Info, Sha1Hash};
 use causeway_engine::Snapshot;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -17,12 +17,10 @@ pub(in crate::worker) struct Record {
     pub(in crate::worker) own: u8,
     /// A byte a file: 0 if the user does not want it. Empty if all are wanted.
     pub(in crate::worker) selected: ByteBuf,
-    /// The pieces that are verified, as on the wire. Empty without metadata.
-    have: ByteBuf,
-    /// Pieces in flight, and their blocks that are stored.
-    partial: Vec<(u32, ByteBuf)>,
-    uploaded: u64,
-    downloaded: u64,
+    /// How far it has come, in the engine's own form. Empty without metadata; what earlier versions kept in other fields is
+    /// passed over, and hashed.
+    #[serde(default)]
+    snapshot: ByteBuf,
 }
 
 impl Record {
@@ -34,31 +32,14 @@ impl Record {
         }
     }
 
-    /// Puts in how far the torrent has come.
-    pub(in crate::worker) fn set_snapshot(&mut self, snapshot: &Snapshot) {
-        self.have = ByteBuf::from(snapshot.have.as_bytes());
-        let partial = snapshot.partial.iter();
-        self.partial = partial
-            .map(|(piece, blocks)| (*piece, ByteBuf::from(blocks.as_bytes())))
-            .collect();
-        self.uploaded = snapshot.uploaded;
-        self.downloaded = snapshot.downloaded;
+    /// Puts in how far the torrent with this metadata has come.
+    pub(in crate::worker) fn set_snapshot(&mut self, snapshot: &Snapshot, info: &Info) {
+        self.snapshot = snapshot.to_bytes(info).into();
     }
 
-    /// How far the torrent had come; `None` where the record does not fit its geometry.
-    pub(in crate::worker) fn snapshot(&self, geometry: Geometry) -> Option<Snapshot> {
-        let have = Bitfield::from_wire(&self.have, geometry.pieces())?;
-        let blocks = |(index, blocks): &(u32, ByteBuf)| {
-            let piece = geometry.piece(*index)?;
-            Some((*index, Bitfield::from_wire(blocks, geometry.blocks_in(piece))?))
-        };
-        let partial: SortedMap<_, _> = self.partial.iter().filter_map(blocks).collect();
-        Some(Snapshot {
-            have,
-            partial,
-            uploaded: self.uploaded,
-            downloaded: self.downloaded,
-        })
+    /// How far the torrent had come; `None` where the record does not say.
+    pub(in crate::worker) fn snapshot(&self, info: &Info) -> Option<Snapshot> {
+        Snapshot::from_bytes(&self.snapshot, info).ok()
     }
 
     /// The bytes to store.
@@ -82,29 +63,45 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use causeway_core::{Bitfield, CreateOptions, Draft, DraftFile, SortedMap, sha1};
+    use std::sync::Arc;
 
-    fn geometry() -> Geometry {
-        Geometry::new(100_000, 32_768).expect("valid")
+    fn info(pieces: u32) -> Arc<Info> {
+        let file = DraftFile {
+            path: vec!["file".to_owned()],
+            length: u64::from(pieces) * 32_768,
+        };
+        let options = CreateOptions {
+            piece_length: Some(32_768),
+            ..CreateOptions::default()
+        };
+        let draft = Draft::new("file", vec![file], options).expect("valid");
+        let metainfo = draft
+            .finish(vec![sha1(b""); pieces as usize])
+            .expect("a hash a piece");
+        Arc::clone(metainfo.info())
+    }
+
+    fn snapshot() -> Snapshot {
+        let mut have = Bitfield::none(4);
+        have.set_bit(2, true);
+        Snapshot {
+            have,
+            partial: SortedMap::new(),
+            uploaded: 3,
+            downloaded: 4,
+            peers: Vec::new(),
+        }
     }
 
     fn record() -> Record {
-        let mut have = Bitfield::none(4);
-        have.set_bit(2, true);
-        let mut blocks = Bitfield::none(2);
-        blocks.set_bit(1, true);
         let mut record = Record {
             added: 7,
             paused: 1,
             selected: ByteBuf::from([1, 0]),
             ..Record::default()
         };
-        let partial = SortedMap::from([(1, blocks)]);
-        record.set_snapshot(&Snapshot {
-            have,
-            partial,
-            uploaded: 3,
-            downloaded: 4,
-        });
+        record.set_snapshot(&snapshot(), &info(4));
         record
     }
 
@@ -112,10 +109,18 @@ mod tests {
     fn a_record_reads_as_it_was_written() {
         let read = Record::from_bytes(&record().to_bytes()).expect("whole");
         assert_eq!(read, record());
-        let snapshot = read.snapshot(geometry()).expect("fits");
-        assert_eq!(snapshot.have.iter_ones().collect::<Vec<_>>(), [2]);
-        assert!(snapshot.partial[&1].bit(1));
-        assert_eq!((snapshot.uploaded, snapshot.downloaded), (3, 4));
+        assert_eq!(read.snapshot(&info(4)), Some(snapshot()));
+        assert_eq!(read.snapshot(&info(5)), None, "another torrent's");
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_keeps_what_the_user_chose() {
+        let old = b"d5:addedi7e10:downloadedi4e4:have1:\x20\
+            3:owni0e7:partialle6:pausedi1e8:selected0:8:uploadedi3ee";
+        let bytes = [&sha1(old).as_bytes()[..], old].concat();
+        let record = Record::from_bytes(&bytes).expect("whole");
+        assert_eq!((record.added, record.paused), (7, 1));
+        assert_eq!(record.snapshot(&info(4)), None);
     }
 
     #[test]
@@ -127,14 +132,5 @@ mod tests {
         let mut changed = bytes;
         changed[30] ^= 1;
         assert_eq!(Record::from_bytes(&changed), None);
-    }
-
-    #[test]
-    fn a_record_of_another_torrent_does_not_fit() {
-        assert!(
-            record()
-                .snapshot(Geometry::new(1_000_000, 32_768).expect("valid"))
-                .is_none()
-        );
     }
 }
