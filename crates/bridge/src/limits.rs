@@ -66,7 +66,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Addition, Bridge, Config, Contents, Overwrite, Subject};
+    use crate::{Addition, Bridge, Config, Contents, Manner, Overwrite, Reach, Subject};
     use causeway_core::{CreateOptions, Draft, DraftFile, Metainfo};
     use std::fs;
     use std::path::Path;
@@ -77,6 +77,7 @@ mod tests {
             listen: Some(([127, 0, 0, 1], 0).into()),
             webrtc: None,
             dht: None,
+            web_seeds: Reach::Nobody,
         };
         Bridge::start(config).await.expect("a port")
     }
@@ -87,6 +88,8 @@ mod tests {
             contents,
             selection: None,
             peers: Vec::new(),
+            web_seeds: Vec::new(),
+            manner: Manner::default(),
         }
     }
 

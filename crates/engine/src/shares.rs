@@ -86,11 +86,13 @@ impl<Id: Copy + Ord> Shares<Id> {
             share_out(total, &wishes)
         };
         let upload = share(
-            |Member { own, used, share }| wish(used.upload_rate, share.upload_rate, own.upload_rate),
+            |Member { own, used, share, .. }| wish(used.upload_rate, share.upload_rate, own.upload_rate),
             self.total.upload_rate,
         );
         let download = share(
-            |Member { own, used, share }| wish(used.download_rate, share.download_rate, own.download_rate),
+            |Member { own, used, share, .. }| {
+                wish(used.download_rate, share.download_rate, own.download_rate)
+            },
             self.total.download_rate,
         );
         let peers = share(
@@ -206,11 +208,12 @@ mod tests {
         for torrent in 0..3 {
             shares.report(torrent, OWN, uploading(given[torrent]));
         }
-        let all: Vec<_> = shares
+        let mut all: Vec<_> = shares
             .divide()
             .into_iter()
             .map(|(_, limits)| limits.upload_rate)
             .collect();
+        all.sort_unstable();
         assert_eq!(all, [333_333, 333_333, 333_334], "all want all of it");
     }
 

@@ -10,7 +10,9 @@ impl Torrent {
     /// The user wants super-seeding, or no longer. It concerns links that are opened from now on.
     pub(super) fn super_seed(&mut self, wanted: bool) {
         self.super_seeds = wanted;
-        if !wanted {
+        if wanted {
+            self.first_copy = FirstCopy::Ahead;
+        } else {
             self.peers.values_mut().for_each(|peer| peer.offers.reveal());
         }
     }
