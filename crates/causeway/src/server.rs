@@ -4,10 +4,11 @@ pub(crate) mod http;
 pub(crate) mod proxy;
 mod reload;
 pub(crate) mod tls;
+mod workers;
 
 use core::time::Duration;
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{self, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,9 +25,10 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime;
 use tokio::sync::watch;
 
-use self::http::Http;
+use self::http::{HEAD_WITHIN, Http};
 use self::proxy::Proxies;
 use self::reload::Reloaded;
+use self::workers::Workers;
 use crate::access;
 use crate::settings::{ServerOptions, SettingsFile, TrackerOptions};
 use crate::stop::Stop;
@@ -54,7 +56,8 @@ pub(crate) fn run(
 async fn serve(server: &ServerOptions, options: TrackerOptions, page: Router) -> Result<()> {
     let mut stop = Stop::install()?;
     let listen = server.listen.unwrap_or(DEFAULT_LISTEN);
-    let (listener, udp) = bind(listen, !options.no_udp)?;
+    let workers = Arc::new(Workers::start(server.workers)?);
+    let (listener, udp) = bind(listen, if options.no_udp { 0 } else { workers.len() })?;
     let address = listener.local_addr()?;
     let tls = match server.tls_listen {
         Some(address) => Some((tcp(address)?, tls::Acceptor::new(server)?)),
@@ -66,11 +69,13 @@ async fn serve(server: &ServerOptions, options: TrackerOptions, page: Router) ->
     let router = tracker.router(page).merge(metrics(&tracker, server));
     let (stopping, stopped) = watch::channel(());
     let http = Http {
+        workers: Some(Arc::clone(&workers)),
         router,
         proxies: Arc::new(Proxies::new(server)),
         connections: Connections::new(server.max_tcp_per_address.unwrap_or(MAX_TCP_PER_ADDRESS)),
         stopped,
         patience: PATIENCE,
+        head_within: HEAD_WITHIN,
     };
 
     let mut stdout = io::stdout();
@@ -82,7 +87,12 @@ async fn serve(server: &ServerOptions, options: TrackerOptions, page: Router) ->
 
     for socket in udp {
         let tracker = tracker.clone();
-        tokio::spawn(async move { tracker.serve_udp(socket).await });
+        workers.spawn(async move {
+            match UdpSocket::from_std(socket) {
+                Ok(socket) => tracker.serve_udp(socket).await,
+                Err(error) => tracing::warn!(%error, "there is no UDP door: a socket can't be waited for"),
+            }
+        });
     }
     let lists: Vec<_> = access::files(&options).map(Path::to_owned).collect();
     let mut reloaded = vec![Reloaded::new(lists, {
@@ -137,19 +147,13 @@ fn metrics(tracker: &Tracker, server: &ServerOptions) -> Router {
     Router::new().route("/metrics", get(answer))
 }
 
-/// A TCP listener and, on the same port, UDP sockets that share the work.
-fn bind(address: SocketAddr, with_udp: bool) -> Result<(TcpListener, Vec<UdpSocket>)> {
+/// A TCP listener and, on the same port, so many UDP sockets that share the work.
+fn bind(address: SocketAddr, udp_sockets: usize) -> Result<(TcpListener, Vec<net::UdpSocket>)> {
     let mut tries = 0;
     loop {
         let listener = tcp(address)?;
-        if !with_udp {
-            return Ok((listener, Vec::new()));
-        }
-        let number = std::thread::available_parallelism()
-            .map_or(1, usize::from)
-            .min(MAX_UDP_SOCKETS);
         let at = listener.local_addr()?;
-        match (0..number).map(|_| udp(at)).collect::<io::Result<_>>() {
+        match (0..udp_sockets).map(|_| udp(at)).collect::<io::Result<_>>() {
             Ok(sockets) => return Ok((listener, sockets)),
             // The port that was free for TCP was not for UDP: another one may be.
             Err(_) if address.port() == 0 && tries < 10 => tries += 1,
@@ -175,7 +179,7 @@ fn tcp(address: SocketAddr) -> Result<TcpListener> {
     bind().with_context(|| format!("can't listen on {address}: choose another address or port with --listen"))
 }
 
-fn udp(address: SocketAddr) -> io::Result<UdpSocket> {
+fn udp(address: SocketAddr) -> io::Result<net::UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     #[cfg(unix)]
     socket.set_reuse_port(true)?;
@@ -183,7 +187,7 @@ fn udp(address: SocketAddr) -> io::Result<UdpSocket> {
     // A burst is better answered late than lost; the system may grant less.
     socket.set_recv_buffer_size(UDP_BUFFER)?;
     socket.bind(&address.into())?;
-    UdpSocket::from_std(socket.into())
+    Ok(socket.into())
 }
 
 /// Every connection takes a file; the usual soft limit is 1024.
@@ -213,8 +217,6 @@ const MAX_TCP_PER_ADDRESS: usize = 2_000;
 
 /// So many connections may wait to be accepted; the system may grant less.
 const BACKLOG: i32 = 4096;
-
-const MAX_UDP_SOCKETS: usize = 8;
 
 /// In bytes.
 const UDP_BUFFER: usize = 4 << 20;

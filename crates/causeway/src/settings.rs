@@ -81,6 +81,10 @@ pub(crate) struct ServerOptions {
     /// Open TCP connections at once from one address, trusted proxies aside [default: 2000]
     #[arg(long, value_name = "NUMBER", env = "CAUSEWAY_MAX_TCP_PER_ADDRESS")]
     pub(crate) max_tcp_per_address: Option<usize>,
+
+    /// Threads that serve connections [default: one for each processor]
+    #[arg(long, value_name = "NUMBER", env = "CAUSEWAY_WORKERS")]
+    pub(crate) workers: Option<usize>,
 }
 
 /// What the tracker allows. Everything has a default that works for a small public tracker.
@@ -162,6 +166,7 @@ impl ServerOptions {
             proxy_protocol: self.proxy_protocol || other.proxy_protocol,
             metrics_from: or(self.metrics_from, other.metrics_from),
             max_tcp_per_address: self.max_tcp_per_address.or(other.max_tcp_per_address),
+            workers: self.workers.or(other.workers),
         }
     }
 }

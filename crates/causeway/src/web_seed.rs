@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::server::http::Http;
+use crate::server::http::{HEAD_WITHIN, Http};
 use crate::server::proxy::Proxies;
 use crate::settings::ServerOptions;
 
@@ -94,11 +94,13 @@ impl Door {
     pub(crate) fn serve(self, bridge: &Bridge) -> Serving {
         let (stopping, stopped) = watch::channel(());
         let http = Http {
+            workers: None,
             router: router(WebSeed::new(bridge, self.config)),
             proxies: Arc::new(Proxies::new(&ServerOptions::default())),
             connections: Connections::new(MOST_CONNECTIONS),
             stopped,
             patience: PATIENCE,
+            head_within: HEAD_WITHIN,
         };
         let task = tokio::spawn(async move { http.serve(self.listener, None).await });
         Serving { stopping, task }

@@ -19,7 +19,7 @@ use self::reply::AnnounceReply;
 use crate::metrics::{Door, Failure};
 use crate::registry::{ClassicAnnounce, Home, Refusal};
 use crate::tracker::Shared;
-use crate::websocket::{self, Upgrade};
+use crate::websocket::{self, NoUpgrade, Upgrade};
 
 /// `/announce` and `/scrape`, with a passkey as the next or the previous part of the path, or without.
 pub(crate) fn routes() -> Router<Arc<Shared>> {
@@ -50,7 +50,7 @@ pub(crate) fn passkey_in<'a>(path: &'a str, query: &'a str) -> Option<&'a str> {
 async fn announce(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
-    upgrade: Upgrade,
+    upgrade: Result<Upgrade, NoUpgrade>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {

@@ -21,7 +21,9 @@
 //! # Whom an offer goes to
 //! The i-th offer of an announce goes to the i-th chosen peer, and the surplus is dropped. To a leecher seeders are chosen
 //! first and then leechers, at random within each; to a seeder leechers alone, since a seeder gains nothing from a
-//! seeder. Nobody gets an offer that bears its own `peer_id`. IPv4 and IPv6 peers share a swarm: WebRTC finds the path.
+//! seeder. Who has had as many offers as it asked for ([`Presence::wanted`]) comes after all who have not, until it
+//! announces again: libtorrent drops what comes beyond its `numwant`. Nobody gets an offer that bears its own `peer_id`.
+//! IPv4 and IPv6 peers share a swarm: WebRTC finds the path.
 //!
 //! # Whose answer is passed on
 //! An answer is passed on only over the link that got the offer, under the `peer_id` to which the offer was addressed,
@@ -68,8 +70,9 @@ use crate::Config;
 
 /// A way to reach one connection. Clones reach the same connection and are equal; others are not.
 pub trait Link: Clone + Eq + Send + Sync {
-    /// Sends a message to whoever is at the other end. It does not wait, and what is not read soon ends the connection.
-    fn deliver(&self, message: String);
+    /// Sends a message, which is JSON, to whoever is at the other end. It does not wait, and what is not read soon ends the
+    /// connection.
+    fn deliver(&self, json: &[u8]);
 
     /// Asks the connection for a sign of life. Until it gives one, it is in doubt; without one it is closed soon.
     fn doubt(&self);
@@ -110,6 +113,8 @@ pub struct Presence {
     pub complete: bool,
     /// What it says that it has downloaded, in bytes.
     pub downloaded: u64,
+    /// How many offers it takes until it announces again, where it says so.
+    pub wanted: Option<u32>,
 }
 
 /// The outcome of an announce.

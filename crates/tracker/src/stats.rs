@@ -1,7 +1,9 @@
 //! Statistics over HTTP, with the names that the reference tracker gives them.
 
 use core::fmt::Write as _;
+use core::hash::BuildHasher;
 use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
 use std::sync::{Arc, Weak};
 
 use axum::Router;
@@ -9,7 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use causeway_core::{InfoHash, PeerId, Time};
+use causeway_core::{PeerId, Time};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
@@ -78,7 +80,8 @@ pub(crate) async fn serve(shared: Weak<Shared>, mut requests: mpsc::Receiver<one
         let begin = shared.now();
         if begin >= stale_at {
             let tracker = Arc::clone(&shared);
-            let collected = tokio::task::spawn_blocking(move || Stats::collect(&tracker.registry)).await;
+            let collected =
+                tokio::task::spawn_blocking(move || Stats::collect(&tracker.registry, PEERS_AT_ONCE)).await;
             latest = collected.map_or(latest, Arc::new);
             let end = shared.now();
             stale_at = end + 20 * end.since(begin);
@@ -108,18 +111,28 @@ pub(crate) struct Stats {
 }
 
 impl Stats {
-    fn collect(registry: &Registry<impl Link>) -> Self {
-        let mut stats = Self::default();
-        let mut peers: BTreeMap<PeerId, Roles> = BTreeMap::new();
-        let mut latest: Option<InfoHash> = None;
-        registry.visit_members(|member| {
-            // A swarm's members come together, and a swarm without members does not exist.
-            stats.torrents += usize::from(latest.replace(member.info_hash) != Some(member.info_hash));
-            peers.entry(member.peer_id).or_default().add(member);
-        });
-        stats.active_torrents = stats.torrents;
-        for (peer_id, roles) in peers {
-            stats.add(peer_id, roles);
+    /// A peer may be in any number of swarms, so to count peers means to remember them. That is done for some of them at a
+    /// time, in as many passes as it takes, so that it takes the same memory however many there are.
+    fn collect(registry: &Registry<impl Link>, at_once: usize) -> Self {
+        let (torrents, members) = registry.size();
+        let mut stats = Self {
+            torrents,
+            active_torrents: torrents,
+            ..Self::default()
+        };
+        // Nobody can choose a name for the pass that it falls into.
+        let hasher = RandomState::new();
+        let passes = members.div_ceil(at_once).max(1) as u64;
+        for pass in 0..passes {
+            let mut peers: BTreeMap<PeerId, Roles> = BTreeMap::new();
+            registry.visit_members(|member| {
+                if passes == 1 || hasher.hash_one(member.peer_id) % passes == pass {
+                    peers.entry(member.peer_id).or_default().add(member);
+                }
+            });
+            for (peer_id, roles) in peers {
+                stats.add(peer_id, roles);
+            }
         }
         stats
     }
@@ -225,8 +238,62 @@ const CLIENTS: [(&str, &str); 8] = [
 /// What names no program that can be told.
 const OTHER: &str = "other";
 
+/// So many peers are counted in one pass: some megabytes.
+const PEERS_AT_ONCE: usize = 1 << 16;
+
 /// So many programs, and versions of one, are told apart: a `peer_id` may claim anything.
 const MAX_CLIENTS: usize = 50;
 
 /// Statistics are of now.
 const NO_STORE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
+
+#[cfg(test)]
+mod tests {
+    use causeway_core::InfoHash;
+    use causeway_signal::Event;
+
+    use super::*;
+    use crate::Config;
+    use crate::registry::ClassicAnnounce;
+    use crate::websocket::Outbox;
+
+    #[test]
+    fn peers_are_counted_the_same_in_however_many_passes() {
+        let registry = Registry::<Outbox>::new(Config::default(), 1);
+        // Each in two swarms: some seed both, some one of them.
+        for number in 0..300_u16 {
+            let [high, low] = number.to_be_bytes();
+            for swarm in 0..2 {
+                let announce = ClassicAnnounce {
+                    info_hash: InfoHash::new([swarm; 20]),
+                    peer_id: PeerId::new([
+                        b'-', b'C', b'W', b'0', b'0', b'0', b'1', b'-', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, high,
+                        low,
+                    ]),
+                    address: ([10, 0, high, low], 1).into(),
+                    event: Event::Started,
+                    complete: number % 3 > u16::from(swarm),
+                    downloaded: 0,
+                    numwant: 0,
+                    both_families: false,
+                };
+                registry
+                    .announce_classic(Time::ZERO, &announce)
+                    .expect("there is room");
+            }
+        }
+        let whole = Stats::collect(&registry, 1_000_000);
+        assert_eq!((whole.torrents, whole.peers_all), (2, 300));
+        assert_eq!(
+            (
+                whole.peers_seeder_only,
+                whole.peers_leecher_only,
+                whole.peers_seeder_and_leecher
+            ),
+            (100, 100, 100)
+        );
+        for at_once in [1, 7, 100] {
+            assert_eq!(Stats::collect(&registry, at_once), whole);
+        }
+    }
+}

@@ -3,27 +3,62 @@
 mod connection;
 mod outbox;
 mod pace;
+mod socket;
 
 use core::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tungstenite::handshake::server::create_response_with_body;
 
-use self::connection::Connection;
+use self::connection::{Client, Connection};
 pub(crate) use self::outbox::Outbox;
+use self::socket::Socket;
 use crate::http::passkey;
 use crate::metrics::Failure;
 use crate::tracker::{Place, Shared};
 
-/// What axum makes of a request that may be for a WebSocket.
-pub(crate) type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+/// What a request for a WebSocket is answered with, and what its connection becomes then.
+pub(crate) struct Upgrade {
+    response: Response,
+    upgraded: OnUpgrade,
+}
+
+/// The request is for no WebSocket.
+pub(crate) struct NoUpgrade;
+
+impl IntoResponse for NoUpgrade {
+    fn into_response(self) -> Response {
+        StatusCode::UPGRADE_REQUIRED.into_response()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Upgrade {
+    type Rejection = NoUpgrade;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, NoUpgrade> {
+        let mut request = Request::new(());
+        *request.version_mut() = parts.version;
+        *request.headers_mut() = core::mem::take(&mut parts.headers);
+        *request.method_mut() = parts.method.clone();
+        let response = create_response_with_body(&request, Body::empty);
+        parts.headers = core::mem::take(request.headers_mut());
+        Ok(Self {
+            response: response.map_err(|_| NoUpgrade)?,
+            upgraded: parts.extensions.remove().ok_or(NoUpgrade)?,
+        })
+    }
+}
 
 /// Gives the tracker each WebSocket at `/`, and the page everything else.
 pub(crate) fn at_root(page: Router, shared: Arc<Shared>) -> Router {
@@ -33,22 +68,23 @@ pub(crate) fn at_root(page: Router, shared: Arc<Shared>) -> Router {
 async fn announce_at_root(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
-    upgrade: Upgrade,
     request: Request,
     next: Next,
 ) -> Response {
-    match upgrade {
-        Ok(upgrade) if request.uri().path() == "/" => {
-            accept(&shared, upgrade, address.ip(), request.uri(), request.headers())
-        }
-        _ => next.run(request).await,
+    if request.uri().path() != "/" {
+        return next.run(request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    match Upgrade::from_request_parts(&mut parts, &()).await {
+        Ok(upgrade) => accept(&shared, upgrade, address.ip(), &parts.uri, &parts.headers),
+        Err(NoUpgrade) => next.run(Request::from_parts(parts, body)).await,
     }
 }
 
 /// Answers a request for a WebSocket.
 pub(crate) fn accept(
     shared: &Arc<Shared>,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
     address: IpAddr,
     uri: &Uri,
     headers: &HeaderMap,
@@ -70,16 +106,26 @@ pub(crate) fn accept(
         return (StatusCode::SERVICE_UNAVAILABLE, body).into_response();
     };
     let passkey = passkey(uri).map(Into::into);
-    upgrade
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_message_size(shared.config.max_message)
-        .max_frame_size(shared.config.max_message)
-        .on_upgrade(move |socket| Connection::new(place, socket, address, passkey).run())
+    tokio::spawn(async move {
+        match upgrade.upgraded.await {
+            Ok(upgraded) => serve(place, upgraded, Client { address, passkey }).await,
+            Err(error) => tracing::debug!(%error, "a client was gone before it had its WebSocket"),
+        }
+    });
+    upgrade.response
 }
 
-/// Each connection has a buffer of this size, in bytes, for as long as it lives; an announce with five offers fills one.
-const READ_BUFFER: usize = 4 * 1024;
-
-/// So many bytes are collected before they are written to the socket.
-const WRITE_BUFFER: usize = 16 * 1024;
+/// Serves the client over the stream itself, where that is plain TCP, and else over whatever it is.
+async fn serve(place: Place, upgraded: Upgraded, client: Client) {
+    let max_message = place.shared.config.max_message;
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => {
+            let socket = Socket::new(parts.io.into_inner(), parts.read_buf.into(), max_message);
+            Connection::new(place, socket, client).run().await;
+        }
+        Err(upgraded) => {
+            let socket = Socket::new(TokioIo::new(upgraded), Vec::new(), max_message);
+            Connection::new(place, socket, client).run().await;
+        }
+    }
+}

@@ -21,10 +21,13 @@ use tokio::time::{sleep, timeout};
 
 use super::proxy::{self, Proxies};
 use super::tls::Acceptor;
+use super::workers::Workers;
 
 /// What all connections have in common.
 #[derive(Clone)]
 pub(crate) struct Http {
+    /// The threads that serve connections; where there are none, whatever accepts them does.
+    pub(crate) workers: Option<Arc<Workers>>,
     pub(crate) router: Router,
     pub(crate) proxies: Arc<Proxies>,
     pub(crate) connections: Connections,
@@ -32,6 +35,8 @@ pub(crate) struct Http {
     pub(crate) stopped: watch::Receiver<()>,
     /// How long requests under way are waited for then.
     pub(crate) patience: Duration,
+    /// How long a client may take to send the head of a request; also how long it may leave its connection idle.
+    pub(crate) head_within: Duration,
 }
 
 impl Http {
@@ -57,7 +62,7 @@ impl Http {
                         stopping: stopping.subscribe(),
                         counted,
                     };
-                    tokio::spawn(connection.serve(stream, address));
+                    self.hand_over(stream, address, connection);
                 }
                 Err(error) => recover(&error).await,
             }
@@ -71,6 +76,21 @@ impl Http {
                 "did not wait any longer for requests to end"
             );
         }
+    }
+
+    /// Gives a connection to the thread that serves it from now on.
+    fn hand_over(&self, stream: TcpStream, address: SocketAddr, connection: Connection) {
+        let Some(workers) = &self.workers else {
+            tokio::spawn(connection.serve(stream, address));
+            return;
+        };
+        let Ok(stream) = stream.into_std() else { return };
+        workers.spawn(async move {
+            match TcpStream::from_std(stream) {
+                Ok(stream) => connection.serve(stream, address).await,
+                Err(error) => tracing::debug!(%address, %error, "a connection can't be waited for"),
+            }
+        });
     }
 
     /// The count of an address that may have more connections; a proxy has as many as it likes.
@@ -124,6 +144,7 @@ impl Connection {
             ..
         } = self;
         let (service, proxies) = (TowerToHyperService::new(http.router), http.proxies);
+        let head_within = http.head_within;
         // An upgraded connection ends here, and is counted by its owner from then on.
         let _counted = counted;
         let service = service_fn(move |mut request: Request<Incoming>| {
@@ -134,7 +155,7 @@ impl Connection {
         let mut connection = pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEADERS_WITHIN)
+                .header_read_timeout(head_within)
                 .max_headers(MAX_HEADERS)
                 .serve_connection(TokioIo::new(stream), service)
                 .with_upgrades()
@@ -165,11 +186,80 @@ async fn recover(error: &io::Error) {
     }
 }
 
-/// How long a client may take to send the head of a request; also how long it may leave its connection idle.
-const HEADERS_WITHIN: Duration = Duration::from_secs(30);
+/// How long strangers get for the head of a request.
+pub(crate) const HEAD_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long what comes before the first request may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Browsers send about twenty.
 const MAX_HEADERS: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::tcp::OwnedReadHalf;
+
+    use super::*;
+    use crate::settings::ServerOptions;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+
+    /// Serves a page to clients that have so long to ask for it.
+    async fn serve(head_within: Duration) -> (SocketAddr, watch::Sender<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        let (stopping, stopped) = watch::channel(());
+        let http = Http {
+            workers: Some(Arc::new(Workers::start(Some(1)).expect("a thread"))),
+            router: Router::new().route("/", get(|| async { "page" })),
+            proxies: Arc::new(Proxies::new(&ServerOptions::default())),
+            connections: Connections::new(100),
+            stopped,
+            patience: Duration::from_secs(1),
+            head_within,
+        };
+        tokio::spawn(async move { http.serve(listener, None).await });
+        (address, stopping)
+    }
+
+    async fn rest(mut stream: OwnedReadHalf) -> String {
+        let mut text = Vec::new();
+        let end = timeout(Duration::from_secs(20), stream.read_to_end(&mut text)).await;
+        // To be reset is an end, too.
+        drop(end.expect("the server closes the connection"));
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    #[tokio::test]
+    async fn who_sends_the_head_of_a_request_too_slowly_is_closed_and_holds_up_nobody() {
+        let (address, _stopping) = serve(Duration::from_millis(300)).await;
+        let connect = || async move {
+            let stream = TcpStream::connect(address).await.expect("it listens");
+            stream.into_split()
+        };
+        let mut slow = Vec::new();
+        for _ in 0..20 {
+            let (reader, mut writer) = connect().await;
+            tokio::spawn(async move {
+                // A byte now and then, for longer than the test lasts.
+                for byte in REQUEST.iter().cycle().take(1_000) {
+                    if writer.write_all(&[*byte]).await.is_err() {
+                        break;
+                    }
+                    sleep(Duration::from_millis(100)).await;
+                }
+            });
+            slow.push(tokio::spawn(rest(reader)));
+        }
+        let (silent, _writer) = connect().await;
+        let (reader, mut writer) = connect().await;
+        writer.write_all(REQUEST).await.expect("it reads");
+        assert!(rest(reader).await.ends_with("page"), "others are served");
+        for slow in slow {
+            assert!(!slow.await.expect("it reads to the end").contains("page"));
+        }
+        assert_eq!(rest(silent).await, "");
+    }
+}

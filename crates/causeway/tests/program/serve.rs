@@ -1,7 +1,7 @@
 //! `serve`.
 
 use core::time::Duration;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use crate::run;
 use crate::server::Server;
 
-pub(crate) fn announce(socket: &mut tungstenite::WebSocket<TcpStream>) -> Value {
+pub(crate) fn announce(socket: &mut tungstenite::WebSocket<impl Read + Write>) -> Value {
     let message = json!({
         "action": "announce",
         "info_hash": "h".repeat(20),

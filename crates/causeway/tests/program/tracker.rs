@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use tokio_tungstenite::tungstenite;
 
 use crate::serve::announce;
 use crate::server::Server;
@@ -208,6 +209,22 @@ fn certificate() -> Pair {
     }
 }
 
+/// A tracker that has this certificate.
+fn with_tls(pair: &Pair) -> Server {
+    let folder = folder();
+    std::fs::write(folder.path().join("c.pem"), &pair.certificate).expect("it can be written");
+    std::fs::write(folder.path().join("k.pem"), &pair.key).expect("it can be written");
+    let options = [
+        "--tls-listen",
+        "127.0.0.1:0",
+        "--tls-certificate",
+        "c.pem",
+        "--tls-key",
+        "k.pem",
+    ];
+    Server::tracker(folder, &options)
+}
+
 /// A TLS connection that believes this certificate alone.
 fn secure(address: &str, root: &CertificateDer<'static>) -> StreamOwned<ClientConnection, TcpStream> {
     let mut roots = RootCertStore::empty();
@@ -239,20 +256,21 @@ fn health(stream: &mut StreamOwned<ClientConnection, TcpStream>) -> String {
 }
 
 #[test]
+fn websockets_over_tls_are_in_the_same_swarms() {
+    let pair = certificate();
+    let server = with_tls(&pair);
+    let address = server.tls_address.as_deref().expect("it listens for TLS");
+    let stream = secure(address, &pair.root);
+    let (mut socket, _) =
+        tungstenite::client("wss://localhost/announce", stream).expect("the tracker takes connections");
+    assert_eq!(announce(&mut socket)["complete"], 1);
+    assert!(announced(&server, ANNOUNCE).starts_with("d8:completei2e"));
+}
+
+#[test]
 fn a_new_certificate_is_used_from_then_on_and_open_connections_go_on() {
     let (first, second) = (certificate(), certificate());
-    let folder = folder();
-    std::fs::write(folder.path().join("c.pem"), &first.certificate).expect("it can be written");
-    std::fs::write(folder.path().join("k.pem"), &first.key).expect("it can be written");
-    let options = [
-        "--tls-listen",
-        "127.0.0.1:0",
-        "--tls-certificate",
-        "c.pem",
-        "--tls-key",
-        "k.pem",
-    ];
-    let server = Server::tracker(folder, &options);
+    let server = with_tls(&first);
     let address = server.tls_address.as_deref().expect("it listens for TLS");
     let mut open = secure(address, &first.root);
     assert!(health(&mut open).starts_with("HTTP/1.1 200"));

@@ -32,15 +32,22 @@ impl<'a> TrackerMessage<'a> {
         })
     }
 
-    /// The message as JSON text.
+    /// The message as JSON text; see [`Self::write_json`].
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut json = Vec::new();
+        self.write_json(&mut json);
+        String::from_utf8(json).expect("JSON is UTF-8")
+    }
+
+    /// Appends the message as JSON text, in UTF-8. Nothing is allocated where there is room for it.
     ///
     /// A failure carries its action only together with what webtorrent expects beside it: an `announce` without
     /// `info_hash` makes it throw, while a bare `failure reason` only makes it connect again.
     ///
     /// # Panics
     /// Never: numbers, strings and raw JSON can always be written.
-    #[must_use]
-    pub fn to_json(&self) -> String {
+    pub fn write_json(&self, json: &mut Vec<u8>) {
         let out = match self {
             Self::Announced {
                 info_hash,
@@ -101,9 +108,8 @@ impl<'a> TrackerMessage<'a> {
         };
         // With room for all of it from the start: most of what a tracker writes is descriptions that it relays.
         let description = out.offer.or(out.answer).map_or(0, |raw| raw.get().len());
-        let mut text = Vec::with_capacity(description + NAMES_LENGTH);
-        serde_json::to_writer(&mut text, &out).expect("numbers, strings and raw JSON can be written as JSON");
-        String::from_utf8(text).expect("JSON is UTF-8")
+        json.reserve(description + NAMES_LENGTH);
+        serde_json::to_writer(json, &out).expect("numbers, strings and raw JSON can be written as JSON");
     }
 }
 

@@ -17,7 +17,7 @@ const SWARM: InfoHash = InfoHash::new([7; 20]);
 struct Wire(u8, Arc<AtomicBool>);
 
 impl Link for Wire {
-    fn deliver(&self, _message: String) {}
+    fn deliver(&self, _json: &[u8]) {}
 
     fn doubt(&self) {
         self.1.store(true, Ordering::Relaxed);
@@ -40,6 +40,8 @@ impl Eq for Wire {}
 struct Peer {
     session: Session<Wire>,
     name: PeerId,
+    /// How many offers it takes.
+    wanted: Option<u32>,
 }
 
 /// A registry, and a clock that stands still unless told.
@@ -66,6 +68,7 @@ impl World {
         Peer {
             session: Session::new(link, Ipv4Addr::LOCALHOST.into()),
             name: PeerId::new([name; 20]),
+            wanted: None,
         }
     }
 
@@ -101,6 +104,7 @@ impl World {
             event,
             complete,
             downloaded: 0,
+            wanted: peer.wanted,
         };
         let result = self
             .registry
@@ -190,6 +194,33 @@ fn a_seeder_is_introduced_to_leechers_alone() {
     let _other_seeder = world.seeder(2);
     let _leecher = world.leecher(3);
     assert_eq!(world.offer(&mut seeder, true, &[1, 2, 3]), [3]);
+}
+
+/// libtorrent drops offers beyond its `numwant` until it announces again.
+#[test]
+fn who_has_had_as_many_offers_as_it_takes_comes_last_until_it_announces_again() {
+    let world = World::new();
+    let mut modest = World::connect(1, 1);
+    modest.wanted = Some(2);
+    world.announce(&mut modest, Event::Started, true, &[]);
+    let mut asker = world.leecher(9);
+    let offer = |asker: &mut Peer| world.offer(asker, false, &[0]);
+    assert_eq!([offer(&mut asker), offer(&mut asker)], [[1], [1]]);
+    assert_eq!(offer(&mut asker), [1], "there is nobody else");
+
+    world.announce(&mut modest, Event::Update, true, &[]);
+    let _other = world.leecher(2);
+    assert_eq!(
+        [offer(&mut asker), offer(&mut asker)],
+        [[1], [1]],
+        "seeders first"
+    );
+    for _ in 0..10 {
+        assert_eq!(offer(&mut asker), [2]);
+    }
+    assert_eq!(world.offer(&mut asker, false, &[0, 1]), [2, 1]);
+    world.announce(&mut modest, Event::Update, true, &[]);
+    assert_eq!(offer(&mut asker), [1]);
 }
 
 #[test]
@@ -290,6 +321,7 @@ fn a_download_that_began_at_another_tracker_is_counted_when_it_completes() {
         event: Event::Completed,
         complete: true,
         downloaded: 5,
+        wanted: None,
     };
     let announced = world
         .registry

@@ -56,6 +56,9 @@ struct Peer<L> {
     /// Its `completed` was counted.
     counted: bool,
     announced: Time,
+    /// How many offers of others it takes until it announces again, and how many it has had.
+    wanted: u32,
+    received: u32,
     /// What it offered and has no answer to, oldest first.
     offers: VecDeque<Relayed<L>>,
 }
@@ -120,6 +123,7 @@ impl<L: Link> WebRtcPeers<L> {
     ) -> Joined<L> {
         if let Some(peer) = self.find_mut(who) {
             peer.announced = now;
+            (peer.wanted, peer.received) = (presence.wanted.unwrap_or(u32::MAX), 0);
             // A page that seeds says `completed` before `started`; a client may say it again: it counts once.
             let completes = presence.event == Event::Completed && !peer.counted && !peer.complete;
             peer.counted |= completes;
@@ -138,6 +142,8 @@ impl<L: Link> WebRtcPeers<L> {
             complete: presence.complete,
             counted: completes,
             announced: now,
+            wanted: presence.wanted.unwrap_or(u32::MAX),
+            received: 0,
             offers: VecDeque::new(),
         };
         self.members += 1;
@@ -207,6 +213,11 @@ impl<L: Link> WebRtcPeers<L> {
                 until,
             })
             .collect();
+        for Relayed { to, link, .. } in &relayed {
+            if let Some(receiver) = self.find_mut(Member { id: *to, link }) {
+                receiver.received = receiver.received.saturating_add(1);
+            }
+        }
         if let Some(sender) = self.find_mut(from) {
             sender.offers.extend(relayed);
             let surplus = sender.offers.len().saturating_sub(MAX_RELAYED);
@@ -254,23 +265,26 @@ impl<L: Link> WebRtcPeers<L> {
         count: usize,
     ) -> Vec<Member<'_, L>> {
         let own_place = self.places.get(&sender).copied();
-        let mut places = Vec::with_capacity(count.min(self.holders.len()));
-        if !complete {
-            sample(rng, 0..self.seeders, own_place, count, &mut places);
+        let seeders = (!complete).then_some(0..self.seeders);
+        let leechers = self.seeders..self.holders.len();
+        let mut chosen = Vec::with_capacity(count.min(self.holders.len()));
+        let mut sated = Vec::new();
+        for range in seeders.into_iter().chain([leechers]) {
+            if chosen.len() >= count {
+                break;
+            }
+            let mut places = Vec::with_capacity((LOOKED_AT * count).min(range.len()));
+            sample(rng, range, own_place, LOOKED_AT * count, &mut places);
+            // The sample is fair, its order is not.
+            rng.shuffle(&mut places);
+            for holder in places.iter().map(|place| &self.holders[*place]) {
+                let is_sated = holder.received >= holder.wanted;
+                let chosen = if is_sated { &mut sated } else { &mut chosen };
+                chosen.push(self.reachable(holder));
+            }
         }
-        let room = count - places.len();
-        sample(
-            rng,
-            self.seeders..self.holders.len(),
-            own_place,
-            room,
-            &mut places,
-        );
-
-        let mut chosen: Vec<_> = places
-            .iter()
-            .map(|place| self.reachable(&self.holders[*place]))
-            .collect();
+        chosen.extend(sated);
+        chosen.truncate(count);
         // What is left over goes to the rivals, in case they are who they say they are.
         let others = self
             .rivals
@@ -414,6 +428,9 @@ impl<L: Link> WebRtcPeers<L> {
 /// How many links beside its holder may bear one name; a further one takes the place of the first of them. A client that
 /// reconnects has one, until its old socket is found to be dead.
 const MAX_RIVALS: usize = 4;
+
+/// For each offer so many peers are looked at, to find one that still takes offers.
+const LOOKED_AT: usize = 2;
 
 /// How many unanswered offers of one peer are remembered: clients make 5 to 10 a minute.
 const MAX_RELAYED: usize = 128;

@@ -1,43 +1,51 @@
 //! One client's WebSocket, from its first message to its last.
 
-use core::pin::pin;
-use std::collections::VecDeque;
-use std::net::IpAddr;
+use core::future::{Future as _, poll_fn};
+use core::net::IpAddr;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll};
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use causeway_core::{InfoHash, Time};
 use causeway_signal::{Action, Announce, ClientMessage, Left, OfferId, TrackerMessage};
-use futures_util::{SinkExt, StreamExt};
-use tokio::time::{sleep_until, timeout};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Sleep, sleep_until, timeout};
+use tungstenite::Message;
+use tungstenite::error::Error;
+use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::outbox::{Delivery, Outbox};
 use super::pace::{Due, Liveness, Pace};
+use super::socket::Socket;
 use crate::metrics::{Door, Failure};
 use crate::registry::{Announced, Home, Link, Presence, Refusal, Session};
 use crate::tracker::{Place, Shared};
 
 /// A connected client.
 ///
-/// One task reads and writes. Where the client reads slowly, nothing is read from it either, while its outbox fills up to
-/// its bound; then it is closed.
+/// One task reads and writes. It reads and handles all that has arrived, and then sends all that waits to be sent. Where
+/// the client reads slowly, nothing is read from it either, while its outbox fills up to its bound; then it is closed.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct Connection<S> {
     place: Place,
-    socket: WebSocket,
+    socket: Socket<S>,
     outbox: Outbox,
     session: Session<Outbox>,
     pace: Pace,
     liveness: Liveness,
     passkey: Option<Box<str>>,
+    /// How many messages may still be read before something is sent and others have their turn.
+    turn: u32,
+    /// Since when the client has not read what it was sent.
+    stuck_since: Option<Time>,
 }
 
-/// What a connection's task waits for.
-enum Occurrence {
-    Read(Option<Result<Message, axum::Error>>),
-    Delivery(Delivery),
-    Alarm,
+/// Who connected.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) address: IpAddr,
+    pub(super) passkey: Option<Box<str>>,
 }
 
 /// Why a connection ends.
@@ -49,31 +57,33 @@ enum End {
     Silent,
     /// It did not read what it was sent.
     SlowReader,
-    /// What it sent was no WebSocket message or a too long one, or the network failed.
-    Broken(axum::Error),
+    /// What it sent was no WebSocket message, or a too long one.
+    Broken(Error),
     /// The tracker ends.
     Closing,
 }
 
-impl Connection {
-    pub(super) fn new(place: Place, socket: WebSocket, address: IpAddr, passkey: Option<Box<str>>) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn new(place: Place, socket: Socket<S>, client: Client) -> Self {
         let outbox = Outbox::new(place.shared.config.max_outgoing);
         let config = &place.shared.config;
         Self {
-            session: Session::new(outbox.clone(), address),
+            session: Session::new(outbox.clone(), client.address),
             pace: Pace::new(config.messages_per_second, config.message_burst),
             liveness: Liveness::new(place.shared.now(), config.ping_after, config.pong_within),
             place,
             socket,
             outbox,
-            passkey,
+            passkey: client.passkey,
+            turn: TURN,
+            stuck_since: None,
         }
     }
 
     /// Serves the client until one of the two has had enough.
     pub(super) async fn run(mut self) {
         let end = self.serve().await;
-        self.leave();
+        self.place.shared.home().leave(&mut self.session);
         tracing::debug!(?end, "a client of the tracker is gone");
         let metrics = &self.place.shared.metrics;
         match end {
@@ -82,58 +92,130 @@ impl Connection {
             End::Broken(_) => metrics.failed(Failure::Malformed),
             End::Gone | End::Closing => {}
         }
-        let (code, reason): (_, String) = match end {
-            End::Gone | End::SlowReader => return,
-            End::Silent => (close_code::POLICY, "no sign of life".into()),
-            End::Broken(error) => (
-                close_code::PROTOCOL,
-                error.to_string().chars().take(MAX_REASON).collect(),
-            ),
-            End::Closing => (close_code::AWAY, "the tracker is being stopped".into()),
+        let farewell: Option<(_, String)> = match end {
+            End::SlowReader => return,
+            End::Gone => None,
+            End::Silent => Some((CloseCode::Policy, "no sign of life".into())),
+            End::Broken(error) => {
+                let reason = error.to_string().chars().take(MAX_REASON).collect();
+                Some((code(&error), reason))
+            }
+            End::Closing => Some((CloseCode::Away, "the tracker is being stopped".into())),
         };
-        let farewell = CloseFrame {
-            code,
-            reason: reason.into(),
+        if let Some((code, reason)) = farewell {
+            let reason = reason.into();
+            self.socket.close(CloseFrame { code, reason });
+        }
+        let farewell = async {
+            poll_fn(|context| self.socket.poll_send(context)).await?;
+            self.socket.shut_down().await
         };
-        let is_sent = timeout(FAREWELL_WITHIN, self.socket.send(Message::Close(Some(farewell)))).await;
-        tracing::trace!(?is_sent, "said farewell");
+        let is_seen = timeout(FAREWELL_WITHIN, farewell).await;
+        tracing::trace!(?is_seen, "said farewell");
     }
 
     async fn serve(&mut self) -> End {
         let shared = Arc::clone(&self.place.shared);
+        // It is asked once, and not at each turn: it wakes this task, which looks for itself then.
+        let mut closing = shared.closing();
+        let mut closing = pin!(closing.wait_for(|closing| *closing));
+        if poll_fn(|context| Poll::Ready(closing.as_mut().poll(context).is_ready())).await {
+            return End::Closing;
+        }
         // The timer is moved ahead only when it has run out: most deadlines are put off before that.
         let mut alarm = pin!(sleep_until(shared.instant(self.liveness.next())));
         loop {
-            let may_read_at = self.pace.waits_until(shared.now());
-            let due_at = self.liveness.next();
-            let deadline = shared.instant(may_read_at.map_or(due_at, |time| time.min(due_at)));
-            if deadline < alarm.deadline() || alarm.is_elapsed() {
-                alarm.as_mut().reset(deadline);
-            }
-            let occurrence = tokio::select! {
-                message = self.socket.next(), if may_read_at.is_none() => Occurrence::Read(message),
-                delivery = self.outbox.next() => Occurrence::Delivery(delivery),
-                () = &mut alarm => Occurrence::Alarm,
-                _ = self.place.closing.changed() => return End::Closing,
-            };
-            let step = match occurrence {
-                Occurrence::Read(message) => self.read(message).await,
-                Occurrence::Delivery(delivery) => self.deliver(delivery).await,
-                Occurrence::Alarm => self.check_life().await,
-            };
-            if let Err(end) = step {
-                return end;
+            match poll_fn(|context| self.poll_message(context, alarm.as_mut())).await {
+                Ok(message) => self.handle(message).await,
+                Err(end) => return end,
             }
         }
     }
 
-    async fn read(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+    /// The next message. All that is to be done beside reading is done here, whenever there is nothing to read.
+    fn poll_message(
+        &mut self,
+        context: &mut Context<'_>,
+        mut alarm: Pin<&mut Sleep>,
+    ) -> Poll<Result<Message, End>> {
+        if self.place.closing.has_changed().unwrap_or(true) {
+            return Poll::Ready(Err(End::Closing));
+        }
         let now = self.place.shared.now();
-        let message = match message {
-            None => return Err(End::Gone),
-            Some(Err(error)) => return Err(End::Broken(error)),
-            Some(Ok(message)) => message,
-        };
+        if !self.socket.is_sent() {
+            self.send(context, now)?;
+        }
+        let may_read_at = self.pace.waits_until(now);
+        if self.socket.is_sent() && self.turn > 0 && may_read_at.is_none() {
+            match self.socket.poll_read(context) {
+                Poll::Ready(Some(Ok(message))) => {
+                    self.turn -= 1;
+                    return Poll::Ready(Ok(message));
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(End::Broken(error))),
+                Poll::Ready(None) => return Poll::Ready(Err(End::Gone)),
+                Poll::Pending => {}
+            }
+        }
+        self.check_life(now)?;
+        self.send(context, now)?;
+        let deadlines = [Some(self.liveness.next()), may_read_at, self.stuck_until()];
+        let deadline = deadlines.into_iter().flatten().min().unwrap_or(now);
+        let deadline = self.place.shared.instant(deadline);
+        if deadline < alarm.deadline() || alarm.is_elapsed() {
+            alarm.as_mut().reset(deadline);
+        }
+        if alarm.poll(context).is_ready() || self.turn == 0 {
+            context.waker().wake_by_ref();
+        }
+        self.turn = TURN;
+        Poll::Pending
+    }
+
+    /// Sends what waits to be sent, as far as the client takes it.
+    fn send(&mut self, context: &mut Context<'_>, now: Time) -> Result<(), End> {
+        loop {
+            match self.socket.poll_send(context) {
+                Poll::Ready(Ok(())) => self.stuck_since = None,
+                Poll::Ready(Err(_)) => return Err(End::Gone),
+                Poll::Pending => {
+                    self.stuck_since.get_or_insert(now);
+                    return Ok(());
+                }
+            }
+            match self.outbox.take(context) {
+                None => return Ok(()),
+                Some(Delivery::Frames(frames)) => self.socket.put(frames),
+                Some(Delivery::ProofOfLife) => {
+                    self.liveness.asked(now, self.place.shared.config.proof_within);
+                    self.socket.ping();
+                }
+                Some(Delivery::Overflow) => return Err(End::SlowReader),
+            }
+        }
+    }
+
+    fn check_life(&mut self, now: Time) -> Result<(), End> {
+        if self.stuck_until().is_some_and(|until| until <= now) {
+            return Err(End::SlowReader);
+        }
+        match self.liveness.poll(now) {
+            Some(Due::Ping) => self.socket.ping(),
+            Some(Due::GiveUp) => return Err(End::Silent),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Until when the client has to have read what it was sent.
+    fn stuck_until(&self) -> Option<Time> {
+        Some(self.stuck_since? + self.place.shared.config.send_within)
+    }
+}
+
+impl<S> Connection<S> {
+    async fn handle(&mut self, message: Message) {
+        let now = self.place.shared.now();
         self.liveness.heard(now);
         self.outbox.trust();
         match message {
@@ -141,9 +223,10 @@ impl Connection {
             // Some clients send their JSON so.
             Message::Binary(bytes) => self.handle_text(now, &String::from_utf8_lossy(&bytes)).await,
             // A ping is answered, and a close confirmed, by the WebSocket itself.
-            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => self.pace.charge(now, 0),
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {
+                self.pace.charge(now, 0);
+            }
         }
-        Ok(())
     }
 
     async fn handle_text(&mut self, now: Time, text: &str) {
@@ -170,7 +253,9 @@ impl Connection {
                     offer_id,
                     answer,
                 };
-                to.deliver(message.to_json());
+                let mut json = Vec::new();
+                message.write_json(&mut json);
+                to.deliver(&json);
                 shared.metrics.answer_relayed();
             }
             Ok(ClientMessage::Scrape { info_hashes }) => self.scrape(&info_hashes).await,
@@ -196,6 +281,7 @@ impl Connection {
             event: announce.event,
             complete: announce.left == Left::Complete,
             downloaded: announce.downloaded,
+            wanted: announce.numwant,
         };
         let wanted = announce
             .numwant
@@ -228,6 +314,7 @@ impl Connection {
             tracker_id: None,
             warning: None,
         });
+        let mut json = Vec::new();
         for (receiver, offer) in receivers.iter().zip(offers) {
             let (peer_id, offer_id, offer) = (announce.peer_id, offer.offer_id, offer.offer);
             let message = TrackerMessage::Offer {
@@ -236,7 +323,9 @@ impl Connection {
                 offer_id,
                 offer,
             };
-            receiver.deliver(message.to_json());
+            json.clear();
+            message.write_json(&mut json);
+            receiver.deliver(&json);
         }
         if let Some(holder) = doubted {
             holder.doubt();
@@ -264,70 +353,35 @@ impl Connection {
         });
     }
 
-    fn leave(&mut self) {
-        self.place.shared.home().leave(&mut self.session);
-    }
-
     fn reply(&self, message: &TrackerMessage<'_>) {
-        self.outbox.deliver(message.to_json());
-    }
-
-    async fn deliver(&mut self, delivery: Delivery) -> Result<(), End> {
-        match delivery {
-            Delivery::Messages(messages) => self.send(messages).await,
-            Delivery::ProofOfLife => {
-                let (now, patience) = (self.place.shared.now(), self.place.shared.config.proof_within);
-                self.liveness.asked(now, patience);
-                self.ping().await
-            }
-            Delivery::Overflow => Err(End::SlowReader),
-        }
-    }
-
-    async fn check_life(&mut self) -> Result<(), End> {
-        match self.liveness.poll(self.place.shared.now()) {
-            Some(Due::Ping) => self.ping().await,
-            Some(Due::GiveUp) => Err(End::Silent),
-            None => Ok(()),
-        }
-    }
-
-    async fn ping(&mut self) -> Result<(), End> {
-        self.within(async |socket| socket.send(Message::Ping(Bytes::new())).await)
-            .await
-    }
-
-    async fn send(&mut self, messages: VecDeque<Utf8Bytes>) -> Result<(), End> {
-        self.within(async |socket| {
-            for message in messages {
-                socket.feed(Message::Text(message)).await?;
-            }
-            socket.flush().await
-        })
-        .await
-    }
-
-    /// Does what takes as long as the client takes to read.
-    async fn within(
-        &mut self,
-        work: impl AsyncFnOnce(&mut WebSocket) -> Result<(), axum::Error>,
-    ) -> Result<(), End> {
-        match timeout(self.place.shared.config.send_within, work(&mut self.socket)).await {
-            Ok(result) => result.map_err(End::Broken),
-            Err(_) => Err(End::SlowReader),
-        }
+        let mut json = Vec::new();
+        message.write_json(&mut json);
+        self.outbox.deliver(&json);
     }
 }
 
-impl Drop for Connection {
+impl<S> Drop for Connection<S> {
     /// Also where the task is given up in the middle.
     fn drop(&mut self) {
-        self.leave();
+        self.place.shared.home().leave(&mut self.session);
     }
 }
 
-/// How long the message that closes a connection may take to be sent.
-const FAREWELL_WITHIN: core::time::Duration = core::time::Duration::from_secs(1);
+/// What a client is told that broke the rules (RFC 6455, section 7.4.1).
+fn code(error: &Error) -> CloseCode {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are of the protocol")]
+    match error {
+        Error::Capacity(_) => CloseCode::Size,
+        Error::Utf8(_) => CloseCode::Invalid,
+        _ => CloseCode::Protocol,
+    }
+}
+
+/// So many messages are read from one connection before others have their turn.
+const TURN: u32 = 32;
+
+/// How long the message that closes a connection may take to be sent and seen.
+const FAREWELL_WITHIN: core::time::Duration = core::time::Duration::from_secs(2);
 
 /// How long clients should wait between two scrapes, in seconds.
 const MIN_SCRAPE_INTERVAL: u32 = 600;

@@ -1,41 +1,45 @@
 //! What waits to be sent on one connection.
 
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::collections::VecDeque;
+use core::task::{Context, Waker};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::extract::ws::Utf8Bytes;
-use tokio::sync::Notify;
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::registry::Link;
 
-/// The queue of messages for one connection, bounded in bytes. Clones are the same queue; anybody fills it, the
-/// connection's own task alone empties it.
+/// The queue of one connection, bounded in bytes. Clones are the same queue; anybody fills it, the connection's own task
+/// alone empties it.
+///
+/// Messages wait in it as the frames that go out, one behind the other, so that all that has come together is sent at
+/// once.
 #[derive(Clone, Debug)]
 pub(crate) struct Outbox(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     queue: Mutex<Queue>,
-    bell: Notify,
     in_doubt: AtomicBool,
     bound: usize,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    messages: VecDeque<Utf8Bytes>,
-    /// What the messages cost together.
-    cost: usize,
+    frames: Vec<u8>,
     is_asked: bool,
     has_overflowed: bool,
+    /// The connection's task.
+    waker: Option<Waker>,
+    /// Whether it is to be woken.
+    is_waiting: bool,
 }
 
 /// What a connection's task finds in its outbox.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Delivery {
-    /// All messages so far.
-    Messages(VecDeque<Utf8Bytes>),
+    /// All messages so far, as frames.
+    Frames(Vec<u8>),
     /// The other side is to show that it is alive.
     ProofOfLife,
     /// More was to be sent than the other side cared to read. Nothing can be sent any more.
@@ -47,7 +51,6 @@ impl Outbox {
     pub(super) fn new(bound: usize) -> Self {
         Self(Arc::new(Inner {
             queue: Mutex::default(),
-            bell: Notify::new(),
             in_doubt: AtomicBool::new(false),
             bound,
         }))
@@ -60,28 +63,24 @@ impl Outbox {
         }
     }
 
-    /// Waits for something to do. Nothing is lost when it is dropped before it is ready.
-    pub(super) async fn next(&self) -> Delivery {
-        loop {
-            if let Some(delivery) = self.take() {
-                return delivery;
-            }
-            self.0.bell.notified().await;
-        }
-    }
-
-    fn take(&self) -> Option<Delivery> {
+    /// What there is to do; where there is nothing, the task is woken as soon as there is.
+    pub(super) fn take(&self, context: &Context<'_>) -> Option<Delivery> {
         let mut queue = self.queue();
         if queue.has_overflowed {
-            Some(Delivery::Overflow)
-        } else if core::mem::take(&mut queue.is_asked) {
-            Some(Delivery::ProofOfLife)
-        } else if queue.messages.is_empty() {
-            None
-        } else {
-            queue.cost = 0;
-            Some(Delivery::Messages(core::mem::take(&mut queue.messages)))
+            return Some(Delivery::Overflow);
         }
+        if core::mem::take(&mut queue.is_asked) {
+            return Some(Delivery::ProofOfLife);
+        }
+        if !queue.frames.is_empty() {
+            return Some(Delivery::Frames(core::mem::take(&mut queue.frames)));
+        }
+        match &mut queue.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        queue.is_waiting = true;
+        None
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -89,30 +88,46 @@ impl Outbox {
     }
 }
 
+impl Queue {
+    fn wake(&mut self) {
+        if core::mem::take(&mut self.is_waiting)
+            && let Some(waker) = &self.waker
+        {
+            waker.wake_by_ref();
+        }
+    }
+}
+
 impl Link for Outbox {
     /// Queues a message, unless more bytes would wait than may: that ends the connection.
-    fn deliver(&self, message: String) {
+    fn deliver(&self, json: &[u8]) {
+        let header = FrameHeader {
+            opcode: OpCode::Data(Data::Text),
+            ..FrameHeader::default()
+        };
         let mut queue = self.queue();
         if queue.has_overflowed {
             return;
         }
-        queue.cost += message.len() + MESSAGE_OVERHEAD;
-        if queue.cost > self.0.bound {
-            *queue = Queue {
-                has_overflowed: true,
-                ..Queue::default()
-            };
+        let length = header.len(json.len() as u64) + json.len();
+        if queue.frames.len() + length > self.0.bound {
+            queue.frames = Vec::new();
+            queue.has_overflowed = true;
         } else {
-            queue.messages.push_back(message.into());
+            queue.frames.reserve(length);
+            header
+                .format(json.len() as u64, &mut queue.frames)
+                .expect("a vector takes all that is written");
+            queue.frames.extend_from_slice(json);
         }
-        drop(queue);
-        self.0.bell.notify_one();
+        queue.wake();
     }
 
     fn doubt(&self) {
         if !self.0.in_doubt.swap(true, Ordering::Relaxed) {
-            self.queue().is_asked = true;
-            self.0.bell.notify_one();
+            let mut queue = self.queue();
+            queue.is_asked = true;
+            queue.wake();
         }
     }
 
@@ -129,24 +144,46 @@ impl PartialEq for Outbox {
 
 impl Eq for Outbox {}
 
-/// What a queued message takes beside its text, in bytes, about.
-const MESSAGE_OVERHEAD: usize = 64;
-
 #[cfg(test)]
 mod tests {
+    use core::future::poll_fn;
+    use core::task::Poll;
+
     use super::*;
 
-    #[tokio::test]
-    async fn messages_come_out_in_order_and_all_at_once() {
+    fn take(outbox: &Outbox) -> Option<Delivery> {
+        outbox.take(&Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn messages_come_out_in_order_and_all_at_once() {
         let outbox = Outbox::new(1000);
         for message in ["a", "b", "c"] {
-            outbox.deliver(message.into());
+            outbox.deliver(message.as_bytes());
         }
-        let Delivery::Messages(messages) = outbox.next().await else {
-            panic!("there are messages");
-        };
-        assert_eq!(messages, ["a", "b", "c"].map(Utf8Bytes::from_static));
-        assert_eq!(outbox.take(), None);
+        assert_eq!(
+            take(&outbox),
+            Some(Delivery::Frames(b"\x81\x01a\x81\x01b\x81\x01c".into()))
+        );
+        assert_eq!(take(&outbox), None);
+    }
+
+    #[test]
+    fn frames_say_how_long_they_are_in_as_few_bytes_as_can_be() {
+        for (length, header) in [
+            (125, &[0x81, 125][..]),
+            (126, &[0x81, 126, 0, 126]),
+            (65_535, &[0x81, 126, 255, 255]),
+            (65_536, &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ] {
+            let outbox = Outbox::new(100_000);
+            outbox.deliver(&vec![b'x'; length]);
+            let Some(Delivery::Frames(frames)) = take(&outbox) else {
+                panic!("there are messages");
+            };
+            assert_eq!(frames[..header.len()], *header);
+            assert_eq!(frames.len(), header.len() + length);
+        }
     }
 
     #[tokio::test]
@@ -154,28 +191,28 @@ mod tests {
         let outbox = Outbox::new(1000);
         let waiting = tokio::spawn({
             let outbox = outbox.clone();
-            async move { outbox.next().await }
+            async move { poll_fn(|context| outbox.take(context).map_or(Poll::Pending, Poll::Ready)).await }
         });
         tokio::task::yield_now().await;
-        outbox.deliver("a".into());
+        outbox.deliver(b"a");
         let delivery = waiting.await.expect("it does not panic");
-        assert_eq!(delivery, Delivery::Messages([Utf8Bytes::from_static("a")].into()));
+        assert_eq!(delivery, Delivery::Frames(b"\x81\x01a".into()));
     }
 
     #[test]
     fn beyond_its_bound_everything_is_dropped_and_nothing_more_is_taken() {
-        let outbox = Outbox::new(3 * (10 + MESSAGE_OVERHEAD));
+        let outbox = Outbox::new(3 * (2 + 10));
         for _ in 0..3 {
-            outbox.deliver("x".repeat(10));
+            outbox.deliver(&[b'x'; 10]);
         }
-        assert!(matches!(outbox.take(), Some(Delivery::Messages(messages)) if messages.len() == 3));
+        assert!(matches!(take(&outbox), Some(Delivery::Frames(frames)) if frames.len() == 36));
         for _ in 0..4 {
-            outbox.deliver("x".repeat(10));
+            outbox.deliver(&[b'x'; 10]);
         }
-        outbox.deliver("x".into());
-        assert!(outbox.queue().messages.is_empty(), "memory is given back");
-        assert_eq!(outbox.take(), Some(Delivery::Overflow));
-        assert_eq!(outbox.take(), Some(Delivery::Overflow));
+        outbox.deliver(b"x");
+        assert_eq!(outbox.queue().frames.capacity(), 0, "memory is given back");
+        assert_eq!(take(&outbox), Some(Delivery::Overflow));
+        assert_eq!(take(&outbox), Some(Delivery::Overflow));
     }
 
     #[test]
@@ -185,8 +222,8 @@ mod tests {
             outbox.doubt();
             outbox.doubt();
             assert!(outbox.is_in_doubt());
-            assert_eq!(outbox.take(), Some(Delivery::ProofOfLife));
-            assert_eq!(outbox.take(), None);
+            assert_eq!(take(&outbox), Some(Delivery::ProofOfLife));
+            assert_eq!(take(&outbox), None);
             outbox.trust();
             assert!(!outbox.is_in_doubt());
         }

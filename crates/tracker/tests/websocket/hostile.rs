@@ -7,6 +7,7 @@ use crate::client::{Server, announce, answer, b20};
 use causeway_tracker::Config;
 use futures_util::SinkExt;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 
 /// The offers of ten peers without trickle ICE can pass 16 KiB.
@@ -46,7 +47,7 @@ async fn a_longer_message_is_refused_and_everybody_else_goes_on() {
                 "{reply}"
             );
         } else {
-            client.closed().await;
+            assert_eq!(client.closed().await, Some(1009), "{length} bytes");
         }
         other.announce(announce(b'o', 1, &[])).await;
     }
@@ -209,6 +210,23 @@ async fn the_silent_are_dropped_and_those_who_answer_pings_are_not() {
     assert_eq!(silent.closed().await, Some(1008));
     server.tracker.close(Duration::from_secs(5)).await;
     assert_eq!(reading.await.expect("it reads to the end"), Some(1001));
+}
+
+/// Who says that it will send nothing more has left, although its end still takes what it is sent.
+#[tokio::test]
+async fn a_half_closed_socket_is_out_of_its_swarms_and_closed() {
+    let server = Server::start().await;
+    let mut half = server.connect().await;
+    half.announce(announce(b'h', 1, &[])).await;
+    half.socket
+        .get_mut()
+        .shutdown()
+        .await
+        .expect("it can be shut down");
+    while server.stats().await["peersAll"] != 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(half.closed().await, None);
 }
 
 /// The old socket of a client that reconnected, after its network went away.

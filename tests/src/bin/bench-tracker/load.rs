@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::contender::{self, Server};
 use crate::socket::{Client, Counts};
@@ -137,14 +139,34 @@ fn snapshot(counts: &Counts, server: &Server) -> Result<Measured> {
 pub(crate) async fn hold(arguments: &Arguments) -> Result<()> {
     let server = contender::start_causeway(arguments, &[]).await?;
     let before = server.resident()?;
-    let held = arguments.held;
-    let mut load = Load::connect(&server, held, arguments.torrents).await?;
-    load.join().await?;
+    let (address, held, torrents) = (server.address, arguments.held, arguments.torrents);
+    let (ending, ended) = watch::channel(());
+    // Each is read from as soon as it is there, since whoever does not answer pings is closed.
+    let mut staying: JoinSet<Result<()>> = JoinSet::new();
+    let mut joining = stream::iter(0..held)
+        .map(|number| async move {
+            let mut client = Client::connect(address, number, torrents).await?;
+            client.join().await?;
+            anyhow::Ok(client)
+        })
+        .buffer_unordered(AT_ONCE);
+    while let Some(client) = joining.try_next().await? {
+        let (mut client, mut ended) = (client, ended.clone());
+        staying.spawn(async move {
+            tokio::select! {
+                lost = client.stay() => lost,
+                _ = ended.changed() => Ok(()),
+            }
+        });
+    }
     let (after, cpu) = (server.resident()?, server.cpu()?);
-    let end = Instant::now() + HOLD;
-    try_join_all(load.clients.iter_mut().map(|client| client.stay(end)))
-        .await
-        .context("a connection was lost")?;
+    eprintln!("{held} connections; they are held from now on");
+    tokio::select! {
+        lost = staying.join_next() => {
+            lost.context("nobody is there")??.context("a connection was lost")?;
+        }
+        () = tokio::time::sleep(HOLD) => {}
+    }
     println!(
         "\n{held} connections for {} s: none lost; {:.1} KiB each after the first announce, {:.1} KiB at the end; {:.1} s of CPU meanwhile",
         HOLD.as_secs(),
@@ -152,6 +174,10 @@ pub(crate) async fn hold(arguments: &Arguments) -> Result<()> {
         per_connection(server.resident()? - before, held),
         server.cpu()?.saturating_sub(cpu).as_secs_f64()
     );
+    ending.send_replace(());
+    while let Some(stayed) = staying.join_next().await {
+        stayed??;
+    }
     Ok(())
 }
 

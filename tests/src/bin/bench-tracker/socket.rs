@@ -167,14 +167,12 @@ impl Client {
         Ok(self.socket.send(Message::text(text)).await?)
     }
 
-    /// Reads for so long, answering pings; fails where the connection ends.
-    pub(crate) async fn stay(&mut self, end: Instant) -> Result<()> {
-        loop {
-            match tokio::time::timeout_at(Alarm::from_std(end), self.socket.next()).await {
-                Err(_) => return Ok(()),
-                Ok(message) => drop(message.context("the tracker closed a connection")??),
-            }
+    /// Reads, answering pings, until the connection ends; says why it did.
+    pub(crate) async fn stay(&mut self) -> Result<()> {
+        while let Some(message) = self.socket.next().await {
+            drop(message.context("a connection failed")?);
         }
+        anyhow::bail!("the tracker closed a connection")
     }
 }
 
