@@ -57,7 +57,8 @@ impl Worker {
             .name(format!("server-{number}"))
             .spawn(move || {
                 // It ends when the sender is gone.
-                drop(runtime.block_on(ended));
+                let ended = runtime.block_on(ended);
+                tracing::trace!(?ended, "a thread of the server ends");
                 runtime.shutdown_background();
             })
             .context("no threads can be started")?;

@@ -33,6 +33,9 @@ impl<'a> TrackerMessage<'a> {
     }
 
     /// The message as JSON text; see [`Self::write_json`].
+    ///
+    /// # Panics
+    /// Never: JSON is UTF-8.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut json = Vec::new();

@@ -39,6 +39,8 @@ pub(super) struct Connection<S> {
     turn: u32,
     /// Since when the client has not read what it was sent.
     stuck_since: Option<Time>,
+    /// When the timer wakes this task.
+    alarm_at: Time,
 }
 
 /// Who connected.
@@ -77,6 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             passkey: client.passkey,
             turn: TURN,
             stuck_since: None,
+            alarm_at: Time::ZERO,
         }
     }
 
@@ -122,7 +125,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if poll_fn(|context| Poll::Ready(closing.as_mut().poll(context).is_ready())).await {
             return End::Closing;
         }
-        // The timer is moved ahead only when it has run out: most deadlines are put off before that.
         let mut alarm = pin!(sleep_until(shared.instant(self.liveness.next())));
         loop {
             match poll_fn(|context| self.poll_message(context, alarm.as_mut())).await {
@@ -161,11 +163,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.send(context, now)?;
         let deadlines = [Some(self.liveness.next()), may_read_at, self.stuck_until()];
         let deadline = deadlines.into_iter().flatten().min().unwrap_or(now);
-        let deadline = self.place.shared.instant(deadline);
-        if deadline < alarm.deadline() || alarm.is_elapsed() {
-            alarm.as_mut().reset(deadline);
+        let mut is_next_now = self.turn == 0;
+        // The timer is moved ahead only when it has run out, since most deadlines are put off before that; and it is not
+        // asked in between, since it wakes this task.
+        if deadline < self.alarm_at || self.alarm_at <= now {
+            self.alarm_at = deadline;
+            alarm.as_mut().reset(self.place.shared.instant(deadline));
+            is_next_now |= alarm.poll(context).is_ready();
         }
-        if alarm.poll(context).is_ready() || self.turn == 0 {
+        if is_next_now {
             context.waker().wake_by_ref();
         }
         self.turn = TURN;
@@ -369,11 +375,12 @@ impl<S> Drop for Connection<S> {
 
 /// What a client is told that broke the rules (RFC 6455, section 7.4.1).
 fn code(error: &Error) -> CloseCode {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are of the protocol")]
-    match error {
-        Error::Capacity(_) => CloseCode::Size,
-        Error::Utf8(_) => CloseCode::Invalid,
-        _ => CloseCode::Protocol,
+    if matches!(error, Error::Capacity(_)) {
+        CloseCode::Size
+    } else if matches!(error, Error::Utf8(_)) {
+        CloseCode::Invalid
+    } else {
+        CloseCode::Protocol
     }
 }
 

@@ -350,7 +350,7 @@ async fn binary_frames_and_names_with_every_byte_are_understood() {
     let bytes = message.to_string().into_bytes();
     client
         .socket
-        .send(tokio_tungstenite::tungstenite::Message::binary(bytes))
+        .send(tungstenite::Message::binary(bytes))
         .await
         .expect("the tracker reads");
     assert_eq!(client.receive().await["info_hash"], json!(name));
