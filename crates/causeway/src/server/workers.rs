@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 /// One runtime on each of some threads. A connection stays on the one that it was given to, whose tasks take turns in the
 /// order in which they were woken: what comes in together is handled together, and what it causes to be sent on a
 /// connection goes out at once. No work is moved between threads, so none has to be woken for that.
-pub(super) struct Workers {
+pub(crate) struct Workers {
     workers: Vec<Worker>,
     next: AtomicUsize,
 }
@@ -24,7 +24,7 @@ struct Worker {
 
 impl Workers {
     /// Starts so many threads, or as many as there are processors.
-    pub(super) fn start(number: Option<usize>) -> Result<Self> {
+    pub(crate) fn start(number: Option<usize>) -> Result<Self> {
         let processors = || thread::available_parallelism().map_or(1, usize::from);
         let number = number.filter(|number| *number > 0).unwrap_or_else(processors);
         Ok(Self {
@@ -33,12 +33,12 @@ impl Workers {
         })
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.workers.len()
     }
 
     /// Runs it on one thread, and the next one on the next thread.
-    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let next = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len();
         self.workers[next].runtime.spawn(work);
     }
