@@ -14,12 +14,12 @@ use crate::torrent::Order;
 /// Divides these limits among the torrents for as long as there are some, and whenever they change.
 pub(crate) async fn divide(shared: Arc<Shared>, mut limits: watch::Receiver<Option<Limits>>) {
     let mut known = BTreeSet::new();
-    let mut shares = Shares::new(Limits::default());
+    let mut division = Shares::new(Limits::default());
     loop {
         let total = *limits.borrow_and_update();
         let changed = if let Some(total) = total {
-            shares.set_total(total);
-            tell(&shared, &mut shares, &mut known);
+            division.set_total(total);
+            tell(&shared, &mut division, &mut known);
             tokio::time::timeout(SECOND, limits.changed()).await
         } else {
             Ok(limits.changed().await)
@@ -31,10 +31,10 @@ pub(crate) async fn divide(shared: Arc<Shared>, mut limits: watch::Receiver<Opti
     }
 }
 
-fn tell(shared: &Shared, shares: &mut Shares<InfoHash>, known: &mut BTreeSet<InfoHash>) {
+fn tell(shared: &Shared, division: &mut Shares<InfoHash>, known: &mut BTreeSet<InfoHash>) {
     let torrents = shared.handles_by_name();
     for gone in known.extract_if(.., |name| !torrents.contains_key(name)) {
-        shares.remove(gone);
+        division.remove(gone);
     }
     for (name, handle) in &torrents {
         let stats = handle.status().borrow().stats;
@@ -44,10 +44,10 @@ fn tell(shared: &Shared, shares: &mut Shares<InfoHash>, known: &mut BTreeSet<Inf
         } else {
             Use::from(&stats)
         };
-        shares.report(*name, EACH, used);
+        division.report(*name, EACH, used);
         known.insert(*name);
     }
-    for (name, share) in shares.divide() {
+    for (name, share) in division.divide() {
         if let Some(handle) = torrents.get(&name) {
             handle.try_tell(Order::Share(share));
         }
