@@ -94,7 +94,7 @@ mod tests {
     }
 
     fn share(folder: &Path, name: &str) -> (Metainfo, Contents) {
-        let bytes = vec![name.len() as u8; LENGTH];
+        let bytes = name.bytes().cycle().take(LENGTH).collect::<Vec<u8>>();
         let path = folder.join(name);
         fs::write(&path, &bytes).expect("written");
         let file = DraftFile {
