@@ -25,6 +25,8 @@ pub(super) struct Socket<S> {
     context: WebSocketContext,
     wire: Wire<S>,
     max_message: usize,
+    /// The library has something to say to what it has read last, and is to be asked next.
+    has_reply: bool,
 }
 
 /// What is below the WebSocket protocol.
@@ -63,12 +65,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 is_flushed: true,
             },
             max_message,
+            has_reply: false,
         }
     }
 
     /// The next message; `None` where the other side has closed the connection, or the network has failed.
     pub(super) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
         if self.wire.owed == 0
+            && !self.has_reply
             && let Some(payload) = ready!(self.wire.poll_text(context, self.max_message))
         {
             let text = Utf8Bytes::try_from(payload).map_err(Error::from);
@@ -78,7 +82,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             wire: &mut self.wire,
             context,
         };
-        Poll::Ready(match self.context.read(&mut driven) {
+        let result = self.context.read(&mut driven);
+        self.has_reply = result
+            .as_ref()
+            .is_ok_and(|message| message.is_ping() || message.is_close());
+        Poll::Ready(match result {
             Ok(message) => {
                 let header = FrameHeader {
                     mask: Some([0; 4]),
@@ -384,7 +392,29 @@ mod tests {
                 ["one", "two", &long, "four", "five", "six"],
                 "{step} bytes at a time"
             );
+            let pongs = socket
+                .wire
+                .unsent
+                .windows(3)
+                .filter(|window| *window == b"\x8a\x01p");
+            assert_eq!(pongs.count(), 2, "pings are answered");
             drop(writing.await);
         }
+    }
+
+    #[tokio::test]
+    async fn the_end_is_confirmed_and_then_it_is_the_end() {
+        let (mut client, server) = tokio::io::duplex(100);
+        let mut socket = Socket::new(server, Vec::new(), 1_000);
+        let sent = [frame(Data::Text, true, b"one"), b"\x88\x80\0\0\0\0".to_vec()].concat();
+        tokio::io::AsyncWriteExt::write_all(&mut client, &sent)
+            .await
+            .expect("it reads");
+        let mut kinds = Vec::new();
+        while let Some(message) = core::future::poll_fn(|context| socket.poll_read(context)).await {
+            kinds.push(message.expect("it is a message").is_close());
+        }
+        assert_eq!(kinds, [false, true]);
+        assert_eq!(socket.wire.unsent, b"\x88\0");
     }
 }
