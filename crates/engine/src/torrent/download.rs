@@ -203,7 +203,10 @@ impl Torrent {
             return;
         };
         content.picker.released(block, link);
-        if !peer.them.chokes {
+        // BEP 6: what is allowed fast is sent though the peer chokes. Who takes that back is not asked for it again, or
+        // it would hold the piece for good.
+        let was_allowed = peer.allowed_fast.remove(&request.piece);
+        if !peer.them.chokes || was_allowed {
             peer.requests.rest(self.now);
             content.picker.leave(link);
         }

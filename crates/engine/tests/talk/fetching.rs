@@ -80,6 +80,29 @@ fn pieces_allowed_fast_are_asked_for_while_choked() {
 }
 
 #[test]
+fn a_promise_that_was_not_kept_is_not_believed_again() {
+    let mut talk = Talk::new(2, Stored::Nothing);
+    let (first, second) = (talk.connect(1), talk.connect(2));
+    for link in [first, second] {
+        talk.say(link, &Message::HaveAll);
+    }
+    talk.say(first, &Message::AllowedFast(0));
+    let asked = talk.asked(first);
+    assert_eq!(asked.len(), 2);
+    for block in &asked {
+        talk.say(first, &Message::Reject((*block).into()));
+    }
+    talk.wait(5);
+    assert_eq!(
+        talk.asked(first),
+        [],
+        "it chokes, and will not send what it allowed"
+    );
+    talk.say(second, &Message::Unchoke);
+    assert_eq!(talk.asked(second).len(), 4);
+}
+
+#[test]
 fn a_silent_peers_blocks_are_asked_of_another() {
     let mut talk = Talk::new(1, Stored::Nothing);
     let (silent, other) = (talk.connect(1), talk.connect(2));
