@@ -1,6 +1,7 @@
 """A real libtorrent peer: `peer.py TORRENT FOLDER [SETTING=VALUE]... [connect=ADDRESS:PORT]...` downloads into or shares FOLDER
 until it is killed.
 
+Each NAME is a setting of libtorrent's, or `peer`, whose value is an address that it connects to.
 Says `listening on ADDRESS:PORT`, then `complete` when it has everything.
 """
 

@@ -43,12 +43,52 @@ impl Classic {
         fs::create_dir_all(folder)?;
         let (program, address) = match client {
             Client::Libtorrent => libtorrent(torrent, folder, &[]).await?,
-            Client::Aria2 => aria2(torrent, folder).await?,
-            Client::Transmission => transmission(torrent, folder).await?,
-            Client::Qbittorrent => qbittorrent(torrent, folder).await?,
+            Client::Aria2 => aria2(torrent, folder, &[]).await?,
+            Client::Transmission => transmission(torrent, folder, PREFERRED).await?,
+            Client::Qbittorrent => qbittorrent(torrent, folder, "").await?,
         };
         Ok(Self {
             client,
+            program,
+            address,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Starts a client that speaks to nobody but in cipher.
+    ///
+    /// # Errors
+    /// When it isn't installed or doesn't start.
+    pub async fn enciphered(client: Client, torrent: &Path, folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let (program, address) = match client {
+            Client::Libtorrent => {
+                libtorrent(torrent, folder, &["in_enc_policy=0", "out_enc_policy=0"]).await?
+            }
+            Client::Aria2 => {
+                let arguments = ["--bt-require-crypto=true", "--bt-min-crypto-level=arc4"];
+                aria2(torrent, folder, &arguments).await?
+            }
+            Client::Transmission => transmission(torrent, folder, REQUIRED).await?,
+            Client::Qbittorrent => qbittorrent(torrent, folder, "Session\\Encryption=1\n").await?,
+        };
+        Ok(Self {
+            client,
+            program,
+            address,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Starts qBittorrent that reaches peers, and is reached, over uTP alone.
+    ///
+    /// # Errors
+    /// When it isn't installed or doesn't start.
+    pub async fn qbittorrent_over_utp(torrent: &Path, folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let (program, address) = qbittorrent(torrent, folder, "Session\\BTProtocol=UTP\n").await?;
+        Ok(Self {
+            client: Client::Qbittorrent,
             program,
             address,
             folder: folder.to_owned(),
@@ -128,7 +168,7 @@ async fn libtorrent(torrent: &Path, folder: &Path, settings: &[&str]) -> Result<
     Ok((program, address.parse()?))
 }
 
-async fn aria2(torrent: &Path, folder: &Path) -> Result<(Program, SocketAddr)> {
+async fn aria2(torrent: &Path, folder: &Path, arguments: &[&str]) -> Result<(Program, SocketAddr)> {
     let address = free_port("127.0.0.1")?;
     let mut command = Command::new("aria2c");
     command
@@ -148,14 +188,19 @@ async fn aria2(torrent: &Path, folder: &Path) -> Result<(Program, SocketAddr)> {
             "--bt-enable-lpd=false",
             "--enable-peer-exchange=false",
             "--console-log-level=info",
-        ]);
+        ])
+        .args(arguments);
     let (program, _) = Program::start("aria2", command, "BitTorrent: listening on TCP port")
         .await
         .context("aria2c is needed: run `cargo xtask setup`")?;
     Ok((program, address))
 }
 
-async fn transmission(torrent: &Path, folder: &Path) -> Result<(Program, SocketAddr)> {
+/// How Transmission treats encryption.
+const PREFERRED: u8 = 1;
+const REQUIRED: u8 = 2;
+
+async fn transmission(torrent: &Path, folder: &Path, encryption: u8) -> Result<(Program, SocketAddr)> {
     let address = free_port(&own_address()?)?;
     let home = folder.with_extension("transmission");
     let watched = home.join("watched");
@@ -165,7 +210,7 @@ async fn transmission(torrent: &Path, folder: &Path) -> Result<(Program, SocketA
         "bind-address-ipv4": address.ip().to_string(), "peer-port": address.port(), "rpc-enabled": false,
         "dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false,
         "port-forwarding-enabled": false, "download-dir": folder, "incomplete-dir-enabled": false,
-        "watch-dir": watched, "watch-dir-enabled": true, "preallocation": 0, "message-level": 3,
+        "watch-dir": watched, "watch-dir-enabled": true, "encryption": encryption, "preallocation": 0, "message-level": 3,
     });
     fs::write(home.join("settings.json"), settings.to_string())?;
     let mut command = Command::new("transmission-daemon");
@@ -179,7 +224,8 @@ async fn transmission(torrent: &Path, folder: &Path) -> Result<(Program, SocketA
     Ok((program, address))
 }
 
-async fn qbittorrent(torrent: &Path, folder: &Path) -> Result<(Program, SocketAddr)> {
+/// With this further text in the section for its session.
+async fn qbittorrent(torrent: &Path, folder: &Path, session: &str) -> Result<(Program, SocketAddr)> {
     let address = free_port("127.0.0.1")?;
     let profile = folder.with_extension("qbittorrent");
     let own = profile.join("qBittorrent");
@@ -187,8 +233,8 @@ async fn qbittorrent(torrent: &Path, folder: &Path) -> Result<(Program, SocketAd
     fs::create_dir_all(own.join("data/logs"))?;
     let settings = format!(
         "[BitTorrent]\nSession\\DHTEnabled=false\nSession\\LSDEnabled=false\nSession\\PeXEnabled=false\nSession\\Port={}\n\
-         Session\\Interface=lo\nSession\\InterfaceAddress=127.0.0.1\nSession\\QueueingSystemEnabled=false\n\
-         [LegalNotice]\nAccepted=true\n[Network]\nPortForwardingEnabled=false\n[Preferences]\nWebUI\\Enabled=false\n",
+         Session\\Interface=lo\nSession\\InterfaceAddress=127.0.0.1\nSession\\QueueingSystemEnabled=false\n{session}\
+         [LegalNotice]\nAccepted=true\n[Network]\nPortForwardingEnabled=false\n[Preferences]\nConnection\\ResolvePeerCountries=false\nWebUI\\Enabled=false\n",
         address.port()
     );
     fs::write(own.join("config/qBittorrent.conf"), settings)?;
@@ -230,11 +276,10 @@ impl Seed {
             .arg("seed")
             .arg(shared)
             .arg("--json")
-            .args(listen(arguments))
-            .args(no_dht(arguments))
+            .args(alone(arguments))
             .arg("--torrent-out")
             .arg(torrent)
-            .args(arguments)
+            .args(passed(arguments))
             .env("RUST_LOG", "causeway=debug,causeway_bridge=debug");
         let (program, rest) = Program::start("seed", command, "{\"event\":\"ready\"").await?;
         let ready = serde_json::from_str(&format!("{{\"event\":\"ready\"{rest}"))?;
@@ -301,28 +346,34 @@ pub async fn get(what: &str, folder: &Path, arguments: &[&str], within: Duration
 pub fn getting(what: &str, folder: &Path, arguments: &[&str]) -> Result<Command> {
     let mut command = Command::new(binary()?);
     command
-        .args(["get", what, "--json", "--listen", "127.0.0.1:0"])
-        .args(no_dht(arguments))
+        .args(["get", what, "--json"])
+        .args(alone(arguments))
         .arg("-o")
         .arg(folder)
-        .args(arguments)
+        .args(passed(arguments))
         .env("RUST_LOG", "causeway=debug,causeway_bridge=debug")
         .kill_on_drop(true);
     Ok(command)
 }
 
-/// On any port, where nobody says which.
-fn listen(arguments: &[&str]) -> &'static [&'static str] {
-    if arguments.contains(&"--listen") {
-        &[]
-    } else {
-        &["--listen", "127.0.0.1:0"]
-    }
+/// Among the arguments of one of our programs: it looks for peers on this machine by multicast.
+pub const NEAR_BY: &str = "by multicast, too";
+
+/// What is passed on to the program.
+fn passed<'a>(arguments: &'a [&str]) -> impl Iterator<Item = &'a str> {
+    arguments.iter().copied().filter(|argument| *argument != NEAR_BY)
 }
 
 /// Nobody looks beyond this machine.
-fn no_dht<'a>(arguments: &[&'a str]) -> Option<&'a str> {
-    (!arguments.contains(&"--dht-node")).then_some("--no-dht")
+fn alone(arguments: &[&str]) -> impl Iterator<Item = &'static str> {
+    let asks = |flag| arguments.contains(&flag);
+    let no_dht = (!asks("--dht-bootstrap")).then_some("--no-dht");
+    let no_multicast = (!asks(NEAR_BY)).then_some("--no-local-discovery");
+    let listen = (!asks("--listen")).then_some(["--listen", "127.0.0.1:0"]);
+    no_dht
+        .into_iter()
+        .chain(no_multicast)
+        .chain(listen.into_iter().flatten())
 }
 
 /// `causeway bridge` of a torrent, with files in `folder`, and what it said when it was ready; dropping it kills it.
@@ -332,17 +383,10 @@ fn no_dht<'a>(arguments: &[&'a str]) -> Option<&'a str> {
 pub async fn bridge(what: &str, folder: &Path, arguments: &[&str]) -> Result<(Program, Value)> {
     let mut command = Command::new(binary()?);
     command
-        .args([
-            "bridge",
-            what,
-            "--json",
-            "--no-dht",
-            "--listen",
-            "127.0.0.1:0",
-            "--data-dir",
-        ])
+        .args(["bridge", what, "--json", "--data-dir"])
         .arg(folder)
-        .args(arguments)
+        .args(alone(arguments))
+        .args(passed(arguments))
         .env("RUST_LOG", "causeway=debug,causeway_bridge=debug");
     let (program, rest) = Program::start("bridge", command, "{\"event\":\"ready\"").await?;
     let ready = serde_json::from_str(&format!("{{\"event\":\"ready\"{rest}"))?;
@@ -388,7 +432,10 @@ impl ClassicTracker {
 }
 
 /// Waits until there is a file of this name.
-async fn appears(path: &Path, within: Duration) -> Result<()> {
+///
+/// # Errors
+/// When that takes longer.
+pub async fn appears(path: &Path, within: Duration) -> Result<()> {
     let deadline = tokio::time::Instant::now() + within;
     while !path.exists() {
         if tokio::time::Instant::now() > deadline {

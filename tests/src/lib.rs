@@ -20,6 +20,7 @@ pub mod processes;
 pub mod program;
 pub mod server;
 pub mod site;
+pub mod socks;
 pub mod stage;
 pub mod stranger;
 pub mod tab;

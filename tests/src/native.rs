@@ -85,4 +85,10 @@ pub async fn get(link: &str, folder: &Path, arguments: &[&str], within: Duration
 }
 
 /// Nobody is found but over the tracker, and ports are chosen freely.
-const NETWORK: [&str; 4] = ["--listen", "127.0.0.1:0", "--no-dht", "--json"];
+const NETWORK: [&str; 5] = [
+    "--listen",
+    "127.0.0.1:0",
+    "--no-dht",
+    "--no-local-discovery",
+    "--json",
+];

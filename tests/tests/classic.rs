@@ -244,7 +244,7 @@ fn a_magnet_link_is_enough_in_the_hash_table() {
 
         let file = stage.file("data.bin", 1_000_000)?;
         let torrent = stage.folder().join("data.torrent");
-        let arguments = ["--no-webrtc", "--dht-node", &node];
+        let arguments = ["--no-webrtc", "--dht-bootstrap", &node];
         let seed = Seed::start(&file, &torrent, &arguments).await?;
         stage.keep(seed.log());
         let ours = stage.folder().join("ours");

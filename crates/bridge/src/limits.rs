@@ -75,9 +75,8 @@ mod tests {
     async fn bridge() -> Bridge {
         let config = Config {
             listen: Some(([127, 0, 0, 1], 0).into()),
-            webrtc: None,
-            dht: None,
             web_seeds: Reach::Nobody,
+            ..Config::default()
         };
         Bridge::start(config).await.expect("a port")
     }

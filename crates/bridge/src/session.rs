@@ -15,18 +15,36 @@ use tokio::task::JoinSet;
 use crate::buffers::Buffers;
 use crate::discovery::{DhtConfig, Discovery};
 use crate::disk::Handles;
+use crate::greeting::Encryption;
 use crate::limits;
+use crate::mapping::{self, Mappings, Port, Routers};
+use crate::proxy::Proxy;
 use crate::signaling::Signaling;
 use crate::tcp;
 use crate::torrent::{self, Addition, Handle, Subject};
+use crate::utp::{self, Utp};
 use crate::web_seed::{Client, Reach};
 use crate::webrtc::{self, EndpointError};
 
 /// How the bridge meets the world.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Config {
     /// Where TCP connections are taken. Where this port is taken another one is used; none is, where there is no address.
     pub listen: Option<SocketAddr>,
+    /// Whether peers are also met over uTP, on the UDP port with the same number.
+    pub utp: bool,
+    /// Whether links over TCP and uTP are enciphered.
+    pub encryption: Encryption,
+    /// Through which proxy peers and trackers are reached, over TCP. Whatever would reach them in another way is then off: uTP,
+    /// trackers over UDP, the distributed hash table; and nobody is listened to. WebRTC, which knows no proxy, is on
+    /// where `webrtc` says so.
+    pub proxy: Option<Proxy>,
+    /// Whether peers in our own network are looked for by multicast (BEP 14).
+    pub local_discovery: bool,
+    /// Whether the router of our network is asked to pass on what comes to our ports.
+    pub port_mapping: bool,
+    /// Bounds: rates of all torrents together, everything else of each.
+    pub limits: Limits,
     /// How WebRTC peers are met, at trackers that speak WebSocket; none are, where there is none of it.
     pub webrtc: Option<webrtc::Config>,
     /// How the distributed hash table is entered; it is not, where there is none of it.
@@ -57,6 +75,7 @@ pub struct Bridge {
     signaling: Option<Signaling>,
     discovery: Discovery,
     limits: watch::Sender<Option<Limits>>,
+    mappings: Option<Mappings>,
     tasks: JoinSet<()>,
 }
 
@@ -69,8 +88,18 @@ pub(crate) struct Shared {
     /// Asks web seeds.
     pub(crate) web: Arc<Client>,
     pub(crate) reach: Reach,
+    pub(crate) network: Network,
+    pub(crate) limits: Limits,
     torrents: Mutex<BTreeMap<InfoHash, Handle>>,
     origin: Instant,
+}
+
+/// How classic peers are connected to.
+#[derive(Debug)]
+pub(crate) struct Network {
+    pub(crate) encryption: Encryption,
+    pub(crate) utp: Option<Utp>,
+    pub(crate) proxy: Option<Proxy>,
 }
 
 impl Bridge {
@@ -79,32 +108,64 @@ impl Bridge {
     /// # Errors
     /// [`BridgeError::Listen`] and [`BridgeError::WebRtc`] where none can be opened.
     pub async fn start(config: Config) -> Result<Self, BridgeError> {
+        let is_direct = config.proxy.is_none();
+        let ports = match config.listen.filter(|_| is_direct) {
+            Some(address) => Some(open(address, config.utp).await?),
+            None => None,
+        };
+        let (listener, utp) = ports.map_or((None, None), |(listener, utp)| (Some(listener), utp));
         let shared = Arc::new(Shared {
             peer_id: new_peer_id(),
             handles: Arc::new(Handles::new(MOST_FILES)),
             buffers: Arc::default(),
-            web: Arc::new(Client::new()),
+            web: Arc::new(Client::new(config.proxy.clone())),
             reach: config.web_seeds,
+            network: Network {
+                encryption: config.encryption,
+                utp: utp.clone(),
+                proxy: config.proxy,
+            },
+            limits: config.limits,
             torrents: Mutex::default(),
             origin: Instant::now(),
         });
         let mut tasks = JoinSet::new();
-        let mut listen = None;
-        if let Some(address) = config.listen {
-            let listener = bind(address)
-                .await
-                .map_err(|error| BridgeError::Listen(address, error))?;
-            listen = listener.local_addr().ok();
+        let listen = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        if let Some(listener) = listener {
             tasks.spawn(tcp::listen(shared.clone(), listener));
         }
-        let start = |config| Signaling::start(shared.peer_id, config);
+        if let Some(utp) = utp {
+            tasks.spawn(utp::listen(shared.clone(), utp));
+        }
+        let start = |config| Signaling::start(&shared, config);
         let signaling = config.webrtc.map(start).transpose()?;
         let port = listen.map_or(0, |listen| listen.port());
-        let (limits, told) = watch::channel(None);
+        let needed = listen.filter(|listen| config.port_mapping && mapping::is_needed(*listen));
+        let mappings = needed.map(|_| {
+            let over_udp = shared.network.utp.as_ref().map(|_| port);
+            let over_udp = over_udp
+                .into_iter()
+                .chain(signaling.as_ref().map(Signaling::port));
+            let ports = core::iter::once(Port::Tcp(port)).chain(over_udp.map(Port::Udp));
+            Mappings::keep(ports.collect(), Routers::find())
+        });
+        let total = Limits {
+            peers: MOST_LINKS,
+            upload_slots: MOST_LINKS,
+            ..config.limits
+        };
+        let is_limited = total.upload_rate.min(total.download_rate) != Limits::UNLIMITED;
+        let (limits, told) = watch::channel(is_limited.then_some(total));
         tasks.spawn(limits::divide(shared.clone(), told));
         Ok(Self {
             limits,
-            discovery: Discovery::new(shared.peer_id, port, config.dht),
+            discovery: Discovery::new(
+                &shared,
+                port,
+                config.dht.filter(|_| is_direct),
+                listen.filter(|_| config.local_discovery),
+            ),
+            mappings,
             shared,
             listen,
             signaling,
@@ -195,8 +256,16 @@ impl Bridge {
                 signaling.stop().await;
             }
         };
-        tokio::join!(leave_browsers, self.discovery.stop());
+        let close_ports = async {
+            if let Some(mappings) = self.mappings {
+                mappings.stop().await;
+            }
+        };
+        tokio::join!(leave_browsers, close_ports, self.discovery.stop());
         self.tasks.shutdown().await;
+        if let Some(utp) = &self.shared.network.utp {
+            utp.close();
+        }
     }
 }
 
@@ -208,6 +277,11 @@ impl Shared {
     /// All torrents.
     pub(crate) fn handles_by_name(&self) -> BTreeMap<InfoHash, Handle> {
         self.torrents().clone()
+    }
+
+    /// The names of all torrents that run.
+    pub(crate) fn info_hashes(&self) -> Vec<InfoHash> {
+        self.torrents().keys().copied().collect()
     }
 
     /// Now, as the engines count.
@@ -223,6 +297,30 @@ impl Shared {
     fn torrents(&self) -> MutexGuard<'_, BTreeMap<InfoHash, Handle>> {
         self.torrents.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The port asked for, or any where that one is taken, and that of uTP beside it where that is wanted and possible.
+async fn open(address: SocketAddr, with_utp: bool) -> Result<(TcpListener, Option<Utp>), BridgeError> {
+    let failed = |error| BridgeError::Listen(address, error);
+    for _ in 0..MOST_TRIES {
+        let listener = bind(address).await.map_err(failed)?;
+        if !with_utp {
+            return Ok((listener, None));
+        }
+        let local = listener.local_addr().map_err(failed)?;
+        match Utp::open(local).await {
+            Ok(utp) => return Ok((listener, Some(utp))),
+            Err(error) if local.port() == address.port() => {
+                tracing::info!(
+                    "peers are met over TCP alone: the UDP port beside {local} can't be used: {error}"
+                );
+                return Ok((listener, None));
+            }
+            // Somebody else has the UDP port of this number: another number will do.
+            Err(error) => tracing::debug!("no uTP on {local}: {error}"),
+        }
+    }
+    Ok((bind(address).await.map_err(failed)?, None))
 }
 
 /// The port asked for, or any where that one is taken.
@@ -244,5 +342,9 @@ fn new_peer_id() -> PeerId {
     PeerId::new(id)
 }
 
+/// Of all torrents together: each has bounds of its own.
+const MOST_LINKS: usize = 100_000;
+/// Numbers of ports that are tried where any will do.
+const MOST_TRIES: usize = 8;
 /// Files that are open at once, of all torrents: half of what the most cautious system allows.
 const MOST_FILES: usize = 128;

@@ -41,10 +41,8 @@ fn torrent(is_private: bool) -> Result<Metainfo> {
 /// A bridge that meets nobody.
 async fn bridge() -> Result<Bridge> {
     let config = Config {
-        listen: None,
-        webrtc: None,
-        dht: None,
         web_seeds: Reach::Nobody,
+        ..Config::default()
     };
     Ok(Bridge::start(config).await?)
 }

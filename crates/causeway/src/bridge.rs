@@ -61,7 +61,7 @@ async fn bridge(arguments: &Arguments) -> Result<()> {
     let network = &arguments.network;
     let mut subjects = Vec::new();
     for what in &arguments.torrents {
-        subjects.push(subject(what).await?);
+        subjects.push(subject(what, arguments.network.proxy()?).await?);
     }
     let bridge = network.start(Some(&arguments.data_dir)).await?;
     let door = arguments.web_seed.open().await?;

@@ -96,7 +96,7 @@ async fn get(arguments: &Arguments) -> Result<ExitCode> {
     let network = &arguments.network;
     let mut signals = Stop::install()?;
     let subject = tokio::select! {
-        subject = subject(&arguments.what) => subject?,
+        subject = subject(&arguments.what, arguments.network.proxy()?) => subject?,
         () = signals.wait() => return end(arguments, &Outcome::Interrupted, None),
     };
     let bridge = network.start(None).await?;

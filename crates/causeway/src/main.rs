@@ -5,6 +5,7 @@ mod bridge;
 mod create;
 mod get;
 mod native;
+mod network;
 mod page;
 mod progress;
 mod qr;
@@ -63,8 +64,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // What the WebRTC stack finds worth a warning is a stranger's doing, and told at DEBUG where it matters.
-    let usual = "info,rtc=error";
+    // What the stacks below find worth a warning is a stranger's doing, and told at DEBUG where it matters.
+    let usual = "info,rtc=error,librqbit_utp=error";
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -5,56 +5,28 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
-use causeway_bridge::{Bridge, Config, DhtConfig, Reach, webrtc};
+use causeway_bridge::{Bridge, Config, Proxy};
 use clap::Args;
 use serde_json::Value;
 use tokio::net::lookup_host;
 use tokio::runtime::{self, Runtime};
 
+use crate::network::NetworkOptions;
+use crate::settings::SettingsFile;
 use crate::stop::Stop;
 
 /// How the native peer meets others.
 #[derive(Debug, Args)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of its own on the command line"
-)]
 pub(crate) struct Network {
-    /// Where other peers reach us; another port is taken where this one is in use
-    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 6881))]
-    listen: SocketAddr,
-
     /// A peer to connect to, as `HOST:PORT` (may be repeated)
     #[arg(long = "peer", value_name = "HOST:PORT")]
     peers: Vec<String>,
 
-    /// The UDP port of WebRTC peers, which are browsers most of all; 0 for any that is free
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    webrtc_port: u16,
+    #[command(flatten)]
+    settings: SettingsFile,
 
-    /// Don't connect to WebRTC peers
-    #[arg(long)]
-    no_webrtc: bool,
-
-    /// A STUN server, which tells WebRTC peers how to reach this machine behind a router (may be repeated)
-    #[arg(long = "stun", value_name = "HOST:PORT")]
-    stun_servers: Vec<String>,
-
-    /// Don't look for peers in the distributed hash table
-    #[arg(long)]
-    no_dht: bool,
-
-    /// A node of the distributed hash table to begin with, in place of the public ones (may be repeated)
-    #[arg(long = "dht-node", value_name = "HOST:PORT", conflicts_with = "no_dht")]
-    dht_nodes: Vec<String>,
-
-    /// Don't fetch from web seeds, which are servers that have the files
-    #[arg(long)]
-    no_web_seeds: bool,
-
-    /// Fetch from web seeds in our own network, too, where a torrent or a link names one
-    #[arg(long, conflicts_with = "no_web_seeds")]
-    local_web_seeds: bool,
+    #[command(flatten)]
+    options: NetworkOptions,
 
     /// Write what happens as JSON, an object a line, on standard output
     #[arg(long)]
@@ -64,42 +36,37 @@ pub(crate) struct Network {
 impl Network {
     /// Opens the ports. What is known of others is kept in the folder.
     pub(crate) async fn start(&self, data: Option<&Path>) -> Result<Bridge> {
-        let webrtc = (!self.no_webrtc).then(|| webrtc::Config {
-            port: self.webrtc_port,
-            stun_servers: self.stun_servers.clone(),
-            ..webrtc::Config::default()
-        });
-        let dht = (!self.no_dht).then(|| DhtConfig {
-            nodes: self.dht_nodes.clone(),
-            kept: data.map(|folder| folder.join("dht-nodes")),
-        });
-        let web_seeds = match (self.no_web_seeds, self.local_web_seeds) {
-            (true, _) => Reach::Nobody,
-            (false, false) => Reach::Public,
-            (false, true) => Reach::Anybody,
-        };
-        let start = async |address| {
-            let listen = Some(address);
-            let (webrtc, dht) = (webrtc.clone(), dht.clone());
-            Bridge::start(Config {
-                listen,
-                webrtc,
-                dht,
-                web_seeds,
-            })
-            .await
-        };
-        match start(self.listen).await {
+        let options = self.options()?;
+        let listen = options.listen();
+        match Bridge::start(options.config(data)?).await {
             // A machine without IPv6.
-            Err(_) if self.listen.ip() == Ipv6Addr::UNSPECIFIED => {
-                Ok(start(SocketAddr::new([0; 4].into(), self.listen.port())).await?)
+            Err(_) if listen.ip() == Ipv6Addr::UNSPECIFIED => {
+                let listen = Some(SocketAddr::new([0; 4].into(), listen.port()));
+                Ok(Bridge::start(Config {
+                    listen,
+                    ..options.config(data)?
+                })
+                .await?)
             }
             result => Ok(result?),
         }
     }
 
+    /// Through which proxy everybody is reached.
+    pub(crate) fn proxy(&self) -> Result<Option<Proxy>> {
+        Ok(self.options()?.proxy().cloned())
+    }
+
+    /// What flags and the settings file say together.
+    fn options(&self) -> Result<NetworkOptions> {
+        Ok(self.options.clone().or(self.settings.read()?.network))
+    }
+
     /// The addresses of the peers that were named, and of those that a link names.
     pub(crate) async fn peers(&self, of_link: &[String]) -> Result<Vec<SocketAddr>> {
+        if !self.options()?.is_direct() {
+            return peers_by_number(&self.peers, of_link);
+        }
         let mut addresses = Vec::new();
         for peer in &self.peers {
             let found = lookup_host(peer).await;
@@ -116,6 +83,18 @@ impl Network {
     pub(crate) fn tell(&self, event: &Value) -> Result<()> {
         tell(self.json, event)
     }
+}
+
+/// Behind a proxy no name is looked up: whoever is asked for it would learn what the proxy is to hide.
+fn peers_by_number(named: &[String], of_link: &[String]) -> Result<Vec<SocketAddr>> {
+    let mut addresses = Vec::new();
+    for peer in named {
+        let address = peer.parse();
+        addresses
+            .push(address.with_context(|| format!("behind a proxy, give the peer {peer} by its address"))?);
+    }
+    addresses.extend(of_link.iter().filter_map(|peer| peer.parse::<SocketAddr>().ok()));
+    Ok(addresses)
 }
 
 /// Tells a program, if one listens.

@@ -12,6 +12,8 @@ use core::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use crate::network::NetworkOptions;
+
 /// Where the settings file is.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SettingsFile {
@@ -26,6 +28,7 @@ pub(crate) struct SettingsFile {
 pub(crate) struct Settings {
     pub(crate) server: ServerOptions,
     pub(crate) tracker: TrackerOptions,
+    pub(crate) network: NetworkOptions,
 }
 
 impl SettingsFile {

@@ -3,18 +3,18 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use causeway_bridge::{Selection, Subject, download};
+use causeway_bridge::{Proxy, Selection, Subject, download};
 use causeway_core::{Info, InfoHash, Magnet, Metainfo};
 
 use crate::show::read_torrent;
 
-/// Reads what the word stands for. A torrent file that is named by a URL is downloaded.
-pub(crate) async fn subject(what: &str) -> Result<Subject> {
+/// Reads what the word stands for. A torrent file that is named by a URL is downloaded, through the proxy where there is one.
+pub(crate) async fn subject(what: &str, proxy: Option<Proxy>) -> Result<Subject> {
     if let Some(magnet) = magnet_of(what) {
         return Ok(Subject::Magnet(magnet.parse()?));
     }
     if is_url(what) {
-        let bytes = download(what, Metainfo::MAX_BYTES).await?;
+        let bytes = download(what, Metainfo::MAX_BYTES, proxy).await?;
         let metainfo = Metainfo::from_bytes(&bytes);
         return Ok(Subject::Metainfo(metainfo.with_context(|| {
             format!("what is at {what} is no torrent file that can be used")

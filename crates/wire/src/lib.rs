@@ -1,7 +1,7 @@
 //! The BitTorrent peer wire protocol: what two peers say to each other once a link carries bytes.
 //!
 //! [`Decoder`] cuts a stream into frames, first one [`Handshake`], then [`Message`]s; [`Message::encode`] and
-//! [`Handshake::encode`] are the way back. [`extended`] reads and writes the payloads of extension messages.
+//! [`Handshake::encode`] are the way back. [`extended`] reads and writes the payloads of extension messages. [`mse`] is what may come before all that.
 //!
 //! This crate decides what is a well-formed frame and how long one may be. It does not decide what a message
 //! means: piece numbers, ranges and the order of messages are checked where the torrent is known, in the engine.
@@ -33,6 +33,7 @@ mod decoder;
 pub mod extended;
 mod handshake;
 mod message;
+pub mod mse;
 
 pub use chunks::Chunks;
 pub use decoder::{DecodeError, Decoder, Frame, Limits};

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod engine;
+mod mse;
 mod parsers;
 mod source;
 mod tracker;
@@ -34,6 +35,10 @@ pub const TARGETS: [Target; 7] = [
     Target {
         name: "wire",
         run: wire::decoder,
+    },
+    Target {
+        name: "mse",
+        run: mse::negotiation,
     },
     Target {
         name: "extensions",

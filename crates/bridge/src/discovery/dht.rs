@@ -10,12 +10,12 @@ use futures_util::StreamExt as _;
 use mainline::Id;
 use mainline::async_dht::AsyncDht;
 use tokio::fs;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
-use super::{World, is_near};
-use crate::torrent::{Handle, Origin, Status};
+use super::{World, ended, is_near, is_private};
+use crate::torrent::{Handle, Origin};
 
 /// How the distributed hash table is entered.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +31,8 @@ pub struct DhtConfig {
 pub(super) struct Dht {
     config: DhtConfig,
     node: OnceCell<Option<AsyncDht>>,
+    /// When its nodes are to be kept again.
+    due: Mutex<Instant>,
 }
 
 impl fmt::Debug for Dht {
@@ -46,6 +48,7 @@ impl Dht {
         Self {
             config,
             node: OnceCell::new(),
+            due: Mutex::new(Instant::now()),
         }
     }
 
@@ -61,9 +64,31 @@ impl Dht {
         let (Some(Some(node)), Some(path)) = (self.node.get(), &self.config.kept) else {
             return;
         };
-        let nodes = node.to_bootstrap().await.join("\n");
-        if let Err(error) = fs::write(path, nodes).await {
+        let nodes = node.to_bootstrap().await;
+        if nodes.is_empty() {
+            return;
+        }
+        if let Some(folder) = path.parent() {
+            // Where that fails, writing fails, and says why.
+            fs::create_dir_all(folder).await.unwrap_or_default();
+        }
+        if let Err(error) = fs::write(path, nodes.join("\n")).await {
             tracing::debug!("the nodes of the hash table can't be kept: {error}");
+        }
+    }
+
+    /// The same now and then: not everybody ends in order.
+    async fn keep_again(&self) {
+        let is_due = {
+            let mut due = self.due.lock().await;
+            let is_due = *due <= Instant::now();
+            if is_due {
+                *due = Instant::now() + KEEP_EVERY;
+            }
+            is_due
+        };
+        if is_due {
+            self.keep().await;
         }
     }
 }
@@ -130,6 +155,7 @@ pub(super) async fn look(world: Arc<World>, torrent: Handle) {
                 tracing::debug!(torrent = %torrent.info_hash(), "not announced in the hash table: {error}");
             }
             tracing::debug!(torrent = %torrent.info_hash(), found, "looked in the hash table");
+            dht.keep_again().await;
         }
         let wait = if found > 0 || status.stats.peers > 0 {
             AGAIN
@@ -144,18 +170,9 @@ pub(super) async fn look(world: Arc<World>, torrent: Handle) {
     }
 }
 
-/// Waits until the torrent has ended or turns out to be private.
-async fn ended(changes: &mut tokio::sync::watch::Receiver<Status>) {
-    // Both are waited for: an error says that it has ended.
-    let (Ok(_) | Err(_)) = changes.wait_for(is_private).await;
-}
-
-fn is_private(status: &Status) -> bool {
-    status.info.as_ref().is_some_and(|info| info.is_private())
-}
-
 /// Nodes of the last run that are asked.
 const MOST_KEPT: usize = 100;
+const KEEP_EVERY: Duration = Duration::from_mins(10);
 /// How often peers are looked for, and where there are none yet. Nodes forget a peer after half an hour.
 const AGAIN: Duration = Duration::from_mins(10);
 const SOON: Duration = Duration::from_secs(20);

@@ -10,31 +10,42 @@ use hyper::header::{HOST, LOCATION, USER_AGENT};
 use hyper::{Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{HttpConnector, HttpInfo};
+use hyper_util::client::legacy::connect::HttpInfo;
 use hyper_util::rt::TokioExecutor;
 
 use super::{Announce, Event, Failure, Reply, is_near, reply};
+use crate::proxy::{Connector, Proxy};
 
 /// Speaks to trackers over HTTP.
 #[derive(Debug)]
 pub(super) struct Http {
-    plain: Client<HttpConnector, Empty<Bytes>>,
+    plain: Client<Connector, Empty<Bytes>>,
     /// Missing where this system names no certificate authorities.
-    secure: Option<Client<HttpsConnector<HttpConnector>, Empty<Bytes>>>,
+    secure: Option<Client<HttpsConnector<Connector>, Empty<Bytes>>>,
+    is_direct: bool,
 }
 
 impl Http {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(proxy: Option<Proxy>) -> Self {
+        let is_direct = proxy.is_none();
+        let connector = Connector::new(proxy);
         let mut builder = Client::builder(TokioExecutor::new());
         // Announces are minutes apart.
         builder.pool_max_idle_per_host(0);
         let roots = HttpsConnectorBuilder::new().with_native_roots();
-        let secure = roots.map(|roots| builder.build(roots.https_only().enable_http1().build()));
+        let secure = roots.map(|roots| {
+            roots
+                .https_only()
+                .enable_http1()
+                .wrap_connector(connector.clone())
+        });
         Self {
-            plain: builder.build_http(),
+            plain: builder.build(connector),
             secure: secure
                 .inspect_err(|error| tracing::warn!("no tracker is reached over https: {error}"))
-                .ok(),
+                .ok()
+                .map(|connector| builder.build(connector)),
+            is_direct,
         }
     }
 
@@ -72,6 +83,12 @@ impl Http {
             }
             let response = self.get(&target).await?;
             let remote = response.extensions().get::<HttpInfo>().map(HttpInfo::remote_addr);
+            // Behind a proxy nobody knows where a name leads.
+            let is_near = if self.is_direct {
+                remote.is_some_and(|remote| is_near(remote.ip()))
+            } else {
+                is_inside(&target)
+            };
             if response.status().is_redirection() {
                 let place = response
                     .headers()
@@ -89,10 +106,7 @@ impl Http {
                 .map_err(|_| Failure::new("its answer breaks off or has no end"))?
                 .to_bytes();
             return match reply::read(&body) {
-                Ok(reply) => Ok(Reply {
-                    is_near: remote.is_some_and(|remote| is_near(remote.ip())),
-                    ..reply
-                }),
+                Ok(reply) => Ok(Reply { is_near, ..reply }),
                 Err(_) if !status.is_success() => Err(Failure::new(format!("it answers {status}"))),
                 Err(failure) => Err(failure),
             };
@@ -103,13 +117,17 @@ impl Http {
 
 /// Whether this is an address of our own network which no tracker there has: a torrent must not make us call other services.
 fn points_inside(target: &Uri) -> bool {
+    is_inside(target) && !target.path().ends_with("/announce")
+}
+
+/// Whether this says itself that it is in our own network.
+fn is_inside(target: &Uri) -> bool {
     let host = target
         .host()
         .unwrap_or_default()
         .trim_start_matches('[')
         .trim_end_matches(']');
-    let is_inside = host.parse().map_or(host == "localhost", |ip: IpAddr| is_near(ip));
-    is_inside && !target.path().ends_with("/announce")
+    host.parse().map_or(host == "localhost", |ip: IpAddr| is_near(ip))
 }
 
 /// The address with what the tracker is told.

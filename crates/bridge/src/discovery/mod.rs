@@ -1,11 +1,12 @@
-//! How torrents meet classic peers: trackers over HTTP and UDP, and the distributed hash table. What is found goes to the
+//! How torrents meet classic peers: trackers over HTTP and UDP, the distributed hash table, and multicast. What is found goes to the
 //! torrent, which decides whom to connect to.
 //!
 //! - `tracker`: when to announce to whom; `http`, `udp`: how; `reply`: what they answer;
-//! - `dht`: the distributed hash table.
+//! - `dht`: the distributed hash table; `local`: multicast in our own network.
 
 mod dht;
 mod http;
+mod local;
 mod reply;
 mod tracker;
 mod udp;
@@ -15,21 +16,25 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use causeway_core::{InfoHash, PeerId};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 pub use dht::DhtConfig;
 
-use crate::torrent::Handle;
+use crate::session::Shared;
+use crate::torrent::{Handle, Status};
 use dht::Dht;
 use http::Http;
+use local::Local;
 
 /// What all torrents use to find classic peers.
 #[derive(Debug)]
 pub(crate) struct Discovery {
     world: Arc<World>,
     tasks: Mutex<JoinSet<()>>,
+    /// Ends with this.
+    _listening: JoinSet<()>,
 }
 
 /// Who we are to trackers, and what they are reached with.
@@ -38,25 +43,47 @@ struct World {
     peer_id: PeerId,
     /// Tells us from others behind the same address, and from nobody else.
     key: u32,
-    /// Where classic peers reach us.
+    /// Where classic peers reach us; 0 where they don't.
     port: u16,
+    /// Whether there is no proxy between us and all others.
+    is_direct: bool,
     http: Http,
     dht: Option<Dht>,
+    local: Option<Local>,
+}
+
+impl World {
+    /// Whether this is a tracker that classic peers are met at, and that can be reached. No proxy carries UDP.
+    fn can_announce(&self, url: &str) -> bool {
+        tracker::is_classic(url) && (self.is_direct || !tracker::is_udp(url))
+    }
 }
 
 impl Discovery {
-    /// Torrents are announced with this name and port.
-    pub(crate) fn new(peer_id: PeerId, port: u16, dht: Option<DhtConfig>) -> Self {
+    /// Torrents are announced with this port, and where `local` is reached also by multicast.
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        port: u16,
+        dht: Option<DhtConfig>,
+        local: Option<SocketAddr>,
+    ) -> Self {
+        let proxy = shared.network.proxy.clone();
         let world = World {
-            peer_id,
+            peer_id: shared.peer_id,
             key: fastrand::u32(..),
             port,
-            http: Http::new(),
+            is_direct: proxy.is_none(),
+            http: Http::new(proxy),
             dht: dht.map(Dht::new),
+            local: local.map(Local::open),
         };
+        let world = Arc::new(world);
+        let mut listening = JoinSet::new();
+        listening.spawn(local::listen(shared.clone(), world.clone()));
         Self {
-            world: Arc::new(world),
+            world,
             tasks: Mutex::default(),
+            _listening: listening,
         }
     }
 
@@ -68,13 +95,17 @@ impl Discovery {
         };
         while tasks.try_join_next().is_some() {}
         for tier in tiers {
-            let classic: Vec<String> = tier.into_iter().filter(|url| tracker::is_classic(url)).collect();
+            let classic = tier.into_iter().filter(|url| self.world.can_announce(url));
+            let classic: Vec<String> = classic.collect();
             if !classic.is_empty() {
                 tasks.spawn(tracker::announce(self.world.clone(), torrent.clone(), classic));
             }
         }
         if self.world.dht.is_some() {
             tasks.spawn(dht::look(self.world.clone(), torrent.clone()));
+        }
+        if self.world.local.is_some() {
+            tasks.spawn(local::announce(self.world.clone(), torrent.clone()));
         }
     }
 
@@ -131,6 +162,16 @@ impl Failure {
     fn new(error: impl core::fmt::Display) -> Self {
         Self(error.to_string())
     }
+}
+
+/// Waits until the torrent has ended or turns out to be private.
+async fn ended(changes: &mut watch::Receiver<Status>) {
+    // Both are waited for: an error says that it has ended.
+    let (Ok(_) | Err(_)) = changes.wait_for(is_private).await;
+}
+
+fn is_private(status: &Status) -> bool {
+    status.info.as_ref().is_some_and(|info| info.is_private())
 }
 
 /// Whether an address is of our own network: it may name others there.

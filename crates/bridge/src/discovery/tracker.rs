@@ -20,6 +20,12 @@ pub(super) fn is_classic(url: &str) -> bool {
         .any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
+/// Whether this tracker is reached over UDP.
+pub(super) fn is_udp(url: &str) -> bool {
+    url.get(..4)
+        .is_some_and(|start| start.eq_ignore_ascii_case("udp:"))
+}
+
 /// Announces a torrent to the trackers of one tier until it has ended.
 pub(super) async fn announce(world: Arc<World>, torrent: Handle, mut tier: Vec<String>) {
     fastrand::shuffle(&mut tier);
@@ -100,7 +106,8 @@ fn announcement(world: &World, torrent: &Handle, status: &Status, event: Option<
         info_hash: torrent.info_hash(),
         peer_id: world.peer_id,
         key: world.key,
-        port: world.port,
+        // Many trackers refuse port 0. Nobody listens at 1, which says as much.
+        port: world.port.max(1),
         uploaded: status.stats.uploaded,
         downloaded: status.stats.downloaded,
         // Without metadata nobody knows, but it is more than nothing: who lacks nothing gets no seeds named.
@@ -120,10 +127,7 @@ async fn tell(world: &World, tier: &mut [String], announce: &Announce) -> Result
     for place in 0..tier.len() {
         let url = &tier[place];
         let told = async {
-            if url
-                .get(..4)
-                .is_some_and(|start| start.eq_ignore_ascii_case("udp:"))
-            {
+            if is_udp(url) {
                 udp::announce(url, announce).await
             } else {
                 world.http.announce(url, announce).await

@@ -17,6 +17,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep_until, timeout};
 
+use crate::proxy::Proxy;
+use crate::session::Shared;
 use crate::torrent::{Handle, Status};
 use crate::webrtc::{self, Endpoint, EndpointError};
 use socket::{Socket, SocketEvent};
@@ -41,14 +43,15 @@ enum Request {
 
 impl Signaling {
     /// Opens the WebRTC port and starts the task.
-    pub(crate) fn start(peer_id: PeerId, config: webrtc::Config) -> Result<Self, EndpointError> {
+    pub(crate) fn start(shared: &Shared, config: webrtc::Config) -> Result<Self, EndpointError> {
         let (endpoint, endpoint_events) = Endpoint::start(config)?;
         let port = endpoint.port();
         let (requests, queue) = unbounded_channel();
         let (socket_events, from_sockets) = unbounded_channel();
         let task = Task {
-            client: Client::new(client_config(peer_id), fastrand::u64(..), Time::ZERO),
+            client: Client::new(client_config(shared.peer_id), fastrand::u64(..), Time::ZERO),
             origin: Instant::now(),
+            proxy: shared.network.proxy.clone(),
             endpoint,
             socket_events,
             sockets: BTreeMap::new(),
@@ -97,6 +100,8 @@ struct Task {
     client: Client,
     /// When the client's time began.
     origin: Instant,
+    /// Through which trackers are reached.
+    proxy: Option<Proxy>,
     endpoint: Endpoint,
     sockets: BTreeMap<TrackerId, Socket>,
     socket_tasks: JoinSet<()>,
@@ -252,7 +257,8 @@ impl Task {
                 Output::Connect { tracker, url } => {
                     while self.socket_tasks.try_join_next().is_some() {}
                     let events = self.socket_events.clone();
-                    let socket = Socket::open(&mut self.socket_tasks, tracker, url, events);
+                    let socket =
+                        Socket::open(&mut self.socket_tasks, tracker, (url, self.proxy.clone()), events);
                     self.sockets.insert(tracker, socket);
                 }
                 Output::Disconnect { tracker } => drop(self.sockets.remove(&tracker)),

@@ -1,15 +1,20 @@
 //! A WebSocket to one tracker.
 
 use core::time::Duration;
+use std::io;
 
 use causeway_signal::{MAX_MESSAGE_BYTES, TrackerId};
 use futures_util::{SinkExt as _, StreamExt as _};
+use hyper::Uri;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender, channel};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::connect_async_with_config;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{client_async_tls_with_config, connect_async_with_config};
+
+use crate::proxy::Proxy;
 
 /// What happens on a tracker's socket.
 #[derive(Debug)]
@@ -33,12 +38,12 @@ impl Socket {
     pub(super) fn open(
         tasks: &mut JoinSet<()>,
         tracker: TrackerId,
-        url: String,
+        (url, proxy): (String, Option<Proxy>),
         events: UnboundedSender<(TrackerId, SocketEvent)>,
     ) -> Self {
         let (messages, queue) = channel(QUEUE);
         tasks.spawn(async move {
-            let reason = match run(tracker, &url, queue, &events).await {
+            let reason = match run(tracker, (&url, proxy), queue, &events).await {
                 Ok(()) => return,
                 Err(reason) => reason,
             };
@@ -60,15 +65,22 @@ impl Socket {
 /// Carries messages until this side drops the queue.
 async fn run(
     tracker: TrackerId,
-    url: &str,
+    (url, proxy): (&str, Option<Proxy>),
     mut queue: Receiver<String>,
     events: &UnboundedSender<(TrackerId, SocketEvent)>,
 ) -> Result<(), String> {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_MESSAGE_BYTES))
         .max_frame_size(Some(MAX_MESSAGE_BYTES));
-    let connected = timeout(CONNECTING, connect_async_with_config(url, Some(config), true)).await;
+    let connected = timeout(CONNECTING, async {
+        let Some(proxy) = proxy else {
+            return connect_async_with_config(url, Some(config), true).await;
+        };
+        let stream = through(&proxy, url).await?;
+        client_async_tls_with_config(url, stream, Some(config), None).await
+    });
     let (mut socket, _) = connected
+        .await
         .map_err(|_| "it does not answer".to_owned())?
         .map_err(|error| format!("it can't be reached: {error}"))?;
     let tell = |event| events.send((tracker, event)).unwrap_or_default();
@@ -103,6 +115,14 @@ async fn run(
             }
         }
     }
+}
+
+/// A connection to the host of this URL.
+async fn through(proxy: &Proxy, url: &str) -> io::Result<TcpStream> {
+    let uri: Uri = url.parse().map_err(io::Error::other)?;
+    let usual = if uri.scheme_str() == Some("wss") { 443 } else { 80 };
+    let host = uri.host().unwrap_or_default();
+    proxy.connect_host(host, uri.port_u16().unwrap_or(usual)).await
 }
 
 async fn send(

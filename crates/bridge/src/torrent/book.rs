@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use causeway_core::Time;
 use causeway_engine::KnownPeer;
 
+use crate::dial::Attempt;
+
 /// Who named an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -38,6 +40,8 @@ struct Entry {
     has_worked: bool,
     /// What it has been worth as a peer.
     score: i64,
+    /// How often it has refused to be spoken to, each time in another way.
+    turn: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +76,7 @@ impl Book {
                 failures: 0,
                 has_worked: false,
                 score: 0,
+                turn: 0,
             },
         );
         true
@@ -86,13 +91,29 @@ impl Book {
         }
     }
 
+    /// A peer has come to us from an address where it can be reached, too; says whether nobody else is there already.
+    pub(super) fn meet(&mut self, address: SocketAddr, now: Time) -> bool {
+        let is_local = is_local(address.ip());
+        self.add(address, Origin::Stranger { is_local }, now);
+        match self.entries.get_mut(&address) {
+            Some(entry) if entry.state != State::Busy => {
+                entry.state = State::Busy;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
     /// Takes the address that is to be tried next: those that have not failed first, of these those that were worth most.
-    pub(super) fn next(&mut self, now: Time) -> Option<SocketAddr> {
+    pub(super) fn next(&mut self, now: Time) -> Option<Attempt> {
         let due = self.entries.iter_mut().filter(|(_, entry)| entry.is_due(now));
         let order = |entry: &Entry| (entry.failures, Reverse(entry.score), !entry.has_worked);
         let (address, entry) = due.min_by_key(|(_, entry)| order(entry))?;
         entry.state = State::Busy;
-        Some(*address)
+        Some(Attempt {
+            address: *address,
+            turn: entry.turn,
+        })
     }
 
     /// When an address may be tried next.
@@ -115,6 +136,18 @@ impl Book {
         if entry.origin != Origin::User && entry.failures >= MOST_FAILURES {
             self.entries.remove(&address);
         }
+    }
+
+    /// Who is there does not speak as we did. Another one of the `ways` is tried at once, until there is none.
+    pub(super) fn refused(&mut self, address: SocketAddr, now: Time, ways: usize) {
+        if let Some(entry) = self.entries.get_mut(&address) {
+            entry.turn = (entry.turn + 1) % ways.max(1);
+            if entry.turn != 0 {
+                entry.state = State::Idle(now);
+                return;
+            }
+        }
+        self.failed(address, now);
     }
 
     /// The link to this peer is gone, which has been worth so much; it may be worth a try after `rest`.
@@ -208,6 +241,10 @@ mod tests {
         text.parse().expect("an address")
     }
 
+    fn next(book: &mut Book, now: Time) -> Option<SocketAddr> {
+        book.next(now).map(|attempt| attempt.address)
+    }
+
     fn at(seconds: u64) -> Time {
         Time::ZERO + Duration::from_secs(seconds)
     }
@@ -246,26 +283,56 @@ mod tests {
         book.add(peer, FAR, at(0));
         let mut now = at(0);
         for wait in [30, 60, 120, 240] {
-            assert_eq!(book.next(now), Some(peer));
+            assert_eq!(next(&mut book, now), Some(peer));
             assert_eq!(book.next(now), None, "it is being tried");
             book.failed(peer, now);
             assert_eq!(book.due(), Some(now + Duration::from_secs(wait)));
             now += Duration::from_secs(wait);
         }
-        assert_eq!(book.next(now), Some(peer));
+        assert_eq!(next(&mut book, now), Some(peer));
         book.failed(peer, now);
         assert_eq!(book.due(), None);
+    }
+
+    #[test]
+    fn who_refuses_one_way_is_tried_in_the_others_at_once_and_then_later() {
+        let (mut book, peer) = (Book::default(), address("1.2.3.4:80"));
+        book.add(peer, FAR, at(0));
+        let attempt = |turn| Some(Attempt { address: peer, turn });
+        for turn in 0..3 {
+            assert_eq!(book.next(at(0)), attempt(turn));
+            book.refused(peer, at(0), 3);
+        }
+        assert_eq!(book.next(at(29)), None);
+        assert_eq!(book.next(at(30)), attempt(0));
+        book.refused(peer, at(31), 3);
+        assert_eq!(book.next(at(31)), attempt(1));
+        book.closed(peer, 0, at(40), Duration::ZERO);
+        assert_eq!(book.next(at(40)), attempt(1), "what has worked is kept");
+        book.refused(peer, at(41), 1);
+        assert_eq!(book.next(at(42)), None, "there is no other way");
+    }
+
+    #[test]
+    fn who_has_come_to_us_is_not_connected_to_until_it_has_gone() {
+        let (mut book, peer) = (Book::default(), address("1.2.3.4:80"));
+        assert!(book.meet(peer, at(0)));
+        assert!(!book.meet(peer, at(0)), "it is there already");
+        assert_eq!(next(&mut book, at(9)), None);
+        book.closed(peer, 0, at(10), Duration::ZERO);
+        assert_eq!(next(&mut book, at(10)), Some(peer));
+        assert!(!book.meet(peer, at(11)), "it is being connected to");
     }
 
     #[test]
     fn who_has_worked_comes_before_who_is_unknown() {
         let (mut book, old, new) = (Book::default(), address("1.2.3.4:80"), address("1.2.3.3:80"));
         book.add(old, FAR, at(0));
-        assert_eq!(book.next(at(0)), Some(old));
+        assert_eq!(next(&mut book, at(0)), Some(old));
         book.closed(old, 0, at(1), Duration::ZERO);
         book.add(new, FAR, at(1));
-        assert_eq!(book.next(at(1)), Some(old));
-        assert_eq!(book.next(at(1)), Some(new));
+        assert_eq!(next(&mut book, at(1)), Some(old));
+        assert_eq!(next(&mut book, at(1)), Some(new));
     }
 
     #[test]
@@ -274,7 +341,7 @@ mod tests {
         let addresses = ["1.2.3.1:80", "1.2.3.2:80", "1.2.3.3:80", "1.2.3.4:80"].map(address);
         for peer in &addresses[..3] {
             book.add(*peer, FAR, at(0));
-            assert_eq!(book.next(at(0)), Some(*peer));
+            assert_eq!(next(&mut book, at(0)), Some(*peer));
         }
         for (peer, score) in addresses.iter().zip([3, -50, 20]) {
             book.closed(*peer, score, at(1), Duration::ZERO);
@@ -284,7 +351,7 @@ mod tests {
             score: 7,
         };
         book.recall(known, at(1));
-        let order: Vec<_> = core::iter::from_fn(|| book.next(at(1))).collect();
+        let order: Vec<_> = core::iter::from_fn(|| next(&mut book, at(1))).collect();
         assert_eq!(order, [2, 3, 0, 1].map(|place: usize| addresses[place]));
     }
 
@@ -301,7 +368,7 @@ mod tests {
             assert!(book.add(peer(number), FAR, at(0)));
         }
         assert!(!book.add(peer(5_000), FAR, at(0)));
-        let tried = book.next(at(0)).expect("one");
+        let tried = next(&mut book, at(0)).expect("one");
         book.failed(tried, at(0));
         assert!(book.add(peer(5_000), FAR, at(0)));
         assert!(!book.add(peer(5_001), FAR, at(0)));

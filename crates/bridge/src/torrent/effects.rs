@@ -1,5 +1,6 @@
 //! Doing what the engine asks for.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -129,7 +130,7 @@ impl Task {
             };
             let config = Config {
                 limits: self.limits(),
-                ..config(self.shared.peer_id)
+                ..config(&self.shared)
             };
             self.torrent = Torrent::new(config, source, fastrand::u64(..), self.shared.now());
         }
@@ -139,11 +140,12 @@ impl Task {
     fn close(&mut self, link: LinkId, reason: &CloseReason) {
         tracing::debug!(torrent = %self.info_hash, ?link, "closed: {reason}");
         let rest = match reason {
-            CloseReason::Stopped | CloseReason::Silent => AGAIN,
+            CloseReason::Silent => return self.lost(link, &reason.to_string()),
+            CloseReason::Stopped => AGAIN,
             CloseReason::Enough => LATER,
             CloseReason::Ourselves => {
-                if let Some(address) = self.met.get(&link) {
-                    self.book.is_us(*address);
+                if let Some(met) = self.met.get(&link) {
+                    self.book.is_us(met.address);
                 }
                 LATER
             }
@@ -158,10 +160,25 @@ impl Task {
     pub(super) fn drop_link(&mut self, link: LinkId, reason: &str, rest: Duration) {
         self.links.close(link, reason);
         self.sent.remove(&link);
-        if let Some(address) = self.met.remove(&link) {
-            let score = self.torrent.score_of(address);
-            self.book.closed(address, score, self.shared.now(), rest);
+        if let Some(met) = self.met.remove(&link) {
+            let score = self.torrent.score_of(met.address);
+            self.book.closed(met.address, score, self.shared.now(), rest);
         }
+    }
+
+    /// The peer has gone. One that has never said a word may want to be spoken to in another way.
+    pub(super) fn lost(&mut self, link: LinkId, reason: &str) {
+        let mute = self.met.get(&link).filter(|met| !met.is_heard).copied();
+        if let Some(met) = mute {
+            self.met.remove(&link);
+            self.refused(met.address, self.shared.now());
+        }
+        self.drop_link(link, reason, AGAIN);
+    }
+
+    pub(super) fn refused(&mut self, address: SocketAddr, now: Time) {
+        let ways = self.shared.network.ways().len();
+        self.book.refused(address, now, ways);
     }
 }
 

@@ -150,6 +150,8 @@ pub(crate) enum Order {
     Link(Link),
     /// Nobody answered at this address.
     Unreachable(SocketAddr),
+    /// Who is at this address does not speak as we did.
+    Refused(SocketAddr),
     /// Peers may be at these addresses.
     Peers(Vec<SocketAddr>, Origin),
     /// The user wants something.

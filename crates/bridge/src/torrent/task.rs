@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use causeway_core::{Info, InfoHash, Metainfo, PeerId, Time};
+use causeway_core::{Info, InfoHash, Metainfo, Time};
 use causeway_engine::{
     Command, Config, Direction, Input, Limits, LinkId, LinkKind, PexSupport, Source, StorageError, Torrent,
 };
@@ -55,7 +55,7 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
         }
     };
     let now = shared.now();
-    let torrent = Torrent::new(config(shared.peer_id), source, fastrand::u64(..), now);
+    let torrent = Torrent::new(config(&shared), source, fastrand::u64(..), now);
     let shelf = Arc::new(Shelf::default());
     let (status, watch) = watch::channel(Status {
         state: torrent.state().clone(),
@@ -89,7 +89,7 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
         sent: BTreeSet::new(),
         inputs: VecDeque::new(),
         book: Book::default(),
-        limits: Limits::default(),
+        limits: shared.limits,
         share: None,
         connecting: 0,
         deadline: None,
@@ -120,10 +120,11 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
 }
 
 /// How all torrents behave towards others. Classic peers tell each other of others (BEP 11).
-pub(super) fn config(peer_id: PeerId) -> Config {
+pub(super) fn config(shared: &Shared) -> Config {
     Config {
+        limits: shared.limits,
         peer_exchange: Some(PexSupport::default()),
-        ..Config::new(peer_id)
+        ..Config::new(shared.peer_id)
     }
 }
 
@@ -144,8 +145,8 @@ pub(super) struct Task {
     pub(super) shelf: Arc<Shelf>,
     pub(super) selection: Option<Selection>,
     pub(super) links: Links,
-    /// The links that we opened, by the address in the book.
-    pub(super) met: BTreeMap<LinkId, SocketAddr>,
+    /// The links whose peers are in the book: those that we opened, and those over uTP.
+    pub(super) met: BTreeMap<LinkId, Met>,
     /// Links that something was sent on since they were looked at.
     pub(super) sent: BTreeSet<LinkId>,
     /// What is to go into the engine next.
@@ -166,6 +167,15 @@ pub(super) struct Task {
     pub(super) shared: Arc<Shared>,
     /// When something was read for a peer last; what was read is in memory since.
     pub(super) last_read: Option<Time>,
+}
+
+/// A peer that is in the book.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Met {
+    /// Its address in the book.
+    pub(super) address: SocketAddr,
+    /// Whether anything has come from it.
+    pub(super) is_heard: bool,
 }
 
 impl Task {
@@ -261,13 +271,22 @@ impl Task {
                     remote,
                     kind,
                 } = link.meeting;
-                if direction == Direction::Outgoing && kind == LinkKind::Tcp {
+                if direction == Direction::Outgoing && matches!(kind, LinkKind::Tcp | LinkKind::Utp) {
                     self.connecting = self.connecting.saturating_sub(1);
                 }
                 let link = self.links.insert(link);
                 tracing::debug!(torrent = %self.info_hash, ?link, ?kind, ?remote, "a link");
-                if let Some(remote) = remote.filter(|_| direction == Direction::Outgoing) {
-                    self.met.insert(link, remote);
+                if let Some(address) = remote.filter(|_| direction == Direction::Outgoing) {
+                    let is_heard = false;
+                    self.met.insert(link, Met { address, is_heard });
+                }
+                // Over uTP a peer comes from where it listens: it is not to be connected to as well.
+                if let Some(address) =
+                    remote.filter(|_| direction == Direction::Incoming && kind == LinkKind::Utp)
+                    && self.book.meet(address, now)
+                {
+                    let is_heard = true;
+                    self.met.insert(link, Met { address, is_heard });
                 }
                 self.tell(Input::LinkOpened {
                     link,
@@ -281,6 +300,10 @@ impl Task {
             Order::Unreachable(address) => {
                 self.connecting = self.connecting.saturating_sub(1);
                 self.book.failed(address, now);
+            }
+            Order::Refused(address) => {
+                self.connecting = self.connecting.saturating_sub(1);
+                self.refused(address, now);
             }
             Order::Peers(addresses, origin) => {
                 for address in addresses {
@@ -318,10 +341,15 @@ impl Task {
                     break;
                 }
                 match self.links.receive(link) {
-                    Some(Ok(bytes)) => self.tell(Input::Received { link, bytes }),
+                    Some(Ok(bytes)) => {
+                        if let Some(met) = self.met.get_mut(&link) {
+                            met.is_heard = true;
+                        }
+                        self.tell(Input::Received { link, bytes });
+                    }
                     Some(Err(closed)) => {
                         tracing::debug!(torrent = %self.info_hash, ?link, "closed: {closed}");
-                        self.drop_link(link, "the other side has closed it", AGAIN);
+                        self.lost(link, "the other side has closed it");
                         self.tell(Input::LinkClosed { link });
                         break;
                     }

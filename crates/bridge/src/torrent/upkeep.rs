@@ -8,15 +8,15 @@ use causeway_engine::State;
 use super::Status;
 use super::contents::Storage;
 use super::task::{RECORD_EVERY, Task};
-use crate::tcp;
+use crate::dial;
 
 impl Task {
     /// What is due by itself: connections, the record, the status.
     pub(super) fn look_after(&mut self, now: Time) {
         while self.connecting < MOST_CONNECTING && self.torrent.wanted_peers() > self.connecting {
-            let Some(address) = self.book.next(now) else { break };
+            let Some(attempt) = self.book.next(now) else { break };
             self.connecting += 1;
-            tokio::spawn(tcp::connect(self.shared.clone(), self.handle.clone(), address));
+            tokio::spawn(dial::connect(self.shared.clone(), self.handle.clone(), attempt));
         }
         if self.record_due.is_some_and(|due| due <= now) {
             self.keep_record(now);

@@ -29,6 +29,7 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tower_service::Service;
 
+use crate::proxy::{Connector, Proxy};
 use crate::torrent::is_local;
 
 /// Whose servers are asked.
@@ -80,23 +81,27 @@ pub(crate) struct Client {
     any: OnceLock<Connections>,
     /// Tells our own server that it is us.
     token: String,
+    proxy: Option<Proxy>,
 }
 
 #[derive(Debug)]
 struct Connections {
     is_public: bool,
-    plain: legacy::Client<HttpConnector<Resolver>, Empty<Bytes>>,
+    proxy: Option<Proxy>,
+    plain: legacy::Client<Connector<HttpConnector<Resolver>>, Empty<Bytes>>,
     /// Missing where this system names no certificate authorities.
     secure: OnceLock<Option<Secure>>,
 }
 
-type Secure = legacy::Client<HttpsConnector<HttpConnector<Resolver>>, Empty<Bytes>>;
+type Secure = legacy::Client<HttpsConnector<Connector<HttpConnector<Resolver>>>, Empty<Bytes>>;
 
 impl Client {
-    pub(crate) fn new() -> Self {
+    /// One that asks through this proxy alone, where there is one. Names lead where the proxy says then.
+    pub(crate) fn new(proxy: Option<Proxy>) -> Self {
         Self {
             public: OnceLock::new(),
             any: OnceLock::new(),
+            proxy,
             token: format!("{:032x}", fastrand::u128(..)),
         }
     }
@@ -127,7 +132,11 @@ impl Client {
             }
             // Who is in our own network may name others there, and nobody else.
             let remote = response.extensions().get::<HttpInfo>().map(HttpInfo::remote_addr);
-            if reach == Reach::Anybody && !remote.is_some_and(|remote| is_local(remote.ip())) {
+            let is_near = match &self.proxy {
+                Some(_) => names_local(&target),
+                None => remote.is_some_and(|remote| is_local(remote.ip())),
+            };
+            if reach == Reach::Anybody && !is_near {
                 reach = Reach::Public;
             }
             let place = response.headers().get(LOCATION);
@@ -148,8 +157,12 @@ impl Client {
         let connections = match reach {
             Reach::Nobody => return Err(Failure::forever("web seeds are switched off")),
             Reach::Public if names_local(target) => return Err(Failure::forever(PRIVATE)),
-            Reach::Public => self.public.get_or_init(|| Connections::new(true)),
-            Reach::Anybody => self.any.get_or_init(|| Connections::new(false)),
+            Reach::Public => self
+                .public
+                .get_or_init(|| Connections::new(true, self.proxy.clone())),
+            Reach::Anybody => self
+                .any
+                .get_or_init(|| Connections::new(false, self.proxy.clone())),
         };
         let mut request = Request::get(target.clone())
             .header(USER_AGENT, concat!("Causeway/", env!("CARGO_PKG_VERSION")))
@@ -177,10 +190,11 @@ impl Client {
 }
 
 impl Connections {
-    fn new(is_public: bool) -> Self {
+    fn new(is_public: bool, proxy: Option<Proxy>) -> Self {
         Self {
             is_public,
-            plain: builder().build(connector(is_public)),
+            plain: builder().build(connector(is_public, proxy.clone())),
+            proxy,
             secure: OnceLock::new(),
         }
     }
@@ -192,18 +206,18 @@ impl Connections {
             let roots =
                 roots.inspect_err(|error| tracing::warn!("no web seed is reached over https: {error}"));
             let https = roots.ok()?.https_only().enable_http1();
-            Some(builder().build(https.wrap_connector(connector(self.is_public))))
+            Some(builder().build(https.wrap_connector(connector(self.is_public, self.proxy.clone()))))
         };
         self.secure.get_or_init(make).as_ref()
     }
 }
 
-fn connector(is_public: bool) -> HttpConnector<Resolver> {
+fn connector(is_public: bool, proxy: Option<Proxy>) -> Connector<HttpConnector<Resolver>> {
     let mut connector = HttpConnector::new_with_resolver(Resolver { is_public });
     connector.set_connect_timeout(Some(CONNECTING));
     connector.set_nodelay(true);
     connector.enforce_http(false);
-    connector
+    Connector::with(connector, proxy)
 }
 
 fn builder() -> legacy::Builder {
@@ -251,16 +265,17 @@ pub struct DownloadError {
     why: String,
 }
 
-/// Downloads what the user has named by its URL over HTTP(S), a torrent file for example, of `most` bytes at the most.
+/// Downloads what the user has named by its URL over HTTP(S), a torrent file for example, of `most` bytes at the most; through the proxy
+/// where there is one.
 ///
 /// # Errors
 /// [`DownloadError`], in words.
-pub async fn download(url: &str, most: usize) -> Result<Bytes, DownloadError> {
+pub async fn download(url: &str, most: usize, proxy: Option<Proxy>) -> Result<Bytes, DownloadError> {
     let fail = |why: String| DownloadError {
         url: url.to_owned(),
         why,
     };
-    let answer = Client::new().get(url, None, Reach::Anybody).await;
+    let answer = Client::new(proxy).get(url, None, Reach::Anybody).await;
     let body = Limited::new(answer.map_err(|failure| fail(failure.why))?.into_body(), most);
     let whole = timeout(DOWNLOADING, body.collect()).await;
     let whole = whole.map_err(|_| fail("it takes too long".to_owned()))?;
@@ -371,7 +386,7 @@ mod tests {
 
     #[tokio::test]
     async fn our_own_network_is_not_asked_on_a_strangers_word() {
-        let client = Client::new();
+        let client = Client::new(None);
         for url in [
             "http://127.0.0.1:9/x",
             "http://[::1]:9/x",
