@@ -90,7 +90,7 @@ pub enum Notice {
     OtherTab,
     /// The other tab is gone: this one has taken over.
     TakenOver,
-    /// Every torrent, in the order the user added them. Sent when something changed, some four times a second.
+    /// Every torrent, in the order the user added them. Sent when something changed; of progress, once a second.
     Torrents(Vec<TorrentView>),
     /// The files of a torrent; sent once when they are known. Their progress follows as [`Notice::FileProgress`].
     Files(TorrentId, Vec<FileView>),

@@ -78,6 +78,8 @@ impl Values {
 pub(crate) enum Goal {
     AtLeast(f64),
     AtMost(f64),
+    /// It is shown for comparison.
+    Compare,
 }
 
 impl Goal {
@@ -85,6 +87,7 @@ impl Goal {
         let (met, goal) = match self {
             Self::AtLeast(least) => (value >= least, format!("at least {least}")),
             Self::AtMost(most) => (value <= most, format!("at most {most}")),
+            Self::Compare => return String::new(),
         };
         format!("{goal}: {}", if met { "met" } else { "MISSED" })
     }

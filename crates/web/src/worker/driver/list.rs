@@ -9,7 +9,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::File;
 
 use super::Driver;
-use super::limits::EACH;
+use super::limits::{EACH, MAX_OUTSTANDING_REQUESTS, MAX_UNWRITTEN};
 use super::peers::log_closed;
 use crate::protocol::{Notice, Request, TorrentId};
 use crate::worker::session::{Phase, Running, Session, source};
@@ -259,6 +259,8 @@ impl Driver {
         let (id, paused, selected) = (session.id, session.record.paused == 1, session.selected());
         let mut config = Config::new(self.peer_id);
         config.limits = EACH;
+        config.max_outstanding_requests = MAX_OUTSTANDING_REQUESTS;
+        config.max_unwritten = MAX_UNWRITTEN;
         self.shares.remove(id);
         let torrent = Torrent::new(config, source, self.random.u64(..), now);
         let info_hash = torrent.info_hash();

@@ -376,7 +376,7 @@ impl Driver {
         self.client.update(running.torrent.info_hash(), progress);
     }
 
-    /// Tells the page how things are within half a second.
+    /// Tells the page how things are within a second.
     fn show_soon(&mut self, now: Time) {
         self.view_due.get_or_insert(now + VIEW_EVERY);
     }
@@ -452,8 +452,9 @@ fn connection_of(link: LinkId) -> ConnectionId {
     ConnectionId(u32::try_from(link.0).unwrap_or(u32::MAX))
 }
 
-/// How often the page is told how things are while they change. Each time costs it a layout, and the record a write.
-const VIEW_EVERY: std::time::Duration = std::time::Duration::from_millis(500);
+/// How often the page is told how things are while they change. Each time costs it a layout, its compositor and another
+/// process a drawing, and the record a write.
+const VIEW_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Azureus style (BEP 20), and room for twelve random digits.
 const PEER_ID_PREFIX: &[u8; 20] = b"-CW0100-............";

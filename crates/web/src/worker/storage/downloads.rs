@@ -1,8 +1,9 @@
 //! What is downloaded: a file of the origin private file system for each file of the torrent, named by its number
 //! (names from a torrent never reach a file system here), and in memory what is not written yet.
 //!
-//! A piece is hashed from memory when it is whole, and written with its neighbours: storage sees few, long writes.
-//! Everything is written at the latest when the record is kept ([`Downloads::write_all`]).
+//! A piece is hashed from memory when it is whole. A long one is written from where it lies; short ones are written with
+//! their neighbours: storage sees few, long writes. Everything is written at the latest when the record is kept
+//! ([`Downloads::write_all`]). Memory of WebAssembly never shrinks, so what pieces lay in is used again.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -30,6 +31,10 @@ pub(super) struct Downloads {
     order: VecDeque<PieceIndex>,
     buffered: usize,
     hashed: usize,
+    /// What a forgotten piece lay in, for the next ones.
+    spare: Vec<Vec<u8>>,
+    /// Where neighbours are put together for one write.
+    joined: Vec<u8>,
     cache: ReadCache,
 }
 
@@ -55,6 +60,8 @@ impl Downloads {
             order: VecDeque::new(),
             buffered: 0,
             hashed: 0,
+            spare: Vec::new(),
+            joined: Vec::new(),
             cache: ReadCache::new(false),
         }
     }
@@ -98,8 +105,11 @@ impl Downloads {
             self.forget(oldest);
         }
         let blocks = Bitfield::none(geometry.blocks_in(piece));
+        // What an earlier piece left there is never looked at: `blocks` says what is there.
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        bytes.resize(length, 0);
         let buffer = PieceBuffer {
-            bytes: vec![0; length],
+            bytes,
             dirty: blocks.clone(),
             blocks,
             is_hashed: false,
@@ -118,10 +128,11 @@ impl Downloads {
             .filter(|buffer| buffer.blocks.is_all())
         {
             let digest = hash::start(&buffer.bytes);
+            let is_long = buffer.bytes.len() >= LONG_PIECE;
             if !std::mem::replace(&mut buffer.is_hashed, true) {
                 self.hashed += buffer.bytes.len();
             }
-            if self.hashed >= WRITE_LENGTH {
+            if self.hashed >= WRITE_LENGTH || is_long {
                 self.write_hashed().await?;
             }
             return Ok(digest);
@@ -166,6 +177,7 @@ impl Downloads {
     /// Brings all of a torrent that has become complete to the disk itself.
     pub(super) async fn flush(&mut self) -> Result<(), StorageError> {
         self.write_hashed().await?;
+        (self.spare, self.joined) = (Vec::new(), Vec::new());
         self.open.iter().try_for_each(|(_, file)| file.flush())
     }
 
@@ -181,24 +193,36 @@ impl Downloads {
         self.folder.file(&file.to_string(), empty).await
     }
 
-    /// Writes the pieces that were hashed, neighbours together, and forgets them in memory.
+    /// Writes the pieces that were hashed, short neighbours together, and forgets them in memory.
     async fn write_hashed(&mut self) -> Result<(), StorageError> {
         let geometry = self.info.geometry();
         loop {
+            let mut joined = std::mem::take(&mut self.joined);
+            joined.clear();
             let mut run: Vec<PieceIndex> = Vec::new();
-            let mut bytes = Vec::new();
             for (&piece, buffer) in self.in_memory.iter().filter(|(_, buffer)| buffer.is_hashed) {
                 let is_next = run.last().is_none_or(|last| last.get() + 1 == piece.get());
-                if !is_next || (!run.is_empty() && bytes.len() + buffer.bytes.len() > WRITE_LENGTH) {
+                let is_long = buffer.bytes.len() >= LONG_PIECE;
+                let is_over = is_long || joined.len() + buffer.bytes.len() > WRITE_LENGTH;
+                if !run.is_empty() && (!is_next || is_over) {
                     break;
                 }
                 run.push(piece);
-                bytes.extend_from_slice(&buffer.bytes);
+                if is_long {
+                    break;
+                }
+                joined.extend_from_slice(&buffer.bytes);
             }
-            let Some(first) = run.first() else {
-                return Ok(());
+            let written = match run.first() {
+                None => Ok(()),
+                Some(long) if joined.is_empty() => self.write_dirty(*long).await,
+                Some(first) => self.write_run(geometry.start_of(*first), &joined).await,
             };
-            self.write_run(geometry.start_of(*first), &bytes).await?;
+            self.joined = joined;
+            written?;
+            if run.is_empty() {
+                return Ok(());
+            }
             for piece in run {
                 self.forget(piece);
             }
@@ -211,6 +235,9 @@ impl Downloads {
             self.order.retain(|other| *other != piece);
             self.buffered -= buffer.bytes.len();
             self.hashed -= if buffer.is_hashed { buffer.bytes.len() } else { 0 };
+            if self.spare.iter().map(Vec::len).sum::<usize>() < MAX_SPARE {
+                self.spare.push(buffer.bytes);
+            }
         }
     }
 
@@ -313,10 +340,14 @@ fn is_padding(info: &Info, file: usize) -> bool {
 }
 
 /// The most bytes of pieces in flight in memory, unless one piece alone is longer.
-const MAX_BUFFERED: usize = 48 * 1024 * 1024;
+const MAX_BUFFERED: usize = 32 * 1024 * 1024;
+/// The most bytes of [`Downloads::spare`], unless one piece alone is longer.
+const MAX_SPARE: usize = 4 * 1024 * 1024;
 /// The most files open at once.
 const MAX_OPEN: usize = 32;
-/// Bytes of hashed pieces that are written at once, unless one piece alone is longer.
+/// A piece of so many bytes is worth a write of its own.
+const LONG_PIECE: usize = 1024 * 1024;
+/// Bytes of short pieces that are written at once.
 const WRITE_LENGTH: usize = 4 * 1024 * 1024;
 
 #[cfg(test)]
