@@ -1,7 +1,7 @@
 //! Exchange of the `info` dictionary between peers (BEP 9, `ut_metadata`).
 
-use bytes::{Bytes, BytesMut};
-use serde::Serialize;
+use bytes::Bytes;
+use causeway_core::bencode::Writer;
 
 use super::{ExtensionError, UT_METADATA};
 
@@ -46,7 +46,7 @@ impl MetadataMessage {
                 extension: UT_METADATA,
                 key,
             };
-            dictionary.read::<u32>(key).ok().flatten().ok_or(missing)
+            dictionary.integer::<u32>(key).ok_or(missing)
         };
         Ok(match number("msg_type")? {
             REQUEST => Self::Request {
@@ -73,32 +73,25 @@ impl MetadataMessage {
     /// Writes the payload; empty for [`MetadataMessage::Unknown`], which nobody sends.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        #[derive(Serialize)]
-        struct Written {
-            msg_type: u32,
-            piece: u32,
-            total_size: Option<u32>,
-        }
-
-        let written = |msg_type, piece, total_size| {
-            super::write(&Written {
-                msg_type,
-                piece,
-                total_size,
-            })
+        let written = |kind: u32, piece: u32, total_size: Option<u32>| {
+            Writer::new()
+                .integer("msg_type", kind.into())
+                .integer("piece", piece.into())
+                .integer_if_any("total_size", total_size.map(u64::from))
+                .finish()
         };
         match self {
-            Self::Request { piece } => written(REQUEST, *piece, None),
+            Self::Request { piece } => written(REQUEST, *piece, None).into(),
             Self::Data {
                 piece,
                 total_size,
                 data,
             } => {
-                let mut payload = BytesMut::from(written(DATA, *piece, Some(*total_size)));
+                let mut payload = written(DATA, *piece, Some(*total_size));
                 payload.extend_from_slice(data);
-                payload.freeze()
+                payload.into()
             }
-            Self::Reject { piece } => written(REJECT, *piece, None),
+            Self::Reject { piece } => written(REJECT, *piece, None).into(),
             Self::Unknown => Bytes::new(),
         }
     }

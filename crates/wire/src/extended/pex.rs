@@ -3,7 +3,7 @@
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
-use serde::Serialize;
+use causeway_core::bencode::Writer;
 
 use super::{ExtensionError, UT_PEX};
 
@@ -81,41 +81,34 @@ impl PeerExchange {
     /// Writes the payload, everything in it: who sends keeps to 50 added and 50 dropped.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        #[derive(Default, Serialize)]
-        struct Written {
-            #[serde(with = "serde_bytes")]
-            added: Vec<u8>,
-            #[serde(rename = "added.f", with = "serde_bytes")]
-            added_flags: Vec<u8>,
-            #[serde(with = "serde_bytes")]
-            added6: Vec<u8>,
-            #[serde(rename = "added6.f", with = "serde_bytes")]
-            added6_flags: Vec<u8>,
-            #[serde(with = "serde_bytes")]
-            dropped: Vec<u8>,
-            #[serde(with = "serde_bytes")]
-            dropped6: Vec<u8>,
-        }
-
-        let mut written = Written::default();
+        let (mut added, mut flags4, mut added6, mut flags6) = (vec![], vec![], vec![], vec![]);
         for PexPeer { addr, flags } in &self.added {
-            if addr.is_ipv4() {
-                push_address(&mut written.added, *addr);
-                written.added_flags.push(flags.0);
+            let (list, list_flags) = if addr.is_ipv4() {
+                (&mut added, &mut flags4)
             } else {
-                push_address(&mut written.added6, *addr);
-                written.added6_flags.push(flags.0);
-            }
+                (&mut added6, &mut flags6)
+            };
+            push_address(list, *addr);
+            list_flags.push(flags.0);
         }
+        let (mut dropped, mut dropped6) = (vec![], vec![]);
         for addr in &self.dropped {
             let list = if addr.is_ipv4() {
-                &mut written.dropped
+                &mut dropped
             } else {
-                &mut written.dropped6
+                &mut dropped6
             };
             push_address(list, *addr);
         }
-        super::write(&written)
+        Writer::new()
+            .string("added", &added)
+            .string("added.f", &flags4)
+            .string("added6", &added6)
+            .string("added6.f", &flags6)
+            .string("dropped", &dropped)
+            .string("dropped6", &dropped6)
+            .finish()
+            .into()
     }
 }
 
