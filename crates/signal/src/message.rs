@@ -8,6 +8,7 @@
 mod announce;
 mod description;
 mod field;
+mod json;
 mod offers;
 mod reply;
 mod scrape;
