@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use leptos::prelude::{document, set_timeout};
-use wasm_bindgen::prelude::*;
+use wasm_bindgen::JsCast;
 use web_sys::{File, HtmlAnchorElement, Url};
+
+use super::acts::{after, document};
 
 /// Browsers drop downloads that a page starts faster than that.
 const BETWEEN_DOWNLOADS: f64 = 400.0;
@@ -27,10 +28,9 @@ impl Downloads {
         let at = self.next_at.max(now);
         self.next_at = at + BETWEEN_DOWNLOADS;
         if at > now {
-            set_timeout(
-                move || download(&name, &file),
-                Duration::from_secs_f64((at - now) / 1000.0),
-            );
+            after(Duration::from_secs_f64((at - now) / 1000.0), move || {
+                download(&name, &file);
+            });
         } else {
             download(&name, &file);
         }
@@ -49,8 +49,7 @@ fn download(name: &str, file: &File) {
     link.set_href(&address);
     link.set_download(name);
     link.click();
-    set_timeout(
-        move || Url::revoke_object_url(&address).unwrap_or_default(),
-        FORGET_AFTER,
-    );
+    after(FORGET_AFTER, move || {
+        Url::revoke_object_url(&address).unwrap_or_default();
+    });
 }

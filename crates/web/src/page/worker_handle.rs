@@ -4,13 +4,12 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
-use js_sys::{Array, Reflect};
-use serde::Serialize;
+use js_sys::{Array, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use web_sys::{MessageEvent, PageTransitionEvent};
 
 use super::connections::Connections;
-use crate::protocol::{Notice, Request};
+use crate::protocol::{self, Notice, Request};
 
 /// A handle to the worker; clones speak to the same one.
 #[derive(Clone)]
@@ -76,7 +75,8 @@ impl WorkerHandle {
         let on_message = Closure::new(move |event: MessageEvent| {
             let Some(inner) = inner.upgrade() else { return };
             let message = event.data().unchecked_into::<Array>();
-            let Ok(notice) = serde_wasm_bindgen::from_value::<Notice>(message.get(0)) else {
+            let bytes = message.get(0).unchecked_into::<Uint8Array>().to_vec();
+            let Some(notice) = protocol::from_bytes::<Notice>(&bytes) else {
                 return;
             };
             match notice {
@@ -139,7 +139,7 @@ impl WorkerHandle {
 
 impl Inner {
     fn post(&self, request: &Request, beside: &JsValue, transfer: &Array) -> Result<(), JsValue> {
-        let request = request.serialize(&serde_wasm_bindgen::Serializer::new())?;
+        let request = Uint8Array::from(protocol::to_bytes(request).as_slice());
         self.worker
             .post_message_with_transfer(&Array::of2(&request, beside), transfer)
     }
