@@ -16,6 +16,7 @@ use crate::worker::session::{Phase, Running, Session, source};
 use crate::worker::share;
 use crate::worker::storage::{Contents, Kept, Library, Restored};
 use crate::worker::tabs::Tabs;
+use crate::worker::view;
 use crate::worker::web_seed::{WebSeed, refusal};
 
 impl Driver {
