@@ -181,6 +181,7 @@ fn per_block(length: u64, hash: Sha1Hash, hashes: bool) -> (f64, f64) {
                 | Output::Fetch { .. }
                 | Output::StopFetch { .. }
                 | Output::PeersFound { .. }
+                | Output::PieceDemanded { .. }
                 | Output::Announce(_)
                 | Output::Event(_) => {}
             }

@@ -22,6 +22,8 @@ pub struct Config {
     pub peer_exchange: Option<PexSupport>,
     /// The TCP port on which we listen; peers are told (`p` of BEP 10), and may tell others.
     pub listen_port: Option<u16>,
+    /// Whether the torrent is carried over to browsers and not downloaded: see [`Output::PieceDemanded`](crate::Output::PieceDemanded).
+    pub relay: bool,
     /// No block is asked for while so many bytes wait for [`Input::BlockWritten`](crate::Input::BlockWritten).
     pub max_unwritten: u64,
 }
@@ -38,6 +40,7 @@ impl Config {
             max_accepted_requests: 1024,
             peer_exchange: None,
             listen_port: None,
+            relay: false,
             max_unwritten: 16 * 1024 * 1024,
         }
     }

@@ -117,6 +117,11 @@ impl Content {
         self.tally
     }
 
+    /// Whether this piece is wanted, had or not.
+    pub(crate) fn wants(&self, piece: PieceIndex) -> bool {
+        self.wanted.has(piece)
+    }
+
     /// Whether this piece is wanted and not had.
     pub(crate) fn lacks(&self, piece: PieceIndex) -> bool {
         self.wanted.has(piece) && !self.have.has(piece)
@@ -287,6 +292,41 @@ impl Content {
             self.picker.want(piece, rng);
         }
         true
+    }
+
+    /// Fetches this piece alone from now on.
+    pub(crate) fn admit(&mut self, piece: PieceIndex, rng: &mut Rng) {
+        if self.wanted.insert(piece) {
+            let length = u64::from(self.geometry().length_of(piece));
+            let is_had = self.have.has(piece);
+            self.tally.wanted += length;
+            self.tally.wanted_verified += if is_had { length } else { 0 };
+            if !is_had && !self.is_checking() {
+                self.picker.want(piece, rng);
+            }
+        }
+    }
+
+    /// Takes that back, and gives up what is there of the piece. Nobody must be asked for blocks of it any more when
+    /// [`Self::drop_partial`] follows. Says whether it was had.
+    pub(crate) fn retract(&mut self, piece: PieceIndex, rng: &mut Rng) -> bool {
+        if self.wanted.remove(piece) {
+            let length = u64::from(self.geometry().length_of(piece));
+            self.tally.wanted -= length;
+            self.tally.wanted_verified -= if self.have.has(piece) { length } else { 0 };
+        }
+        self.picker.unwant(piece);
+        self.lose(piece, rng)
+    }
+
+    /// Forgets the blocks that came of a piece which is not wanted.
+    pub(crate) fn drop_partial(&mut self, piece: PieceIndex) {
+        self.picker.forget(piece);
+    }
+
+    /// Whether the piece is being written or hashed.
+    pub(crate) fn is_busy(&self, piece: PieceIndex) -> bool {
+        self.hashing.contains(&piece) || self.picker.is_writing(piece)
     }
 
     /// The pieces that are written and wait for nothing but their hash.

@@ -119,8 +119,14 @@ pub enum Input {
     /// Storage failed at what it had said to have done: it keeps that in memory until there is room.
     StorageFailed(StorageError),
     /// Storage no longer has this piece, which was verified: peers are told (BEP 54), and it is fetched again where it
-    /// is wanted.
+    /// is wanted. Where the torrent is carried over, there is no room for the piece any more, verified or not; say so only
+    /// of a piece that is not [`PieceUse::Busy`].
     PieceLost {
+        /// The piece.
+        piece: PieceIndex,
+    },
+    /// Answer to [`Output::PieceDemanded`], or in advance of it: storage has room for this piece, and it is fetched.
+    PieceAdmitted {
         /// The piece.
         piece: PieceIndex,
     },
@@ -202,6 +208,17 @@ impl Default for Limits {
     }
 }
 
+/// What a piece of a torrent that is carried over is needed for at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PieceUse {
+    /// Nothing: it can be given up.
+    Idle,
+    /// Somebody has asked for it, and has not got all of that.
+    Awaited,
+    /// It is being written or hashed, and can't be given up.
+    Busy,
+}
+
 /// Why a web seed gave less than it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
@@ -278,6 +295,16 @@ pub enum Output {
     /// Hash this piece as it is stored; answer with [`Input::PieceHashed`]. All its blocks were written, but
     /// while the state is [`State::Checking`].
     Hash {
+        /// The piece.
+        piece: PieceIndex,
+    },
+    /// The torrent is carried over ([`Config::relay`](crate::Config::relay)), and somebody asks for this piece, which is not
+    /// here. It is fetched as soon as [`Input::PieceAdmitted`] says that there is room for it.
+    ///
+    /// Of such a torrent nothing is fetched that nobody asks for. Peers met over WebRTC are told of every piece that a
+    /// peer of another kind has, and what they ask for waits here until it is there. It is rejected after 20 s, so
+    /// that nobody takes us for dead, and may be asked for again.
+    PieceDemanded {
         /// The piece.
         piece: PieceIndex,
     },

@@ -156,6 +156,17 @@ impl Picker {
         }
     }
 
+    /// Forgets what came of a piece that is not wanted. Nobody is asked for any of it at the moment.
+    pub(crate) fn forget(&mut self, piece: PieceIndex) {
+        self.close(piece);
+        self.urgent.retain(|(urgent, _)| *urgent != piece);
+    }
+
+    /// Whether storage has yet to say that it has some block of this piece.
+    pub(crate) fn is_writing(&self, piece: PieceIndex) -> bool {
+        self.open.get(&piece).is_some_and(OpenPiece::is_writing)
+    }
+
     /// These blocks of the piece were stored by an earlier run. Says whether that is all of them.
     pub(crate) fn restore(&mut self, piece: PieceIndex, blocks: &Bitfield) -> bool {
         let wanted = self.rarity.is_listed(piece);

@@ -25,6 +25,7 @@ use crate::{
 };
 
 pub use pex::PexSupport;
+use relaying::Relay;
 
 mod choking;
 mod download;
@@ -35,6 +36,7 @@ mod links;
 mod messages;
 mod metadata;
 mod pex;
+mod relaying;
 mod spreading;
 mod storage;
 mod streaming;
@@ -77,6 +79,7 @@ pub struct Torrent {
     /// Pieces that storage has in memory, most likely; the latest last.
     lately_read: VecDeque<PieceIndex>,
     reads: Reads,
+    relay: Relay,
     unwritten: u64,
     totals: Totals,
     allowances: Allowances,
@@ -148,9 +151,10 @@ impl Torrent {
                     acquaintances = Acquaintances::new(&snapshot.peers);
                 }
                 let info_hash = info.info_hash();
+                let selected = relaying::selection(&config, &info);
                 (
                     info_hash,
-                    Metadata::Known(Box::new(Content::new(info, &stored, Vec::new(), &mut rng))),
+                    Metadata::Known(Box::new(Content::new(info, &stored, selected, &mut rng))),
                 )
             }
         };
@@ -180,6 +184,7 @@ impl Torrent {
             super_seeds: false,
             lately_read: VecDeque::new(),
             reads: Reads::default(),
+            relay: Relay::default(),
             unwritten: 0,
             totals,
             allowances,
@@ -226,7 +231,9 @@ impl Torrent {
             Input::BlockWritten { block, result } => self.block_written(block, result),
             Input::PieceHashed { piece, result } => self.piece_hashed(piece, result),
             Input::StorageFailed(error) => self.fail(error),
+            Input::PieceLost { piece } if self.config.relay => self.retract(piece),
             Input::PieceLost { piece } => self.piece_lost(piece),
+            Input::PieceAdmitted { piece } => self.admit(piece),
             Input::TimedOut => {}
             Input::Command(command) => self.command(command),
         }
@@ -389,6 +396,8 @@ impl Torrent {
 
     fn select_files(&mut self, files: Vec<bool>) {
         match &mut self.metadata {
+            // What peers ask for is wanted, and nothing else.
+            _ if self.config.relay => {}
             Metadata::Fetching { selected, .. } => *selected = files,
             Metadata::Known(content) => {
                 content.select(files, &mut self.rng);
@@ -444,6 +453,7 @@ impl Torrent {
             peer.keep_alive(now);
         }
         self.give_up_overdue();
+        self.give_up_demands();
         self.look_after_fetches();
         self.look_after_first_copy();
         if let Some(support) = self.config.peer_exchange {
@@ -510,7 +520,9 @@ impl Torrent {
             (Run::Failed(error), _) => State::Failed(error.clone()),
             (Run::Running, Metadata::Fetching { .. }) => State::FetchingMetadata,
             (Run::Running, Metadata::Known(content)) if content.is_checking() => State::Checking,
-            (Run::Running, Metadata::Known(content)) if content.is_finished() => State::Seeding,
+            (Run::Running, Metadata::Known(content)) if content.is_finished() && !self.config.relay => {
+                State::Seeding
+            }
             (Run::Running, Metadata::Known(_)) => State::Downloading,
         }
     }

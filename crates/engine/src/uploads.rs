@@ -1,7 +1,7 @@
 //! What peers asked of us: their requests, the reads under way for them, the blocks that wait for room on a link.
 
 use bytes::Bytes;
-use causeway_core::{Block, SortedMap};
+use causeway_core::{Block, PieceIndex, SortedMap};
 use std::collections::VecDeque;
 
 use crate::{LinkId, Output};
@@ -17,6 +17,8 @@ pub(crate) struct Uploads {
     held: usize,
     /// Blocks that come after those.
     asked: VecDeque<Block>,
+    /// Blocks of pieces that are not here yet.
+    awaited: Vec<Block>,
     /// Parts of the metadata (BEP 9).
     metadata: VecDeque<u32>,
 }
@@ -24,17 +26,50 @@ pub(crate) struct Uploads {
 impl Uploads {
     /// Requests for blocks that wait.
     pub(crate) fn len(&self) -> usize {
-        self.next.len() + self.asked.len()
+        self.next.len() + self.asked.len() + self.awaited.len()
     }
 
-    /// Whether nothing is asked for.
+    /// Whether nothing is asked for that is here.
     pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.next.is_empty() && self.asked.is_empty()
     }
 
     /// The peer asks for this block.
     pub(crate) fn ask(&mut self, block: Block) {
         self.asked.push_back(block);
+    }
+
+    /// The peer asks for this block of a piece that is to come.
+    pub(crate) fn wait_for(&mut self, block: Block) {
+        self.awaited.push(block);
+    }
+
+    /// The piece is there, and what the peer asked for of it is sent.
+    pub(crate) fn arrived(&mut self, piece: PieceIndex) {
+        let blocks = self.awaited.extract_if(.., |block| block.piece() == piece);
+        self.asked.extend(blocks);
+    }
+
+    /// The piece is gone: what the peer asked for of it waits until it comes again.
+    pub(crate) fn lost(&mut self, piece: PieceIndex) {
+        let asked = core::mem::take(&mut self.asked);
+        let (lost, kept): (VecDeque<_>, _) = asked.into_iter().partition(|block| block.piece() == piece);
+        self.asked = kept;
+        self.awaited.extend(lost);
+    }
+
+    /// Takes back what the peer asked for of a piece that does not come.
+    pub(crate) fn given_up(&mut self, piece: PieceIndex) -> Vec<Block> {
+        self.awaited
+            .extract_if(.., |block| block.piece() == piece)
+            .collect()
+    }
+
+    /// Whether the peer has asked for something of this piece and not got it.
+    pub(crate) fn wants(&self, piece: PieceIndex) -> bool {
+        let next = self.next.iter().map(|(block, _)| block);
+        let mut all = next.chain(&self.asked).chain(&self.awaited);
+        all.any(|block| block.piece() == piece)
     }
 
     /// The peer asks for this part of the metadata. Says whether there is room for that.
@@ -85,6 +120,10 @@ impl Uploads {
             self.asked.remove(place);
             return true;
         }
+        if let Some(place) = self.awaited.iter().position(|awaited| *awaited == block) {
+            self.awaited.remove(place);
+            return true;
+        }
         let place = self
             .next
             .iter()
@@ -103,6 +142,7 @@ impl Uploads {
             data.is_none()
         });
         blocks.extend(self.asked.drain(..));
+        blocks.append(&mut self.awaited);
         blocks
     }
 

@@ -222,6 +222,7 @@ impl World {
                 | Output::Fetch { .. }
                 | Output::StopFetch { .. }
                 | Output::PeersFound { .. }
+                | Output::PieceDemanded { .. }
                 | Output::Announce(_)
                 | Output::Event(_) => {}
             }

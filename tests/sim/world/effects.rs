@@ -53,6 +53,7 @@ impl World {
                 self.closed_by(link, side);
             }
             Output::PeersFound { addrs, .. } => self.found(number, &addrs),
+            Output::PieceDemanded { .. } => panic!("nothing is carried over here"),
             Output::Fetch { link, bytes } => self.fetch(number, link, bytes),
             Output::StopFetch { link } => drop(self.fetches.remove(&link)),
             Output::Read { block } => {

@@ -101,6 +101,12 @@ impl OpenPiece {
         self.unwritten == 0
     }
 
+    /// Whether storage has yet to say that it has some block.
+    pub(super) fn is_writing(&self) -> bool {
+        let mut blocks = self.blocks.iter();
+        blocks.any(|block| matches!(block, BlockState::Writing(_)))
+    }
+
     /// Blocks that are still to arrive.
     pub(super) fn missing(&self) -> u32 {
         let missing = self.blocks.iter().filter(|block| match block {

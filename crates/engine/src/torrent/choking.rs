@@ -72,7 +72,7 @@ impl Torrent {
     }
 
     fn role(&self) -> Role {
-        if self.content().is_some_and(Content::is_finished) {
+        if self.config.relay || self.content().is_some_and(Content::is_finished) {
             Role::Seed
         } else {
             Role::Leech

@@ -122,7 +122,8 @@ impl Torrent {
         let content = self.content()?;
         // A peer without metadata has no pieces, so it is never taken for one that needs nothing.
         let is_giver = peer.pieces.is_all() || peer.is_upload_only;
-        let is_useless = !content.is_checking() && content.is_finished() && is_giver;
+        let is_done = !content.is_checking() && content.is_finished() && !self.config.relay;
+        let is_useless = is_done && is_giver;
         is_useless.then_some(CloseReason::Useless)
     }
 
@@ -208,11 +209,12 @@ impl Torrent {
     /// The messages that follow our handshake: what we have, first and exactly once where the peer speaks BEP 6,
     /// then what we speak.
     fn introduce_ourselves(&self, peer: &mut Peer) {
+        let is_hidden = peer.offers.is_hidden();
         let have = self
             .content()
-            .map(Content::have)
-            .filter(|_| !peer.offers.is_hidden());
-        match have {
+            .filter(|_| !is_hidden)
+            .map(|content| self.shown_to(peer, content));
+        match have.as_deref() {
             Some(have) if peer.has_fast() && have.is_all() => peer.outbox.push(&Message::HaveAll),
             Some(have) if have.count_ones() > 0 => peer.outbox.push(&Message::Bitfield(have.to_wire())),
             Some(_) | None if peer.has_fast() => peer.outbox.push(&Message::HaveNone),
@@ -230,7 +232,9 @@ impl Torrent {
         let content = self.content().filter(|content| !content.is_checking());
         let handshake = ExtendedHandshake {
             ids: self.our_extensions(),
-            upload_only: Some(content.is_some_and(Content::is_finished) && !peer.offers.is_hidden())
+            upload_only: Some(content.is_some_and(|content| {
+                content.is_finished() && !self.config.relay && !peer.offers.is_hidden()
+            }))
                 .filter(|is| *is || self.has_said_upload_only),
             metadata_size: size.and_then(|size| u32::try_from(size).ok()),
             reqq: Some(self.config.max_accepted_requests),

@@ -1,6 +1,6 @@
 //! What a peer's messages mean.
 
-use super::{CloseReason, LinkId, Metadata, Peer, SECOND, Torrent};
+use super::{CloseReason, LinkId, Metadata, Peer, SECOND, Torrent, relaying};
 use crate::content::Content;
 use crate::peer::{INTRODUCTION, LEAST_PIECES, MOST_ALLOWED_FAST, MOST_INTRODUCTIONS, MOST_SUGGESTED};
 use crate::peer_pieces::{Claim, PeerPieces};
@@ -106,6 +106,7 @@ impl Torrent {
                         content.picker.peer_got(piece, &mut self.rng);
                     }
                     is_seed_now = have.is_all();
+                    self.promise_of(link, Some(piece));
                 }
                 piece.is_some()
             }
@@ -162,12 +163,16 @@ impl Torrent {
         if peer.pieces.is_all() {
             self.end_first_copy();
         }
+        self.promise_of(link, None);
     }
 
     /// We have got this piece: every peer is told, and may have become of no use to us.
     pub(super) fn announce_piece(&mut self, piece: PieceIndex, was_lacking: bool) {
+        self.demand_is_met(piece);
         for peer in self.peers.values_mut() {
-            peer.outbox.push(&Message::Have(piece.get()));
+            if !self.config.relay || relaying::is_told_of_cached(peer) {
+                peer.outbox.push(&Message::Have(piece.get()));
+            }
             if was_lacking && peer.pieces.known().is_some_and(|have| have.has(piece)) {
                 peer.lacking -= 1;
             }
@@ -183,6 +188,8 @@ impl Torrent {
         let is_interested = match &self.metadata {
             // Whatever it has, we will want: the peer's answer comes while the metadata does.
             Metadata::Fetching { .. } => peer.pieces.is_any(),
+            // What nobody asks for yet somebody will ask for, and who serves only after a while has to know now.
+            Metadata::Known(_) if self.config.relay => peer.pieces.is_any(),
             Metadata::Known(content) => peer.lacking > 0 && !content.is_checking(),
         };
         if is_interested != peer.us.is_interested {

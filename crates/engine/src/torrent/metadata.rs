@@ -1,7 +1,7 @@
 //! The metadata's way from peers to us and from us to peers (BEP 9, 10).
 
 use super::messages::misbehaved;
-use super::{Bytes, Content, Info, LinkId, Metadata, StorageError, Stored, Torrent};
+use super::{Bytes, Content, Info, LinkId, Metadata, StorageError, Stored, Torrent, relaying};
 use crate::Event;
 use crate::metadata::Outcome;
 use crate::peer_pieces::PeerPieces;
@@ -110,12 +110,12 @@ impl Torrent {
         let Metadata::Fetching { selected, .. } = &mut self.metadata else {
             return;
         };
-        let content = Content::new(
-            Arc::clone(&info),
-            &Stored::Nothing,
-            mem::take(selected),
-            &mut self.rng,
-        );
+        let selected = if self.config.relay {
+            relaying::selection(&self.config, &info)
+        } else {
+            mem::take(selected)
+        };
+        let content = Content::new(Arc::clone(&info), &Stored::Nothing, selected, &mut self.rng);
         let geometry = content.geometry();
         self.metadata = Metadata::Known(Box::new(content));
         self.tell(Event::MetadataReceived(info));

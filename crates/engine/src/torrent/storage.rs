@@ -50,7 +50,7 @@ impl Torrent {
                     self.plan_streaming();
                 }
                 let is_complete = self.have().is_some_and(causeway_core::Bitfield::is_all);
-                if is_complete && !was_checking {
+                if is_complete && !was_checking && !self.config.relay {
                     self.out.push_back(Output::Announce(AnnounceEvent::Completed));
                 }
             }

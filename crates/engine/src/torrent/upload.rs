@@ -16,19 +16,39 @@ impl Torrent {
             return Ok(());
         };
         let most = self.config.max_accepted_requests as usize;
+        let has_room = !peer.us.chokes && peer.uploads.len() < most;
         match block {
             Some(block) if peer.uploads.len() < most && (!peer.us.chokes || peer.grants.take(block)) => {
                 peer.uploads.ask(block);
                 peer.offers.asked(block);
                 Ok(())
             }
-            Some(_) | None if peer.has_fast() => {
+            None if has_room && self.config.relay && self.demand(link, request) => Ok(()),
+            Some(_) | None => self.refuse(link, request, block),
+        }
+    }
+
+    /// The peer can't have the block.
+    fn refuse(
+        &mut self,
+        link: LinkId,
+        request: BlockRequest,
+        block: Option<Block>,
+    ) -> Result<(), CloseReason> {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return Ok(());
+        };
+        let most = self.config.max_accepted_requests as usize;
+        match block {
+            _ if peer.has_fast() => {
                 peer.outbox.push(&Message::Reject(request));
                 Ok(())
             }
             // The request and our choke crossed.
             Some(_) if peer.us.chokes => Ok(()),
             Some(_) => Err(misbehaved(format!("it has more than {most} requests waiting"))),
+            // It may have gone since.
+            None if self.config.relay => Ok(()),
             None => Err(misbehaved(
                 "it asked for what we don't have or nobody sends in one go",
             )),
@@ -64,7 +84,13 @@ impl Torrent {
 
     /// The peer takes a request back. A block that is being read is sent nonetheless.
     pub(super) fn peer_cancels(&mut self, link: LinkId, request: BlockRequest) {
-        let block = self.content().and_then(|content| servable(content, request));
+        let is_relayed = self.config.relay;
+        let block = self.content().and_then(|content| {
+            let exists = content
+                .geometry()
+                .block(request.piece, request.offset, request.length);
+            servable(content, request).or(exists.filter(|_| is_relayed))
+        });
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };

@@ -4,6 +4,7 @@ mod extensions;
 mod fetching;
 mod meeting;
 mod peer;
+mod relaying;
 mod serving;
 mod spreading;
 mod storm;

@@ -50,6 +50,8 @@ pub(crate) struct Talk {
     pub(crate) fetches: BTreeMap<LinkId, core::ops::Range<u64>>,
     /// Addresses that peers named.
     pub(crate) found: Vec<SocketAddr>,
+    /// Pieces that room is wanted for.
+    pub(crate) demanded: Vec<PieceIndex>,
     pub(crate) reads: Vec<Block>,
     pub(crate) writes: Vec<(Block, Bytes)>,
     pub(crate) hashes: Vec<PieceIndex>,
@@ -62,18 +64,29 @@ impl Talk {
             info: Arc::clone(&info),
             stored,
         };
-        Self::with(source, info)
+        Self::with(source, info, false)
+    }
+
+    /// A torrent that is only carried over.
+    pub(crate) fn relaying(pieces: u32) -> Self {
+        let info = info(pieces);
+        let source = Source::Info {
+            info: Arc::clone(&info),
+            stored: Stored::Nothing,
+        };
+        Self::with(source, info, true)
     }
 
     pub(crate) fn magnet(pieces: u32) -> Self {
         let info = info(pieces);
-        Self::with(Source::Magnet(info.info_hash()), info)
+        Self::with(Source::Magnet(info.info_hash()), info, false)
     }
 
-    fn with(source: Source, info: Arc<Info>) -> Self {
+    fn with(source: Source, info: Arc<Info>, relay: bool) -> Self {
         let now = Time::from_micros(5_000_000);
         let mut config = Config::new(PeerId::new([255; 20]));
         config.peer_exchange = Some(PexSupport::new());
+        config.relay = relay;
         let torrent = Torrent::new(config, source, 1, now);
         let mut talk = Self {
             torrent,
@@ -84,6 +97,7 @@ impl Talk {
             closed: BTreeMap::new(),
             fetches: BTreeMap::new(),
             found: Vec::new(),
+            demanded: Vec::new(),
             reads: Vec::new(),
             writes: Vec::new(),
             hashes: Vec::new(),
@@ -127,13 +141,29 @@ impl Talk {
         expected: Option<PeerId>,
         addr: Option<SocketAddr>,
     ) -> LinkId {
+        self.open(number, LinkKind::Tcp, direction, expected, addr)
+    }
+
+    /// A link of this kind opens.
+    pub(crate) fn open_by(&mut self, kind: LinkKind, number: u64, direction: Direction) -> LinkId {
+        self.open(number, kind, direction, None, None)
+    }
+
+    fn open(
+        &mut self,
+        number: u64,
+        kind: LinkKind,
+        direction: Direction,
+        expected: Option<PeerId>,
+        addr: Option<SocketAddr>,
+    ) -> LinkId {
         let link = LinkId(number);
         self.decoders.insert(link, Decoder::new(Limits::default()));
         self.input(Input::LinkOpened {
             link,
             direction,
             expected,
-            kind: LinkKind::Tcp,
+            kind,
             addr,
         });
         self.input(Input::Writable {
@@ -265,6 +295,7 @@ impl Talk {
                 Output::Fetch { link, bytes } => drop(self.fetches.insert(link, bytes)),
                 Output::StopFetch { link } => drop(self.fetches.remove(&link)),
                 Output::PeersFound { addrs, .. } => self.found.extend(addrs),
+                Output::PieceDemanded { piece } => self.demanded.push(piece),
                 Output::Announce(_) | Output::Event(_) => {}
                 Output::Timeout(deadline) => {
                     assert!(

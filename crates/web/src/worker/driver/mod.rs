@@ -238,8 +238,8 @@ impl Driver {
                         seed.stop();
                     }
                 }
-                // No peer is asked for addresses.
-                Output::PeersFound { .. } => {}
+                // No peer is asked for addresses, and nothing is carried over.
+                Output::PeersFound { .. } | Output::PieceDemanded { .. } => {}
                 Output::Announce(event) => {
                     let info_hash = running.torrent.info_hash();
                     self.update_client(id);
