@@ -56,7 +56,7 @@ mod wheel;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use causeway_core::{InfoHash, PeerId, Time};
 use causeway_signal::{Event, OfferId, SwarmCounts};
@@ -64,7 +64,7 @@ use causeway_signal::{Event, OfferId, SwarmCounts};
 pub use self::home::Home;
 use self::shard::Shard;
 use self::subscriber::Subscription;
-pub use self::subscriber::{Announcer, Heard, Subscriber};
+pub use self::subscriber::{Announcer, Caller, Heard, Subscriber};
 use self::webrtc::Member;
 use crate::Config;
 
@@ -86,16 +86,30 @@ pub trait Link: Clone + Eq + Send + Sync {
 pub struct Session<L> {
     link: L,
     ipv4: bool,
+    caller: Arc<Caller>,
     joined: BTreeMap<InfoHash, PeerId>,
 }
 
 impl<L> Session<L> {
     /// The session of a connection from `address` that has joined nothing yet.
     pub fn new(link: L, address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        let caller = Caller { address, token: None };
         Self {
             link,
-            ipv4: address.to_canonical().is_ipv4(),
+            ipv4: address.is_ipv4(),
+            caller: Arc::new(caller),
             joined: BTreeMap::new(),
+        }
+    }
+
+    /// The same of a connection that gave this token, which the [subscriber](Registry::subscribe) is told.
+    #[must_use]
+    pub fn with_token(self, token: Option<Box<str>>) -> Self {
+        let address = self.caller.address;
+        Self {
+            caller: Arc::new(Caller { address, token }),
+            ..self
         }
     }
 }
@@ -256,7 +270,8 @@ impl<L: Link> Registry<L> {
         if presence.event == Event::Stopped {
             let counts = shard.counts(presence.info_hash);
             drop(shard);
-            self.subscription.tell(|| Heard::of_link(presence, counts));
+            self.subscription
+                .tell(|| Heard::of_link(&session.caller, presence, counts));
             return Ok(Announced {
                 counts,
                 receivers: Vec::new(),
@@ -270,7 +285,7 @@ impl<L: Link> Registry<L> {
         drop(shard);
         session.joined.insert(presence.info_hash, presence.peer_id);
         self.subscription
-            .tell(|| Heard::of_link(presence, announced.counts));
+            .tell(|| Heard::of_link(&session.caller, presence, announced.counts));
         Ok(announced)
     }
 
@@ -318,7 +333,7 @@ impl<L: Link> Registry<L> {
             let counts = shard.counts(info_hash);
             drop(shard);
             self.subscription
-                .tell(|| Heard::of_leaving(info_hash, name, counts));
+                .tell(|| Heard::of_leaving(&session.caller, info_hash, name, counts));
         }
     }
 
@@ -341,6 +356,18 @@ impl<L: Link> Registry<L> {
     #[must_use]
     pub fn counts(&self, info_hash: InfoHash) -> SwarmCounts {
         self.shard(info_hash).counts(info_hash)
+    }
+
+    /// How many of a swarm's members are met over WebRTC and complete.
+    #[must_use]
+    pub fn webrtc_seeders(&self, info_hash: InfoHash) -> usize {
+        self.shard(info_hash).webrtc_seeders(info_hash)
+    }
+
+    /// Some of a swarm's classic members, at most `limit`.
+    #[must_use]
+    pub fn classic_peers(&self, info_hash: InfoHash, limit: usize) -> Vec<ClassicPeer> {
+        self.shard(info_hash).classic_peers(info_hash, limit)
     }
 
     /// The sizes of some swarms, at most `limit`.

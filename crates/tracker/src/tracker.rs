@@ -1,6 +1,6 @@
 //! The tracker itself: what its doors have in common, and what it does by itself.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -90,6 +90,19 @@ impl Tracker {
             .registry
             .subscribe(Box::new(Queue { sender, metrics }));
         receiver
+    }
+
+    /// Who of a swarm can be connected to, some of them: at most `limit`.
+    #[must_use]
+    pub fn classic_peers(&self, info_hash: InfoHash, limit: usize) -> Vec<SocketAddr> {
+        let peers = self.shared.registry.classic_peers(info_hash, limit);
+        peers.into_iter().map(|peer| peer.address).collect()
+    }
+
+    /// How many of a swarm's members are met over WebRTC and complete.
+    #[must_use]
+    pub fn webrtc_seeders(&self, info_hash: InfoHash) -> usize {
+        self.shared.registry.webrtc_seeders(info_hash)
     }
 
     /// The size of one swarm.

@@ -105,10 +105,16 @@ pub(crate) fn accept(
         let body = "This tracker is full, or you have too many connections to it: try again later.\n";
         return (StatusCode::SERVICE_UNAVAILABLE, body).into_response();
     };
-    let passkey = passkey(uri).map(Into::into);
+    let gateway = uri.query().unwrap_or_default().split('&');
+    let gateway = gateway.filter_map(|pair| pair.strip_prefix("gateway=")).next();
+    let client = Client {
+        address,
+        passkey: passkey(uri).map(Into::into),
+        gateway: gateway.map(Into::into),
+    };
     tokio::spawn(async move {
         match upgrade.upgraded.await {
-            Ok(upgraded) => serve(place, upgraded, Client { address, passkey }).await,
+            Ok(upgraded) => serve(place, upgraded, client).await,
             Err(error) => tracing::debug!(%error, "a client was gone before it had its WebSocket"),
         }
     });

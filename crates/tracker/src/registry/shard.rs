@@ -2,6 +2,7 @@
 
 use core::hash::BuildHasher;
 use std::collections::hash_map::RandomState;
+use std::net::Ipv4Addr;
 
 use causeway_core::{InfoHash, PeerId, Time};
 use causeway_signal::{Event, OfferId, SwarmCounts};
@@ -11,7 +12,7 @@ use super::stamp::{tick, ticks};
 use super::swarm::Swarm;
 use super::webrtc::Member;
 use super::wheel::Wheel;
-use super::{Announced, ClassicAnnounce, ClassicAnnounced, Link, Presence, Refusal, Session};
+use super::{Announced, ClassicAnnounce, ClassicAnnounced, ClassicPeer, Link, Presence, Refusal, Session};
 use crate::Config;
 
 /// A part of the registry, behind a lock of its own.
@@ -172,6 +173,32 @@ impl<L: Link> Shard<L> {
         self.find(info_hash)
             .map(|slot| self.at(slot).counts())
             .unwrap_or_default()
+    }
+
+    pub(super) fn webrtc_seeders(&self, info_hash: InfoHash) -> usize {
+        self.find(info_hash)
+            .map_or(0, |slot| self.at(slot).webrtc_seeders())
+    }
+
+    /// Some classic members, as one is told of who lacks something and can't be connected to.
+    pub(super) fn classic_peers(&mut self, info_hash: InfoHash, limit: usize) -> Vec<ClassicPeer> {
+        let Some(slot) = self.find(info_hash) else {
+            return Vec::new();
+        };
+        let asking = ClassicAnnounce {
+            info_hash,
+            peer_id: PeerId::new([0; 20]),
+            address: (Ipv4Addr::UNSPECIFIED, 0).into(),
+            event: Event::Update,
+            complete: false,
+            downloaded: 0,
+            numwant: limit,
+            both_families: true,
+        };
+        let swarm = self.slots[slot as usize].as_ref();
+        swarm.map_or_else(Vec::new, |swarm| {
+            swarm.classic_peers(&mut self.rng, &asking, limit)
+        })
     }
 
     pub(super) fn swarms(&self) -> impl Iterator<Item = &Swarm<L>> {

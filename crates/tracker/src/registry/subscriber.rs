@@ -1,8 +1,8 @@
 //! Telling somebody in the same process what is asked for, and by whom.
 
 use core::fmt;
-use std::net::SocketAddr;
-use std::sync::OnceLock;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 
 use causeway_core::{InfoHash, PeerId};
 use causeway_signal::{Event, SwarmCounts};
@@ -10,7 +10,7 @@ use causeway_signal::{Event, SwarmCounts};
 use super::{ClassicAnnounce, Presence};
 
 /// What was heard of a peer. It is a copy: nothing waits for whoever is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {
     /// The swarm.
     pub info_hash: InfoHash,
@@ -22,6 +22,17 @@ pub struct Heard {
     pub complete: bool,
     /// The swarm as it is now, both shores together.
     pub counts: SwarmCounts,
+    /// Whose connection it came over; of a classic peer the announce itself says all.
+    pub caller: Option<Arc<Caller>>,
+}
+
+/// Whoever holds a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Its address, as the server knows it.
+    pub address: IpAddr,
+    /// What it gave as `?gateway=TOKEN` in the address that it announces to. Nothing here depends on it.
+    pub token: Option<Box<str>>,
 }
 
 /// Who was heard.
@@ -41,23 +52,30 @@ pub trait Subscriber: Send + Sync {
 }
 
 impl Heard {
-    pub(super) fn of_link(presence: &Presence, counts: SwarmCounts) -> Self {
+    pub(super) fn of_link(caller: &Arc<Caller>, presence: &Presence, counts: SwarmCounts) -> Self {
         Self {
             info_hash: presence.info_hash,
             announcer: Announcer::WebRtc(presence.peer_id),
             event: presence.event,
             complete: presence.complete,
             counts,
+            caller: Some(Arc::clone(caller)),
         }
     }
 
-    pub(super) fn of_leaving(info_hash: InfoHash, peer_id: PeerId, counts: SwarmCounts) -> Self {
+    pub(super) fn of_leaving(
+        caller: &Arc<Caller>,
+        info_hash: InfoHash,
+        peer_id: PeerId,
+        counts: SwarmCounts,
+    ) -> Self {
         Self {
             info_hash,
             announcer: Announcer::WebRtc(peer_id),
             event: Event::Stopped,
             complete: false,
             counts,
+            caller: Some(Arc::clone(caller)),
         }
     }
 
@@ -68,6 +86,7 @@ impl Heard {
             event: announce.event,
             complete: announce.complete,
             counts,
+            caller: None,
         }
     }
 }

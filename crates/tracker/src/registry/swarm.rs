@@ -197,6 +197,11 @@ impl<L: Link> Swarm<L> {
         four.max(six).unwrap_or(0)
     }
 
+    /// How many of its members are WebRTC peers and complete.
+    pub(super) fn webrtc_seeders(&self) -> usize {
+        self.webrtc.as_ref().map_or(0, |webrtc| webrtc.seeders())
+    }
+
     /// How many of its members are WebRTC peers.
     pub(super) fn webrtc_members(&self) -> usize {
         self.webrtc.as_ref().map_or(0, |webrtc| webrtc.members())

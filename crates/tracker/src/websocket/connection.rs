@@ -43,11 +43,13 @@ pub(super) struct Connection<S> {
     alarm_at: Time,
 }
 
-/// Who connected.
+/// Who connected, with what the address that was connected to names.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) address: IpAddr,
     pub(super) passkey: Option<Box<str>>,
+    /// For a gateway behind this tracker.
+    pub(super) gateway: Option<Box<str>>,
 }
 
 /// Why a connection ends.
@@ -70,7 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let outbox = Outbox::new(place.shared.config.max_outgoing);
         let config = &place.shared.config;
         Self {
-            session: Session::new(outbox.clone(), client.address),
+            session: Session::new(outbox.clone(), client.address).with_token(client.gateway),
             pace: Pace::new(config.messages_per_second, config.message_burst),
             liveness: Liveness::new(place.shared.now(), config.ping_after, config.pong_within),
             place,
