@@ -11,12 +11,14 @@
 //! - `mapping`: what routers are asked for; `proxy`: through whom others are reached;
 //! - `limits`: what all torrents may use together;
 //! - `web_seed`: files over HTTP;
+//! - [`gateway`]: which torrents are carried over to browsers that ask for them;
 //! - `signaling`: how WebRTC peers are met; `discovery`: how classic ones are.
 
 mod buffers;
 mod dial;
 mod discovery;
 mod disk;
+pub mod gateway;
 mod greeting;
 mod limits;
 mod link;
@@ -37,5 +39,7 @@ pub use greeting::Encryption;
 pub use link::{Closed, End, Link, Meeting, Reader, Writer, link};
 pub use proxy::{ParseProxyError, Proxy};
 pub use session::{Bridge, BridgeError, Config};
-pub use torrent::{Addition, Choose, Contents, Handle, Manner, Origin, Selection, Status, Subject};
+pub use torrent::{
+    Addition, Choose, Contents, Handle, Manner, Origin, Refusal, Relayed, Selection, Status, Subject,
+};
 pub use web_seed::{DownloadError, Reach, WebSeed, WebSeedBody, WebSeedConfig, download};

@@ -11,7 +11,7 @@
 use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -36,6 +36,8 @@ pub struct Meeting {
 pub struct Link {
     /// How the peers have met.
     pub meeting: Meeting,
+    /// The address of the machine that the peer is on, where that is known. It is told to nobody.
+    pub host: Option<IpAddr>,
     /// What the peer sends.
     pub incoming: Reader,
     /// What is sent to the peer.
@@ -64,6 +66,7 @@ pub fn link(meeting: Meeting, window: usize) -> (Link, End) {
     let (outgoing, to_peer) = pipe(window);
     let link = Link {
         meeting,
+        host: meeting.remote.map(|remote| remote.ip().to_canonical()),
         incoming,
         outgoing,
     };

@@ -18,7 +18,7 @@ pub(crate) fn read(options: &TrackerOptions) -> Result<Access> {
         .iter()
         .map(|origin| origin.parse().with_context(|| format!("`{origin}` is no origin")));
     let origins: Vec<OriginRule> = origins.collect::<Result<_>>()?;
-    let passkeys = options.passkeys.as_deref().map(passkeys).transpose()?;
+    let passkeys = options.passkeys.as_deref().map(words).transpose()?;
     Ok(Access {
         allowed: info_hashes(&options.allow)?,
         denied: info_hashes(&options.deny)?.unwrap_or_default(),
@@ -35,7 +35,8 @@ pub(crate) fn files(options: &TrackerOptions) -> impl Iterator<Item = &Path> {
     all.into_iter().flatten().map(AsRef::as_ref)
 }
 
-fn info_hashes(path: &Path) -> Result<HashSet<InfoHash>> {
+/// The info-hashes in a file.
+pub(crate) fn info_hashes(path: &Path) -> Result<HashSet<InfoHash>> {
     let parse = |(number, line): (usize, &str)| {
         line.parse()
             .with_context(|| format!("line {} of {}", number + 1, path.display()))
@@ -43,7 +44,8 @@ fn info_hashes(path: &Path) -> Result<HashSet<InfoHash>> {
     lines(&text(path)?).map(parse).collect()
 }
 
-fn passkeys(path: &Path) -> Result<HashSet<String>> {
+/// The words in a file, one on a line.
+pub(crate) fn words(path: &Path) -> Result<HashSet<String>> {
     Ok(lines(&text(path)?).map(|(_, line)| line.to_owned()).collect())
 }
 

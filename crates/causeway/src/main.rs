@@ -3,6 +3,7 @@
 mod access;
 mod bridge;
 mod create;
+mod gateway;
 mod get;
 mod native;
 mod network;

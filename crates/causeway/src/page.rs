@@ -29,9 +29,13 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// What the page reads. This server's own tracker is a path, so that it is right whatever name or proxy the page
-    /// was reached through.
-    fn to_json(&self) -> Value {
-        let trackers: Vec<&str> = ["/announce"]
+    /// was reached through; with the token for the gateway, where the browser has one.
+    fn to_json(&self, token: Option<&str>) -> Value {
+        let own = token.map_or_else(
+            || "/announce".to_owned(),
+            |token| format!("/announce?gateway={token}"),
+        );
+        let trackers: Vec<&str> = [own.as_str()]
             .into_iter()
             .chain(self.trackers.iter().map(String::as_str))
             .collect();
@@ -46,7 +50,7 @@ impl Settings {
 
 /// Serves the page's files, and its settings at `/config.json`.
 pub(crate) fn router(settings: &Settings) -> Router {
-    let config = settings.to_json();
+    let config = settings.clone();
     let files = Arc::new(Files::embedded());
     let to_compress = Arc::clone(&files);
     // So that not even the first visitor waits for it.
@@ -55,7 +59,13 @@ pub(crate) fn router(settings: &Settings) -> Router {
         .route("/", get(file))
         .route("/{*path}", get(file))
         .with_state(files)
-        .route("/config.json", get(|| async { (NO_CACHE, Json(config)) }))
+        .route(
+            "/config.json",
+            get(|headers: HeaderMap| async move {
+                let token = kept_token(&headers);
+                (NO_CACHE, Json(config.to_json(token.as_deref())))
+            }),
+        )
         .layer(middleware::from_fn_with_state(
             Arc::new(Policy::new(settings)),
             protect,
@@ -64,8 +74,43 @@ pub(crate) fn router(settings: &Settings) -> Router {
 
 async fn file(State(files): State<Arc<Files>>, uri: Uri, headers: HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
+    let token = given_token(&uri).filter(|_| path.is_empty());
+    let mut response = find(&files, path, &headers);
+    let cookie = token.and_then(|token| {
+        let cookie = format!("{TOKEN}{token}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Strict");
+        HeaderValue::try_from(cookie).ok()
+    });
+    if let Some(cookie) = cookie {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// The token for the gateway in the address of the page, which the browser is to keep.
+fn given_token(uri: &Uri) -> Option<&str> {
+    let mut pairs = uri.query().unwrap_or_default().split('&');
+    let token = pairs.find_map(|pair| pair.strip_prefix(TOKEN));
+    token.filter(|token| is_token(token))
+}
+
+/// The token that the browser has kept.
+fn kept_token(headers: &HeaderMap) -> Option<String> {
+    let cookies = headers.get_all(header::COOKIE).into_iter();
+    let mut cookies = cookies
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'));
+    let token = cookies.find_map(|cookie| cookie.trim().strip_prefix(TOKEN))?;
+    is_token(token).then(|| token.to_owned())
+}
+
+fn is_token(text: &str) -> bool {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "-._~".contains(char);
+    (1..=LONGEST_TOKEN).contains(&text.len()) && text.chars().all(is_plain)
+}
+
+fn find(files: &Files, path: &str, headers: &HeaderMap) -> Response {
     match files.0.get(if path.is_empty() { "index.html" } else { path }) {
-        Some(file) => file.respond(&headers),
+        Some(file) => file.respond(headers),
         None if path.is_empty() => (StatusCode::SERVICE_UNAVAILABLE, NOT_BUILT).into_response(),
         None => (StatusCode::NOT_FOUND, "There is nothing here.\n").into_response(),
     }
@@ -191,6 +236,12 @@ fn content_type(path: &str) -> &'static str {
 
 /// Browsers keep the file, and ask each time whether it is the latest: after an update no old part meets a new one.
 const NO_CACHE: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-cache")];
+
+/// What stands before a token, in the page's address and in the cookie.
+const TOKEN: &str = "gateway=";
+
+/// In characters.
+const LONGEST_TOKEN: usize = 128;
 
 const NOT_BUILT: &str =
     "This program was built without its page. Run `cargo xtask run` to build and serve both.\n";
@@ -328,6 +379,32 @@ mod tests {
             let request = headers(&[("accept-encoding", encoding), ("if-none-match", &known)]);
             assert_eq!(file().respond(&request).status(), status, "{encoding} {known}");
         }
+    }
+
+    #[test]
+    fn a_token_is_kept_by_the_browser_and_goes_to_the_tracker() {
+        for (address, token) in [
+            ("/?gateway=open-sesame", Some("open-sesame")),
+            ("/?x=1&gateway=a.b_c~D9", Some("a.b_c~D9")),
+            ("/?gateway=", None),
+            ("/?gateway=a%3Bb", None),
+            ("/", None),
+        ] {
+            assert_eq!(given_token(&Uri::from_static(address)), token, "{address}");
+        }
+        let settings = Settings {
+            trackers: vec!["wss://t.example/a".into()],
+            ice_servers: Vec::new(),
+        };
+        let kept = kept_token(&headers(&[("cookie", "other=1; gateway=open-sesame")]));
+        let trackers = settings.to_json(kept.as_deref())["trackers"].to_string();
+        assert_eq!(
+            trackers,
+            r#"["/announce?gateway=open-sesame","wss://t.example/a"]"#
+        );
+        assert_eq!(kept_token(&headers(&[("cookie", "gateway=a b")])), None);
+        let trackers = settings.to_json(None)["trackers"].to_string();
+        assert_eq!(trackers, r#"["/announce","wss://t.example/a"]"#);
     }
 
     #[test]

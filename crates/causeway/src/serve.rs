@@ -7,10 +7,15 @@ use axum::http::Uri;
 use axum::http::uri::Authority;
 use clap::Args;
 
+use crate::gateway::{GatewayOptions, Surroundings, folder};
+use crate::server::Plan;
 use crate::settings::{ServerOptions, SettingsFile, TrackerOptions};
 use crate::{page, server};
 
 /// Serve the page and a tracker for it.
+///
+/// With `--gateway` it is a bridge to the classic swarm, too: whoever opens a magnet link in the page gets it, also where
+/// only ordinary BitTorrent clients have it.
 ///
 /// Prints "listening on http://ADDRESS:PORT" when it is ready, and ends on SIGINT (Ctrl-C) or SIGTERM.
 ///
@@ -50,6 +55,9 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     tracker: TrackerOptions,
+
+    #[command(flatten)]
+    gateway: GatewayOptions,
 }
 
 /// Runs the server until it is told to end.
@@ -63,12 +71,23 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     } else {
         arguments.ice_servers
     };
+    let surroundings = Surroundings {
+        folder: folder(arguments.data_dir.as_deref()),
+        ice_servers: ice_servers.clone(),
+    };
     let page = page::router(&page::Settings {
         trackers: arguments.trackers,
         ice_servers,
         web_seeds: arguments.web_seeds,
     });
-    server::run(&arguments.settings, arguments.server, arguments.tracker, page)
+    let settings = arguments.settings.read()?;
+    let gateway = arguments.gateway.or(settings.gateway);
+    let plan = Plan {
+        server: arguments.server.or(settings.server),
+        tracker: arguments.tracker.or(settings.tracker),
+        gateway: gateway.enabled.then_some((gateway, surroundings)),
+    };
+    server::run(plan, page)
 }
 
 /// A STUN server's URL. A browser throws on one that it can't read, and the page would reach nobody.

@@ -18,6 +18,7 @@ use axum::extract::ConnectInfo;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use causeway_bridge::gateway::Gateway;
 use causeway_tracker::{Connections, Tracker};
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -30,30 +31,33 @@ use self::proxy::Proxies;
 use self::reload::Reloaded;
 use self::workers::Workers;
 use crate::access;
-use crate::settings::{ServerOptions, SettingsFile, TrackerOptions};
+use crate::gateway::{GatewayOptions, Running, Surroundings};
+use crate::settings::{ServerOptions, TrackerOptions};
 use crate::stop::Stop;
 
+/// What the operator has chosen.
+pub(crate) struct Plan {
+    pub(crate) server: ServerOptions,
+    pub(crate) tracker: TrackerOptions,
+    /// Where there is to be a gateway.
+    pub(crate) gateway: Option<(GatewayOptions, Surroundings)>,
+}
+
 /// Runs a tracker, and on the same port whatever `page` serves, until the process is told to end.
-pub(crate) fn run(
-    file: &SettingsFile,
-    server: ServerOptions,
-    tracker: TrackerOptions,
-    page: Router,
-) -> Result<()> {
-    let settings = file.read()?;
-    let (server, tracker) = (server.or(settings.server), tracker.or(settings.tracker));
+pub(crate) fn run(plan: Plan, page: Router) -> Result<()> {
     raise_open_files();
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("no threads can be started")?;
-    let result = runtime.block_on(serve(&server, tracker, page));
+    let result = runtime.block_on(serve(plan, page));
     // Nothing that still runs in the background is worth waiting for.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(server: &ServerOptions, options: TrackerOptions, page: Router) -> Result<()> {
+async fn serve(plan: Plan, page: Router) -> Result<()> {
+    let (server, options) = (&plan.server, plan.tracker);
     let mut stop = Stop::install()?;
     let listen = server.listen.unwrap_or(DEFAULT_LISTEN);
     let workers = Arc::new(Workers::start(server.workers)?);
@@ -65,8 +69,19 @@ async fn serve(server: &ServerOptions, options: TrackerOptions, page: Router) ->
     };
 
     let tracker = Tracker::new(options.config()?);
-    tracker.set_access(access::read(&options)?);
-    let router = tracker.router(page).merge(metrics(&tracker, server));
+    let access = access::read(&options)?;
+    let passkey = access.passkeys.iter().next().cloned();
+    tracker.set_access(access);
+    let gateway = match &plan.gateway {
+        Some((options, surroundings)) => {
+            Some(Running::start(options, surroundings, &tracker, address, passkey.as_deref()).await?)
+        }
+        None => None,
+    };
+    let of_gateway = gateway.as_ref().map(|running| running.gateway.clone());
+    let router = tracker
+        .router(page)
+        .merge(metrics(&tracker, of_gateway.clone(), server));
     let (stopping, stopped) = watch::channel(());
     let http = Http {
         workers: Some(Arc::clone(&workers)),
@@ -102,6 +117,12 @@ async fn serve(server: &ServerOptions, options: TrackerOptions, page: Router) ->
             Ok(())
         }
     })];
+    if let (Some(gateway), Some((options, _))) = (of_gateway, plan.gateway) {
+        reloaded.push(Reloaded::new(options.files(), move || {
+            gateway.set_policy(options.policy()?);
+            Ok(())
+        }));
+    }
     if let Some((_, acceptor)) = &tls {
         let acceptor = acceptor.clone();
         reloaded.push(Reloaded::new(acceptor.files(), move || acceptor.reload()));
@@ -113,7 +134,11 @@ async fn serve(server: &ServerOptions, options: TrackerOptions, page: Router) ->
             stop.wait().await;
             tracing::info!("stopping");
             stopping.send_replace(());
-            tracker.close(PATIENCE).await;
+            tokio::join!(tracker.close(PATIENCE), async {
+                if let Some(gateway) = gateway {
+                    gateway.stop(PATIENCE).await;
+                }
+            });
         },
         http.serve(listener, None),
         async {
@@ -126,7 +151,7 @@ async fn serve(server: &ServerOptions, options: TrackerOptions, page: Router) ->
 }
 
 /// `/metrics`, for those who may read it.
-fn metrics(tracker: &Tracker, server: &ServerOptions) -> Router {
+fn metrics(tracker: &Tracker, gateway: Option<Arc<Gateway>>, server: &ServerOptions) -> Router {
     let tracker = tracker.clone();
     let mut allowed = server.metrics_from.clone();
     if allowed.is_empty() {
@@ -142,7 +167,8 @@ fn metrics(tracker: &Tracker, server: &ServerOptions) -> Router {
             return (StatusCode::FORBIDDEN, "Not for you: see --metrics-from.\n").into_response();
         }
         let kind = (header::CONTENT_TYPE, "text/plain; version=0.0.4");
-        ([kind], tracker.metrics()).into_response()
+        let of_gateway = gateway.map(|gateway| gateway.metrics()).unwrap_or_default();
+        ([kind], tracker.metrics() + &of_gateway).into_response()
     };
     Router::new().route("/metrics", get(answer))
 }

@@ -12,6 +12,7 @@ use core::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use crate::gateway::GatewayOptions;
 use crate::network::NetworkOptions;
 
 /// Where the settings file is.
@@ -28,6 +29,7 @@ pub(crate) struct SettingsFile {
 pub(crate) struct Settings {
     pub(crate) server: ServerOptions,
     pub(crate) tracker: TrackerOptions,
+    pub(crate) gateway: GatewayOptions,
     pub(crate) network: NetworkOptions,
 }
 
@@ -257,7 +259,7 @@ mod tests {
     #[test]
     fn what_is_set_by_a_flag_stands_before_what_the_file_says() {
         let file: Settings = toml::from_str(
-            "[server]\nlisten = '127.0.0.1:1'\ntrusted-proxies = ['10.0.0.0/8', '::1']\n[tracker]\ninterval = 60\nmax-members = 7\nallow = 'a'\n",
+            "[server]\nlisten = '127.0.0.1:1'\ntrusted-proxies = ['10.0.0.0/8', '::1']\n[tracker]\ninterval = 60\nmax-members = 7\nallow = 'a'\n[gateway]\nenabled = true\ncache = '20GB'\nmax-size = 7\n",
         )
         .expect("settings");
         let flags = TrackerOptions {
@@ -277,6 +279,7 @@ mod tests {
         for text in [
             "[tracker]\nintervall = 60",
             "[other]",
+            "[gateway]\ncache = 'much'",
             "[server]\ntrusted-proxies = ['x']",
         ] {
             assert!(toml::from_str::<Settings>(text).is_err(), "{text}");

@@ -4,7 +4,7 @@ use anyhow::Result;
 use axum::Router;
 use clap::Args;
 
-use crate::server;
+use crate::server::{self, Plan};
 use crate::settings::{ServerOptions, SettingsFile, TrackerOptions};
 
 /// Serve a tracker alone, for browsers (WebSocket) and for classic clients (HTTP and UDP) on one port.
@@ -28,10 +28,11 @@ pub(crate) struct Arguments {
 
 /// Runs the tracker until it is told to end.
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
-    server::run(
-        &arguments.settings,
-        arguments.server,
-        arguments.tracker,
-        Router::new(),
-    )
+    let settings = arguments.settings.read()?;
+    let plan = Plan {
+        server: arguments.server.or(settings.server),
+        tracker: arguments.tracker.or(settings.tracker),
+        gateway: None,
+    };
+    server::run(plan, Router::new())
 }

@@ -11,6 +11,7 @@ use causeway_engine::StorageError;
 use super::handles::Handles;
 use super::layout::{Layout, Overwrite, Place};
 use super::platform::{make_executable, preallocate, read_exact_at, write_all_at};
+use super::store::Medium;
 
 /// The files of one torrent on disk. Its methods wait for the disk.
 #[derive(Debug)]
@@ -35,45 +36,6 @@ impl Files {
             torrent,
             preallocate,
         }
-    }
-
-    /// What the torrent is made of.
-    pub(crate) fn info(&self) -> &Arc<Info> {
-        &self.info
-    }
-
-    /// Fills the buffer with the torrent's bytes from there on.
-    pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
-        let mut rest = buffer;
-        for (file, at, length) in self.slices(offset, rest.len()) {
-            let (now, later) = rest.split_at_mut(length);
-            rest = later;
-            if self.is_padding(file) {
-                now.fill(0);
-                continue;
-            }
-            let handle = self.open(file)?;
-            read_exact_at(&handle, now, at).map_err(|error| self.error(file, "read", &error))?;
-        }
-        Ok(())
-    }
-
-    /// Stores these bytes of the torrent from there on.
-    pub(crate) fn write(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<(), StorageError> {
-        let length = parts.iter().map(|part| part.len()).sum();
-        let mut slices = self.slices(offset, length);
-        // Nearly every range lies in one file.
-        if let (Some((file, at, _)), None) = (slices.next(), slices.next()) {
-            return self.write_file(file, at, parts);
-        }
-        let joined: Vec<u8> = parts.iter().flat_map(|part| part.iter()).copied().collect();
-        let mut rest = joined.as_slice();
-        for (file, at, length) in self.slices(offset, length) {
-            let (now, later) = rest.split_at(length);
-            rest = later;
-            self.write_file(file, at, &[IoSlice::new(now)])?;
-        }
-        Ok(())
     }
 
     /// Gives a file that is complete its own name, and the right to be run where it is a program.
@@ -305,6 +267,44 @@ impl Files {
         let place = self.layout.places.get(file);
         let path = place.map_or_else(PathBuf::new, |place| place.whole.clone());
         StorageError::Failed(format!("{} can't be {what}: {error}", path.display()))
+    }
+}
+
+impl Medium for Files {
+    fn info(&self) -> &Arc<Info> {
+        &self.info
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        let mut rest = buffer;
+        for (file, at, length) in self.slices(offset, rest.len()) {
+            let (now, later) = rest.split_at_mut(length);
+            rest = later;
+            if self.is_padding(file) {
+                now.fill(0);
+                continue;
+            }
+            let handle = self.open(file)?;
+            read_exact_at(&handle, now, at).map_err(|error| self.error(file, "read", &error))?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<(), StorageError> {
+        let length = parts.iter().map(|part| part.len()).sum();
+        let mut slices = self.slices(offset, length);
+        // Nearly every range lies in one file.
+        if let (Some((file, at, _)), None) = (slices.next(), slices.next()) {
+            return self.write_file(file, at, parts);
+        }
+        let joined: Vec<u8> = parts.iter().flat_map(|part| part.iter()).copied().collect();
+        let mut rest = joined.as_slice();
+        for (file, at, length) in self.slices(offset, length) {
+            let (now, later) = rest.split_at(length);
+            rest = later;
+            self.write_file(file, at, &[IoSlice::new(now)])?;
+        }
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ use causeway_core::{Block, Geometry};
 #[derive(Debug)]
 pub(super) struct Reads {
     geometry: Geometry,
+    most_runs: usize,
     /// By number, the one used last at the end.
     cached: VecDeque<(u64, Bytes)>,
     under_way: Vec<UnderWay>,
@@ -37,9 +38,10 @@ pub(super) enum Lookup {
 }
 
 impl Reads {
-    pub(super) fn new(geometry: Geometry) -> Self {
+    pub(super) fn new(geometry: Geometry, most_runs: usize) -> Self {
         Self {
             geometry,
+            most_runs,
             cached: VecDeque::new(),
             under_way: Vec::new(),
         }
@@ -87,7 +89,7 @@ impl Reads {
         };
         let blocks = under_way.waiting.into_iter().map(part).collect();
         if let Some(bytes) = bytes {
-            if self.cached.len() >= MOST_RUNS {
+            if self.cached.len() >= self.most_runs {
                 self.cached.pop_front();
             }
             self.cached.push_back((run, bytes));
@@ -126,12 +128,12 @@ impl Reads {
 
 /// The length of a run in bytes.
 const RUN: u64 = 512 * 1024;
-/// Runs in memory.
-const MOST_RUNS: usize = 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MOST_RUNS: usize = 16;
 
     fn block(geometry: Geometry, piece: u32, offset: u32) -> Block {
         geometry.block(piece, offset, 16 * 1024).expect("in range")
@@ -140,7 +142,7 @@ mod tests {
     #[test]
     fn a_run_is_read_once_for_all_its_blocks_and_then_found() {
         let geometry = Geometry::new(10 * RUN, RUN / 2).expect("valid");
-        let mut reads = Reads::new(geometry);
+        let mut reads = Reads::new(geometry, MOST_RUNS);
         let (a, b) = (block(geometry, 2, 0), block(geometry, 3, 16 * 1024));
         assert_eq!(reads.find(a), Lookup::Read(1, RUN, 512 * 1024));
         assert_eq!(reads.find(b), Lookup::Waits);
@@ -159,7 +161,7 @@ mod tests {
     #[test]
     fn what_was_written_meanwhile_is_read_again() {
         let geometry = Geometry::new(10 * RUN, RUN).expect("valid");
-        let mut reads = Reads::new(geometry);
+        let mut reads = Reads::new(geometry, MOST_RUNS);
         let wanted = block(geometry, 0, 0);
         assert_eq!(reads.find(wanted), Lookup::Read(0, 0, 512 * 1024));
         reads.forget(block(geometry, 0, 16 * 1024));
@@ -178,7 +180,7 @@ mod tests {
     #[test]
     fn a_block_in_two_runs_is_read_alone_and_memory_is_bounded() {
         let geometry = Geometry::new(100 * RUN, 100_000).expect("valid");
-        let mut reads = Reads::new(geometry);
+        let mut reads = Reads::new(geometry, MOST_RUNS);
         assert_eq!(reads.find(block(geometry, 5, 16 * 1024)), Lookup::Alone);
         for run in 0..2 * MOST_RUNS as u64 {
             let piece = u32::try_from(run * RUN / 100_000 + 1).expect("small");

@@ -1,22 +1,35 @@
 //! One torrent's storage as its task sees it.
 
+use core::fmt::Debug;
+use std::io::IoSlice;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use causeway_core::{Block, PieceIndex};
+use causeway_core::{Block, Info, PieceIndex};
 use causeway_engine::{Input, StorageError};
 use causeway_wire::Chunks;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::Files;
 use super::reads::{Lookup, Reads};
 use super::writes::{Job, Lane, tell};
+
+/// Where a torrent's bytes lie. Its methods wait for the disk.
+pub(crate) trait Medium: Debug + Send + Sync {
+    /// What the torrent is made of.
+    fn info(&self) -> &Arc<Info>;
+
+    /// Fills the buffer with the torrent's bytes from there on.
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError>;
+
+    /// Stores these bytes of the torrent from there on.
+    fn write(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<(), StorageError>;
+}
 
 /// Takes jobs and never waits. The engine bounds how many it gives.
 #[derive(Debug)]
 pub(crate) struct Store {
-    files: Arc<Files>,
+    files: Arc<dyn Medium>,
     lane: Arc<Lane>,
     /// Writes and hashes that were asked for since [`Store::flush`].
     jobs: Vec<Job>,
@@ -63,24 +76,19 @@ impl Answers {
 }
 
 impl Store {
-    /// The storage of these files.
-    pub(crate) fn new(files: Arc<Files>) -> (Self, Answers) {
+    /// The storage of these files. So many runs of 512 KiB stay in memory after they were read.
+    pub(crate) fn new(files: Arc<dyn Medium>, most_runs: usize) -> (Self, Answers) {
         let (answers, inputs) = unbounded_channel();
         let (run_sender, runs) = unbounded_channel();
         let store = Self {
             lane: Lane::new(files.clone(), answers.clone()),
             jobs: Vec::new(),
-            reads: Reads::new(files.info().geometry()),
+            reads: Reads::new(files.info().geometry(), most_runs),
             files,
             runs: run_sender,
             answers,
         };
         (store, Answers { inputs, runs })
-    }
-
-    /// The files themselves.
-    pub(crate) fn files(&self) -> &Arc<Files> {
-        &self.files
     }
 
     /// Stores a block; answered.

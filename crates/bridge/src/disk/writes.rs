@@ -12,12 +12,12 @@ use causeway_wire::Chunks;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::Files;
+use super::store::Medium;
 
 /// One torrent's writes: one thread at a time does what is asked for, in its order.
 #[derive(Debug)]
 pub(super) struct Lane {
-    files: Arc<Files>,
+    files: Arc<dyn Medium>,
     answers: UnboundedSender<Input>,
     state: Mutex<State>,
 }
@@ -44,7 +44,7 @@ struct Running {
 }
 
 impl Lane {
-    pub(super) fn new(files: Arc<Files>, answers: UnboundedSender<Input>) -> Arc<Self> {
+    pub(super) fn new(files: Arc<dyn Medium>, answers: UnboundedSender<Input>) -> Arc<Self> {
         Arc::new(Self {
             files,
             answers,
@@ -120,7 +120,7 @@ impl Lane {
         }
         let (files, answers) = (self.files.clone(), self.answers.clone());
         Handle::current().spawn_blocking(move || {
-            let result = hash_stored(&files, piece);
+            let result = hash_stored(&*files, piece);
             tell(&answers, Input::PieceHashed { piece, result });
         });
     }
@@ -151,7 +151,7 @@ fn note(hashes: &mut BTreeMap<PieceIndex, Running>, block: Block, chunks: &Chunk
 }
 
 /// The hash of a piece as it is stored.
-fn hash_stored(files: &Files, piece: PieceIndex) -> Result<Sha1Hash, StorageError> {
+fn hash_stored(files: &dyn Medium, piece: PieceIndex) -> Result<Sha1Hash, StorageError> {
     let geometry = files.info().geometry();
     let (mut at, length) = (geometry.start_of(piece), geometry.length_of(piece));
     let mut buffer = vec![0; PART.min(length as usize)];

@@ -7,7 +7,8 @@ use causeway_engine::{Snapshot, StorageError, Stored};
 use tokio::task::JoinSet;
 
 use super::Contents;
-use crate::disk::{Answers, Files, Handles, Keeper, Kept, Layout, Store};
+use super::relay::Relaying;
+use crate::disk::{Answers, Files, Handles, Keeper, Kept, Layout, Medium as _, Store};
 
 /// Where one torrent's bytes go, whether or not it is known yet what they are.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) struct Place {
 pub(super) struct Storage {
     /// Blocks in and out.
     pub(super) store: Store,
+    /// Missing where nothing stays.
+    pub(super) files: Option<Arc<Files>>,
     keeper: Option<Keeper>,
     /// Something is being kept or completed.
     under_way: JoinSet<Result<(), StorageError>>,
@@ -31,7 +34,7 @@ impl Place {
     pub(super) fn new(handles: Arc<Handles>, contents: Contents, info_hash: InfoHash) -> Self {
         let keeper = match &contents {
             Contents::Download { folder, .. } => Some(Keeper::new(folder, info_hash)),
-            Contents::Shared(_) => None,
+            Contents::Shared(_) | Contents::Relayed(_) => None,
         };
         Self {
             handles,
@@ -46,21 +49,39 @@ impl Place {
     }
 
     /// Looks at what is there. This waits for the disk, briefly.
-    pub(super) fn open(&self, info: &Arc<Info>, snapshot: Option<Snapshot>) -> (Storage, Answers, Stored) {
+    pub(super) fn open(
+        &self,
+        info: &Arc<Info>,
+        snapshot: Option<Snapshot>,
+        relaying: Option<&mut Relaying>,
+    ) -> (Storage, Answers, Stored) {
+        if let Some(relaying) = relaying {
+            let (store, answers) = Store::new(relaying.open(info), RELAYED_RUNS);
+            let storage = Storage {
+                store,
+                files: None,
+                keeper: None,
+                under_way: JoinSet::new(),
+            };
+            return (storage, answers, Stored::Nothing);
+        }
         let (layout, preallocate) = self.layout(info);
         let is_any_there = layout.is_any_there();
         let files = Files::new(info.clone(), layout, self.handles.clone(), preallocate);
         let stored = match (&self.contents, snapshot) {
             (Contents::Shared(_), _) => Stored::Everything,
+            (Contents::Relayed(_), _) => Stored::Nothing,
             (Contents::Download { .. }, Some(snapshot)) if is_usable(&files, &snapshot) => {
                 Stored::Partly(snapshot)
             }
             (Contents::Download { .. }, _) if is_any_there => Stored::Unknown,
             (Contents::Download { .. }, _) => Stored::Nothing,
         };
-        let (store, answers) = Store::new(Arc::new(files));
+        let files = Arc::new(files);
+        let (store, answers) = Store::new(files.clone(), RUNS);
         let storage = Storage {
             store,
+            files: Some(files),
             keeper: self.keeper.clone(),
             under_way: JoinSet::new(),
         };
@@ -75,6 +96,7 @@ impl Place {
                 preallocate,
             } => (Layout::downloads(info, folder, *overwrite), *preallocate),
             Contents::Shared(files) => (Layout::shared(files.clone()), false),
+            Contents::Relayed(_) => (Layout::shared(Vec::new()), false),
         }
     }
 }
@@ -90,8 +112,7 @@ impl Storage {
 
     /// Keeps how far the torrent has come, after what that speaks of is on the disk.
     pub(super) fn keep_snapshot(&mut self, snapshot: Snapshot) {
-        if let Some(keeper) = self.keeper.clone() {
-            let files = self.store.files().clone();
+        if let (Some(keeper), Some(files)) = (self.keeper.clone(), self.files.clone()) {
             self.under_way.spawn_blocking(move || {
                 let kept = files
                     .sync()
@@ -104,8 +125,9 @@ impl Storage {
 
     /// Gives a file that is complete its own name.
     pub(super) fn complete(&mut self, file: usize) {
-        let files = self.store.files().clone();
-        self.under_way.spawn_blocking(move || files.complete(file));
+        if let Some(files) = self.files.clone() {
+            self.under_way.spawn_blocking(move || files.complete(file));
+        }
     }
 
     /// Whether nothing is being kept or named.
@@ -129,6 +151,10 @@ impl Storage {
         }
     }
 }
+
+/// Runs of bytes that stay in memory after they were read for peers, and so many where there may be hundreds of torrents.
+const RUNS: usize = 16;
+const RELAYED_RUNS: usize = 4;
 
 /// Whether what the snapshot speaks of can be there: somebody may have moved it away since.
 fn is_usable(files: &Files, snapshot: &Snapshot) -> bool {

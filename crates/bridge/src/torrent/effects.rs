@@ -51,12 +51,14 @@ impl Task {
         loop {
             match self.torrent.poll_output() {
                 Output::Send { link, bytes } => {
+                    self.charge(link, bytes.len());
                     self.links.send(link, bytes);
                     self.sent.insert(link);
                 }
                 Output::CloseLink { link, reason } => self.close(link, &reason),
                 Output::Read { block } => {
                     self.last_read = Some(self.shared.now());
+                    self.was_asked_for(block.piece());
                     if let Some(storage) = &mut self.storage {
                         self.inputs.extend(storage.store.read(block));
                     }
@@ -73,6 +75,7 @@ impl Task {
                 }
                 Output::Fetch { link, bytes } => self.fetch(link, bytes),
                 Output::StopFetch { link } => self.stop_fetch(link),
+                Output::PieceDemanded { piece } => self.make_room(piece),
                 Output::PeersFound { from, addrs } => {
                     let is_local = self
                         .links
@@ -107,6 +110,7 @@ impl Task {
                 self.record_due = self.record_due.map(|_| Time::ZERO);
                 self.shown = Time::ZERO;
             }
+            Event::PieceVerified(piece) if self.relaying.is_some() => self.is_filled(piece),
             Event::PieceVerified(piece) => self.shelf.put(piece),
             Event::PieceFailed(piece) => {
                 tracing::info!(torrent = %self.info_hash, piece = piece.get(), "a piece was wrong, and is fetched again");
@@ -116,7 +120,13 @@ impl Task {
 
     /// The metadata has come. Where files of the torrent are there already, the engine starts anew and looks at them first.
     fn use_metadata(&mut self, info: &Arc<Info>) {
-        let (storage, answers, stored) = self.place.open(info, None);
+        if let Some(Err(refusal)) = self.relaying.as_ref().map(|relaying| relaying.check(info)) {
+            // Before anything of it is told to anybody.
+            self.links.close_all(&refusal.to_string());
+            self.refused = Some(refusal);
+            return;
+        }
+        let (storage, answers, stored) = self.place.open(info, None, self.relaying.as_mut());
         (self.storage, self.new_answers) = (Some(storage), Some(answers));
         if stored != Stored::Nothing {
             let reason = CloseReason::Stopped.to_string();
@@ -130,7 +140,7 @@ impl Task {
             };
             let config = Config {
                 limits: self.limits(),
-                ..config(&self.shared)
+                ..config(&self.shared, self.relaying.is_some())
             };
             self.torrent = Torrent::new(config, source, fastrand::u64(..), self.shared.now());
         }

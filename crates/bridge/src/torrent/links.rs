@@ -3,14 +3,14 @@
 //! Each link wakes the torrent's task under its own name, so that a thousand idle ones cost nothing.
 
 use core::future::poll_fn;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::task::{Context, Poll, Waker};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
 
 use bytes::Bytes;
-use causeway_engine::LinkId;
+use causeway_engine::{LinkId, LinkKind};
 
 use crate::link::{Closed, Link, Meeting};
 
@@ -135,6 +135,35 @@ impl Links {
     /// Where the peer of a link is.
     pub(super) fn remote(&self, id: LinkId) -> Option<SocketAddr> {
         self.open.get(&id)?.link.meeting.remote
+    }
+
+    /// The address of the machine that the peer of a link is on, where that is known.
+    pub(super) fn host(&self, id: LinkId) -> Option<IpAddr> {
+        self.open.get(&id)?.link.host
+    }
+
+    /// What carries a link.
+    pub(super) fn kind(&self, id: LinkId) -> Option<LinkKind> {
+        Some(self.open.get(&id)?.link.meeting.kind)
+    }
+
+    /// How many links there are.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// How many links this kind of transport carries.
+    pub(super) fn count(&self, kind: LinkKind) -> usize {
+        let links = self.open.values();
+        links.filter(|open| open.link.meeting.kind == kind).count()
+    }
+
+    /// Closes all links, before anything more is sent on them.
+    pub(super) fn close_all(&mut self, reason: &str) {
+        let ids: Vec<_> = self.open.keys().copied().collect();
+        for id in ids {
+            self.close(id, reason);
+        }
     }
 
     /// Closes a link after what was sent on it; says how its peer was met.

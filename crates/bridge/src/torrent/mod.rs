@@ -2,6 +2,7 @@
 //!
 //! - this file: what others see of it, and ask of it;
 //! - `task`: what happens goes in; `effects`: what is to be done is done; `upkeep`: what is due by itself;
+//! - `relay`: what it does where it is only carried over;
 //! - `links`: its links, and which of them something has happened to;
 //! - `book`: the addresses of classic peers;
 //! - `fetches`: its web seeds, and what is being fetched from them;
@@ -14,6 +15,7 @@ mod effects;
 mod fetches;
 mod links;
 mod readers;
+mod relay;
 mod shelf;
 mod task;
 mod upkeep;
@@ -29,6 +31,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use book::Origin;
 pub(crate) use book::is_local;
+pub use relay::{Refusal, Relayed};
 pub(crate) use shelf::Shelf;
 pub(crate) use task::spawn;
 
@@ -82,6 +85,8 @@ pub enum Contents {
         /// Whether a file takes its whole space on the disk when it is begun.
         preallocate: bool,
     },
+    /// They are carried over to browsers, and kept for a while only.
+    Relayed(Relayed),
     /// They are somebody's files, one for each of the torrent, and known to be right: they are read where they lie, and
     /// never written.
     Shared(Vec<PathBuf>),
@@ -114,6 +119,10 @@ pub struct Status {
     pub has_completed: bool,
     /// Whether all that is wanted is there, verified, and under its own name.
     pub is_done: bool,
+    /// Links over WebRTC: browsers, mostly.
+    pub browsers: usize,
+    /// Why it is not carried over, where that was asked for; it has ended then.
+    pub refused: Option<Refusal>,
 }
 
 impl Status {

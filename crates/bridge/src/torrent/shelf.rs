@@ -9,7 +9,7 @@ use causeway_core::{Bitfield, Info, Metainfo, PieceIndex};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
-use crate::disk::Files;
+use crate::disk::{Files, Medium as _};
 
 /// The verified pieces of a torrent, shared between its task, which says what is there, and whoever reads.
 #[derive(Debug, Default)]

@@ -17,9 +17,10 @@ use super::contents::{Place, Storage};
 use super::fetches::Fetches;
 use super::links::Links;
 use super::readers::Readers;
+use super::relay::{Refusal, Relaying};
 use super::shelf::Shelf;
-use super::{Addition, Handle, Order, Origin, Selection, Status, Subject};
-use crate::disk::{Answer, Answers};
+use super::{Addition, Contents, Handle, Order, Origin, Selection, Status, Subject};
+use crate::disk::{Answer, Answers, Room};
 use crate::link::Meeting;
 use crate::session::Shared;
 
@@ -36,6 +37,10 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
             (magnet.info_hash, tiers.collect(), magnet.web_seeds.clone())
         }
     };
+    let mut relaying = match &addition.contents {
+        Contents::Relayed(relayed) => Some(Relaying::new(relayed.clone())),
+        Contents::Download { .. } | Contents::Shared(_) => None,
+    };
     let place = Place::new(shared.handles.clone(), addition.contents, info_hash);
     let mut kept = place.kept();
     if addition.manner.is_rechecked {
@@ -50,12 +55,13 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
         None => (Source::Magnet(info_hash), None),
         Some(metainfo) => {
             let info = metainfo.info().clone();
-            let (storage, answers, stored) = place.open(&info, kept.snapshot);
+            let (storage, answers, stored) = place.open(&info, kept.snapshot, relaying.as_mut());
             (Source::Info { info, stored }, Some((storage, answers)))
         }
     };
     let now = shared.now();
-    let torrent = Torrent::new(config(&shared), source, fastrand::u64(..), now);
+    let config = config(&shared, relaying.is_some());
+    let torrent = Torrent::new(config, source, fastrand::u64(..), now);
     let shelf = Arc::new(Shelf::default());
     let (status, watch) = watch::channel(Status {
         state: torrent.state().clone(),
@@ -64,6 +70,8 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
         wanted_peers: torrent.wanted_peers(),
         has_completed: false,
         is_done: false,
+        browsers: 0,
+        refused: None,
     });
     let handle = Handle {
         info_hash,
@@ -89,7 +97,7 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
         sent: BTreeSet::new(),
         inputs: VecDeque::new(),
         book: Book::default(),
-        limits: shared.limits,
+        limits: usual_limits(&shared, relaying.is_some()),
         share: None,
         connecting: 0,
         deadline: None,
@@ -102,6 +110,8 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
         shared,
         last_read: None,
         new_answers: None,
+        relaying,
+        refused: None,
     };
     for address in addition.peers {
         task.book.add(address, Origin::User, now);
@@ -120,13 +130,30 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
 }
 
 /// How all torrents behave towards others. Classic peers tell each other of others (BEP 11).
-pub(super) fn config(shared: &Shared) -> Config {
+pub(super) fn config(shared: &Shared, relay: bool) -> Config {
     Config {
-        limits: shared.limits,
+        limits: usual_limits(shared, relay),
         peer_exchange: Some(PexSupport::default()),
+        relay,
         ..Config::new(shared.peer_id)
     }
 }
+
+fn usual_limits(shared: &Shared, relay: bool) -> Limits {
+    if relay {
+        // Nobody who asks a gateway has anything to give for it: all are served at once.
+        Limits {
+            peers: MOST_RELAYED,
+            upload_slots: MOST_RELAYED,
+            ..shared.limits
+        }
+    } else {
+        shared.limits
+    }
+}
+
+/// Links of a torrent that is carried over.
+const MOST_RELAYED: usize = 120;
 
 /// The engine, and all that it is told of and asks of.
 pub(super) struct Task {
@@ -167,6 +194,10 @@ pub(super) struct Task {
     pub(super) shared: Arc<Shared>,
     /// When something was read for a peer last; what was read is in memory since.
     pub(super) last_read: Option<Time>,
+    /// Where it is only carried over.
+    pub(super) relaying: Option<Relaying>,
+    /// Why it is not, after all.
+    pub(super) refused: Option<Refusal>,
 }
 
 /// A peer that is in the book.
@@ -188,6 +219,10 @@ impl Task {
         self.begin();
         loop {
             self.perform();
+            if self.refused.is_some() {
+                self.show(self.shared.now());
+                return None;
+            }
             if let Some(opened) = self.new_answers.take() {
                 answers = Some(opened);
             }
@@ -210,6 +245,7 @@ impl Task {
                 }
                 news = self.fetches.next() => self.fetched(news),
                 result = settled(self.storage.as_mut()) => self.kept(result),
+                room = room(self.relaying.as_mut()) => self.take_room(room),
                 () = sleep_until(wake) => self.tell(Input::TimedOut),
             }
             // Whoever is always busy lets others go first now and then.
@@ -247,11 +283,9 @@ impl Task {
     }
 
     fn open_shelf(&self) {
-        if let (Some(metainfo), Some(storage), Some(have)) =
-            (self.metainfo(), &self.storage, self.torrent.have())
-        {
-            self.shelf
-                .open(metainfo, storage.store.files().clone(), have.clone());
+        let files = self.storage.as_ref().and_then(|storage| storage.files.clone());
+        if let (Some(metainfo), Some(files), Some(have)) = (self.metainfo(), files, self.torrent.have()) {
+            self.shelf.open(metainfo, files, have.clone());
         }
     }
 
@@ -273,6 +307,11 @@ impl Task {
                 } = link.meeting;
                 if direction == Direction::Outgoing && matches!(kind, LinkKind::Tcp | LinkKind::Utp) {
                     self.connecting = self.connecting.saturating_sub(1);
+                }
+                if let Some(relaying) = self.relaying.as_ref().filter(|_| kind == LinkKind::WebRtc)
+                    && let Err(reason) = relaying.admits(self, link.host)
+                {
+                    return link.outgoing.close(reason);
                 }
                 let link = self.links.insert(link);
                 tracing::debug!(torrent = %self.info_hash, ?link, ?kind, ?remote, "a link");
@@ -424,6 +463,13 @@ impl Task {
 async fn next(answers: Option<&mut Answers>) -> Option<Answer> {
     match answers {
         Some(answers) => answers.next().await,
+        None => core::future::pending().await,
+    }
+}
+
+async fn room(relaying: Option<&mut Relaying>) -> Room {
+    match relaying {
+        Some(relaying) => relaying.room().await,
         None => core::future::pending().await,
     }
 }

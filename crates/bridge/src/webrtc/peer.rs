@@ -1,5 +1,6 @@
 //! One connection in the endpoint: between the WebRTC stack and the link.
 
+use core::net::IpAddr;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -29,6 +30,8 @@ pub(super) struct Peer {
     max_message: usize,
     since: Instant,
     state: State,
+    /// Where its last packet came from.
+    heard: Option<IpAddr>,
 }
 
 #[derive(Debug)]
@@ -95,6 +98,7 @@ impl Peer {
                 .map_or(MAX_MESSAGE, |size| size.min(MAX_MESSAGE)),
             since: now,
             state: State::Connecting,
+            heard: None,
         }
     }
 
@@ -109,6 +113,7 @@ impl Peer {
     }
 
     pub(super) fn handle_datagram(&mut self, now: Instant, path: Path, packet: &[u8]) {
+        self.heard = Some(path.remote.ip().to_canonical());
         self.connection.handle_datagram(now, path, BytesMut::from(packet));
     }
 
@@ -162,7 +167,8 @@ impl Peer {
     }
 
     fn open(&mut self, now: Instant) -> Served {
-        let (link, end) = link(self.meeting, LINK_WINDOW);
+        let (mut link, end) = link(self.meeting, LINK_WINDOW);
+        link.host = self.heard;
         self.state = State::Open(Channel {
             end,
             window: Window::new(now),
