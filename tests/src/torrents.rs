@@ -10,6 +10,23 @@ use causeway_core::{CreateOptions, Draft, DraftFile, Metainfo};
 /// # Errors
 /// When the file can't be read.
 pub fn of_file(path: &Path) -> Result<Vec<u8>> {
+    make(path, CreateOptions::default())
+}
+
+/// The same with a tracker in it, and private if that is wanted (BEP 27).
+///
+/// # Errors
+/// When the file can't be read.
+pub fn of_file_with(path: &Path, tracker: &str, private: bool) -> Result<Vec<u8>> {
+    let options = CreateOptions {
+        private,
+        trackers: vec![vec![tracker.to_owned()]],
+        ..CreateOptions::default()
+    };
+    make(path, options)
+}
+
+fn make(path: &Path, options: CreateOptions) -> Result<Vec<u8>> {
     let name = path
         .file_name()
         .and_then(|name| name.to_str())
@@ -18,7 +35,7 @@ pub fn of_file(path: &Path) -> Result<Vec<u8>> {
         path: vec![name.to_owned()],
         length: path.metadata()?.len(),
     };
-    let mut creator = Draft::new(name, vec![file], CreateOptions::default())?.hasher();
+    let mut creator = Draft::new(name, vec![file], options)?.hasher();
     creator.update(&std::fs::read(path)?);
     Ok(creator.finish()?.to_bytes())
 }

@@ -1,0 +1,196 @@
+//! `causeway serve --gateway`: a page opens a magnet link that only classic clients can give anything for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use causeway_tests::classic::{Classic, Client, Seed};
+use causeway_tests::files::assert_same;
+use causeway_tests::page::CausewayPage;
+use causeway_tests::server::Server;
+use causeway_tests::stage::{self, Stage};
+use causeway_tests::torrents;
+use tokio::time::{Instant, sleep};
+
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A gateway that looks nowhere but on this machine.
+async fn gateway(stage: &Stage, arguments: &[&str]) -> Result<Server> {
+    let mut all = vec!["--gateway", "--gateway-listen", "127.0.0.1:0"];
+    if !arguments.contains(&"--gateway-dht-node") {
+        all.extend(["--gateway-no-dht", "--gateway-local-peers"]);
+    }
+    all.extend_from_slice(arguments);
+    stage.server(&all).await
+}
+
+/// The torrent file of a file, with the server's tracker over HTTP in it.
+fn torrent_of(file: &Path, server: &Server, is_private: bool) -> Result<(PathBuf, String)> {
+    let tracker = format!("{}/announce", server.origin());
+    let bytes = torrents::of_file_with(file, &tracker, is_private)?;
+    let path = file.with_extension("torrent");
+    fs::write(&path, &bytes)?;
+    Ok((path, torrents::info_hash(&bytes)))
+}
+
+/// A number that the server tells Prometheus.
+async fn metric(page: &CausewayPage, name: &str) -> Result<u64> {
+    let script = "return await (await fetch('/metrics')).text()";
+    let text = page.tab().run_async(script, vec![]).await?;
+    let text = text.as_str().context("the metrics are text")?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(line.with_context(|| format!("{name} in {text}"))?.parse()?)
+}
+
+/// Waits until the number is at least so much.
+async fn reaches(page: &CausewayPage, name: &str, least: u64) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    while metric(page, name).await? < least {
+        ensure!(Instant::now() < end, "{name} did not reach {least}");
+        sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_bare_magnet_link_of_the_classic_swarm_downloads_in_a_page() {
+    stage::run(async |stage| {
+        let server = gateway(stage, &["--gateway-linger", "2"]).await?;
+        let file = stage.file("theirs/data.bin", 20_000_001)?;
+        let (torrent, info_hash) = torrent_of(&file, &server, false)?;
+        let folder = file.parent().context("it has a folder")?;
+        let classic = Classic::start(Client::Libtorrent, &torrent, folder).await?;
+        stage.keep(classic.log());
+
+        let page = stage.page("receiver", server.origin()).await?;
+        page.open_link(&format!("magnet:?xt=urn:btih:{info_hash}"))
+            .await?;
+        let row = page.torrent(&info_hash);
+        row.complete(PATIENCE).await?;
+        assert_same(&file, &row.save("data.bin").await?)?;
+        ensure!(metric(&page, "causeway_gateway_torrents").await? == 1);
+        ensure!(metric(&page, "causeway_gateway_sent_bytes_total").await? >= 20_000_001);
+
+        // Nobody is there any more.
+        let other = stage.page("other", server.origin()).await?;
+        page.close().await?;
+        reaches(&other, "causeway_gateway_left_total", 1).await?;
+        ensure!(metric(&other, "causeway_gateway_cache_bytes").await? == 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn what_the_hash_table_knows_is_carried_over_too() {
+    stage::run(async |stage| {
+        // A node that has something else, but knows who has what.
+        let other = stage.file("node/other.bin", 100_000)?;
+        let torrent = stage.folder().join("other.torrent");
+        fs::write(&torrent, torrents::of_file(&other)?)?;
+        let settings = [
+            "enable_dht=1",
+            "dht_bootstrap_nodes=",
+            "dht_restrict_routing_ips=0",
+            "dht_restrict_search_ips=0",
+            "dht_ignore_dark_internet=0",
+            "dht_prefer_verified_node_ids=0",
+            "dht_enforce_node_id=0",
+        ];
+        let node = Classic::libtorrent(&torrent, &stage.folder().join("node"), &settings).await?;
+        stage.keep(node.log());
+        let node = node.address().to_string();
+
+        let file = stage.file("data.bin", 3_000_001)?;
+        let torrent = stage.folder().join("data.torrent");
+        let arguments = ["--no-webrtc", "--dht-node", &node];
+        let seed = Seed::start(&file, &torrent, &arguments).await?;
+        stage.keep(seed.log());
+        let server = gateway(stage, &["--gateway-dht-node", &node]).await?;
+        let page = stage.page("receiver", server.origin()).await?;
+        page.open_link(seed.magnet()?).await?;
+        let info_hash = torrents::info_hash(&fs::read(&torrent)?);
+        let row = page.torrent(&info_hash);
+        row.complete(PATIENCE).await?;
+        assert_same(&file, &row.save("data.bin").await?)
+    });
+}
+
+#[test]
+fn a_torrent_that_is_larger_than_the_cache_flows_through_it() {
+    stage::run(async |stage| {
+        let server = gateway(stage, &["--gateway-cache", "4MiB"]).await?;
+        let file = stage.file("theirs/data.bin", 40_000_001)?;
+        let (torrent, info_hash) = torrent_of(&file, &server, false)?;
+        let folder = file.parent().context("it has a folder")?;
+        let classic = Classic::start(Client::Libtorrent, &torrent, folder).await?;
+        stage.keep(classic.log());
+
+        let page = stage.page("receiver", server.origin()).await?;
+        page.open_link(&format!("magnet:?xt=urn:btih:{info_hash}"))
+            .await?;
+        let row = page.torrent(&info_hash);
+        row.complete(PATIENCE).await?;
+        assert_same(&file, &row.save("data.bin").await?)?;
+        ensure!(metric(&page, "causeway_gateway_cache_evictions_total").await? > 10);
+        ensure!(metric(&page, "causeway_gateway_cache_bytes").await? <= 4 << 20);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_private_torrent_is_left_at_once_and_nothing_of_it_is_told() {
+    stage::run(async |stage| {
+        let server = gateway(stage, &[]).await?;
+        let file = stage.file("theirs/secret.bin", 1_000_001)?;
+        let (torrent, info_hash) = torrent_of(&file, &server, true)?;
+        let folder = file.parent().context("it has a folder")?;
+        let classic = Classic::start(Client::Libtorrent, &torrent, folder).await?;
+        stage.keep(classic.log());
+
+        let page = stage.page("receiver", server.origin()).await?;
+        page.open_link(&format!("magnet:?xt=urn:btih:{info_hash}"))
+            .await?;
+        let refused = "causeway_gateway_refused_total{reason=\"private\"}";
+        reaches(&page, refused, 1).await?;
+        ensure!(
+            page.torrent(&info_hash).files().await?.is_empty(),
+            "it knows what is in it"
+        );
+        ensure!(metric(&page, "causeway_gateway_sent_bytes_total").await? == 0);
+        ensure!(metric(&page, "causeway_gateway_torrents").await? == 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn only_a_page_that_was_opened_with_a_token_is_carried_anything_over() {
+    stage::run(async |stage| {
+        let tokens = stage.folder().join("tokens");
+        fs::write(&tokens, "open-sesame # for the neighbours\n")?;
+        let tokens = tokens.display().to_string();
+        let server = gateway(stage, &["--gateway-tokens", &tokens]).await?;
+        let file = stage.file("theirs/data.bin", 1_000_001)?;
+        let (torrent, info_hash) = torrent_of(&file, &server, false)?;
+        let folder = file.parent().context("it has a folder")?;
+        let classic = Classic::start(Client::Libtorrent, &torrent, folder).await?;
+        stage.keep(classic.log());
+
+        let magnet = format!("magnet:?xt=urn:btih:{info_hash}");
+        let without = stage.page("without", server.origin()).await?;
+        without.open_link(&magnet).await?;
+        let refused = "causeway_gateway_refused_total{reason=\"token\"}";
+        reaches(&without, refused, 1).await?;
+        ensure!(metric(&without, "causeway_gateway_torrents").await? == 0);
+        without.close().await?;
+
+        let link = format!("{}/?gateway=open-sesame", server.origin());
+        let with = stage.page("with", &link).await?;
+        with.open_link(&magnet).await?;
+        let row = with.torrent(&info_hash);
+        row.complete(PATIENCE).await?;
+        assert_same(&file, &row.save("data.bin").await?)
+    });
+}
