@@ -202,6 +202,23 @@ impl Bridge {
     /// # Errors
     /// [`BridgeError::Duplicate`].
     pub fn add(&self, addition: Addition) -> Result<Handle, BridgeError> {
+        let (handle, trackers) = self.begin(addition)?;
+        self.discovery.add(&handle, trackers);
+        Ok(handle)
+    }
+
+    /// Meets browsers for a torrent, and classic peers only from [`Self::look_for_classic_peers`] on.
+    pub(crate) fn add_for_browsers(&self, addition: Addition) -> Result<Handle, BridgeError> {
+        Ok(self.begin(addition)?.0)
+    }
+
+    /// Meets classic peers for a torrent, too, at these trackers among others.
+    pub(crate) fn look_for_classic_peers(&self, torrent: &Handle, trackers: &[String]) {
+        let tiers = trackers.iter().map(|url| vec![url.clone()]);
+        self.discovery.add(torrent, tiers.collect());
+    }
+
+    fn begin(&self, addition: Addition) -> Result<(Handle, Vec<Vec<String>>), BridgeError> {
         let (info_hash, trackers) = match &addition.subject {
             Subject::Metainfo(metainfo) => (metainfo.info().info_hash(), metainfo.trackers().to_vec()),
             Subject::Magnet(magnet) => {
@@ -218,11 +235,10 @@ impl Bridge {
         drop(torrents);
         // Its share is due at once.
         self.limits.send_modify(|_| ());
-        self.discovery.add(&handle, trackers.clone());
         if let Some(signaling) = &self.signaling {
             signaling.add(handle.clone(), trackers.concat());
         }
-        Ok(handle)
+        Ok((handle, trackers))
     }
 
     pub(crate) const fn shared(&self) -> &Arc<Shared> {

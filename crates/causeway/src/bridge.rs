@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use causeway_bridge::{Addition, Bridge, Contents, Handle, Manner, Overwrite, Subject};
@@ -11,6 +12,7 @@ use clap::Args;
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use crate::gateway::{GatewayOptions, folder};
 use crate::native::{Network, runtime, stop, tell};
 use crate::progress::progress;
 use crate::show::plain;
@@ -24,10 +26,14 @@ use crate::web_seed;
 /// Each torrent is downloaded into a folder and shared with everybody as it comes, over TCP and over WebRTC: what one side has gets
 /// to the other while it arrives. Browsers are met at trackers over WebSocket: name one with --tracker, that of
 /// `causeway serve` for example, where a torrent has none.
+///
+/// With `--gateway` the torrents listed in `--gateway-allow` are carried over, too, at the trackers given as --tracker: this
+/// peer waits there for browsers, joins the classic swarm of a torrent while there are any, and keeps of it what is asked for, in a
+/// bounded cache. The ports are those of --listen and --webrtc-port then, and --gateway-listen and the like don't count.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Torrent files or their URLs, magnet links, pages' links, or info-hashes
-    #[arg(required = true, value_name = "TORRENT|MAGNET")]
+    #[arg(required_unless_present = "enabled", value_name = "TORRENT|MAGNET")]
     torrents: Vec<String>,
 
     /// Folder for the files, and for what is known of others
@@ -43,6 +49,9 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     network: Network,
+
+    #[command(flatten)]
+    gateway: GatewayOptions,
 }
 
 /// Runs until it is told to end.
@@ -63,7 +72,14 @@ async fn bridge(arguments: &Arguments) -> Result<()> {
     for what in &arguments.torrents {
         subjects.push(subject(what, arguments.network.proxy()?).await?);
     }
-    let bridge = network.start(Some(&arguments.data_dir)).await?;
+    let bridge = Arc::new(network.start(Some(&arguments.data_dir)).await?);
+    let options = &arguments.gateway;
+    let gateway = if options.enabled {
+        let folder = folder(Some(&arguments.data_dir));
+        Some(options.open(&folder, bridge.clone(), None, arguments.trackers.clone())?)
+    } else {
+        None
+    };
     let door = arguments.web_seed.open().await?;
     let http = door.as_ref().map(web_seed::Door::address).transpose()?;
     let serving = door.map(|door| door.serve(&bridge));
@@ -78,7 +94,12 @@ async fn bridge(arguments: &Arguments) -> Result<()> {
     if let Some(serving) = serving {
         serving.stop().await;
     }
-    stop(bridge, &mut signals).await;
+    if let Some(gateway) = gateway {
+        gateway.stop().await;
+    }
+    if let Some(bridge) = Arc::into_inner(bridge) {
+        stop(bridge, &mut signals).await;
+    }
     Ok(())
 }
 

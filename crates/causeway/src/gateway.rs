@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, ensure};
 use causeway_bridge::gateway::{Cache, Gateway, GatewayConfig, Policy, Quota};
 use causeway_bridge::{Bridge, Config, DhtConfig, Reach, webrtc};
 use causeway_tracker::Tracker;
@@ -225,9 +225,10 @@ impl GatewayOptions {
         let allowed = self.allow.as_deref().map(info_hashes).transpose()?;
         let denied = self.deny.as_deref().map(info_hashes).transpose()?;
         let tokens = self.tokens.as_deref().map(words).transpose()?;
-        if tokens.as_ref().is_some_and(HashSet::is_empty) {
-            return Err(anyhow!("the file of --gateway-tokens has no token in it"));
-        }
+        ensure!(
+            !tokens.as_ref().is_some_and(HashSet::is_empty),
+            "the file of --gateway-tokens has no token in it"
+        );
         Ok(Policy {
             allowed: allowed.map(|allowed| allowed.into_iter().collect()),
             denied: denied.into_iter().flatten().collect(),
@@ -235,11 +236,38 @@ impl GatewayOptions {
         })
     }
 
-    fn config(&self, own_tracker: String) -> GatewayConfig {
+    /// Starts the gateway on this bridge: at a tracker in this process, or as a member of the listed swarms at these trackers.
+    pub(crate) fn open(
+        &self,
+        folder: &Path,
+        bridge: Arc<Bridge>,
+        tracker: Option<Tracker>,
+        trackers: Vec<String>,
+    ) -> Result<Arc<Gateway>> {
+        let size = self.cache.map_or(USUAL_CACHE, |size| size.0);
+        let cache = Cache::open(folder, size)
+            .with_context(|| format!("no cache can be made in {}", folder.display()))?;
+        let policy = self.policy()?;
+        ensure!(
+            tracker.is_some() || policy.allowed.is_some(),
+            "a tracker does not tell what others ask for: list the torrents in a file for --gateway-allow, or use `causeway serve --gateway`"
+        );
+        let (webrtc_port, listen) = (bridge.webrtc_port(), bridge.listen_address());
+        tracing::info!(
+            cache = cache.capacity(),
+            ?listen,
+            ?webrtc_port,
+            "the gateway is open"
+        );
+        let config = self.config(trackers);
+        Ok(Arc::new(Gateway::start(bridge, tracker, cache, policy, config)))
+    }
+
+    fn config(&self, trackers: Vec<String>) -> GatewayConfig {
         let usual = GatewayConfig::default();
         let bytes = |size: Option<Size>| size.map(|size| size.0);
         GatewayConfig {
-            trackers: [own_tracker].into_iter().chain(self.trackers.clone()).collect(),
+            trackers: trackers.into_iter().chain(self.trackers.clone()).collect(),
             quota: Quota {
                 total: bytes(self.quota),
                 per_address: bytes(self.quota_per_address),
@@ -281,25 +309,11 @@ impl Running {
         server: SocketAddr,
         passkey: Option<&str>,
     ) -> Result<Self> {
-        let size = options.cache.map_or(USUAL_CACHE, |size| size.0);
-        let cache = Cache::open(&surroundings.folder, size)
-            .with_context(|| format!("no cache can be made in {}", surroundings.folder.display()))?;
-        let policy = options.policy()?;
         let bridge = Arc::new(bridge(options, surroundings).await?);
-        let own_tracker = own_tracker(server, passkey);
-        let config = options.config(own_tracker);
-        let (webrtc_port, listen) = (bridge.webrtc_port(), bridge.listen_address());
-        tracing::info!(
-            cache = cache.capacity(),
-            ?listen,
-            ?webrtc_port,
-            "the gateway is open"
-        );
-        let gateway = Gateway::start(bridge.clone(), tracker.clone(), cache, policy, config);
-        Ok(Self {
-            gateway: Arc::new(gateway),
-            bridge,
-        })
+        let trackers = vec![own_tracker(server, passkey)];
+        let (folder, tracker) = (&surroundings.folder, Some(tracker.clone()));
+        let gateway = options.open(folder, bridge.clone(), tracker, trackers)?;
+        Ok(Self { gateway, bridge })
     }
 
     /// Leaves all swarms; not longer than so.

@@ -80,11 +80,13 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Carries over what browsers ask for at this tracker, from now on.
+    /// Carries over what browsers ask for, from now on: at this tracker. Without one it is a member of the swarms of the
+    /// torrents that the policy allows, at the trackers that speak WebSocket, and joins the classic swarm of each while a
+    /// browser is there.
     #[must_use]
     pub fn start(
         bridge: Arc<Bridge>,
-        tracker: Tracker,
+        tracker: Option<Tracker>,
         cache: Arc<Cache>,
         policy: Policy,
         config: GatewayConfig,
@@ -93,7 +95,7 @@ impl Gateway {
         let report = Arc::new(Report::new(cache.clone(), quotas.clone()));
         let policy = Arc::new(Mutex::new(Arc::new(policy)));
         let (ending, ended) = watch::channel(false);
-        let heard = tracker.subscribe();
+        let heard = tracker.as_ref().map(Tracker::subscribe);
         let task = Task {
             relayed: Relayed {
                 cache,
@@ -139,7 +141,8 @@ impl Gateway {
 
 struct Task {
     bridge: Arc<Bridge>,
-    tracker: Tracker,
+    /// Where it runs in this process.
+    tracker: Option<Tracker>,
     relayed: Relayed,
     config: GatewayConfig,
     policy: Arc<Mutex<Arc<Policy>>>,
@@ -160,6 +163,8 @@ struct Joined {
     since: Instant,
     /// When a browser was there last.
     browsers_at: Instant,
+    /// It is a member among browsers, and not in the classic swarm.
+    is_member: bool,
     received: u64,
     sent: u64,
 }
@@ -177,12 +182,12 @@ struct Rest {
 }
 
 impl Task {
-    async fn run(mut self, mut heard: mpsc::Receiver<Heard>, mut ended: watch::Receiver<bool>) {
+    async fn run(mut self, mut heard: Option<mpsc::Receiver<Heard>>, mut ended: watch::Receiver<bool>) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                Some(heard) = heard.recv() => self.hear(&heard),
+                Some(heard) = next(heard.as_mut()) => self.hear(&heard),
                 _ = ticks.tick() => self.look_after(),
                 _ = ended.changed() => break,
             }
@@ -229,7 +234,11 @@ impl Task {
         if self.joined.contains_key(&info_hash) {
             return;
         }
-        if self.tracker.webrtc_seeders(info_hash) > 0 {
+        let seeders = self
+            .tracker
+            .as_ref()
+            .map(|tracker| tracker.webrtc_seeders(info_hash));
+        if seeders.is_some_and(|seeders| seeders > 0) {
             if self.served.len() >= MOST_SERVED {
                 self.served.pop_first();
             }
@@ -279,11 +288,16 @@ impl Task {
             contents: Contents::Relayed(self.relayed.clone()),
             selection: None,
             peers: Vec::new(),
+            web_seeds: Vec::new(),
             manner: Manner::default(),
         });
         // Whoever runs the bridge may have it already.
         let Ok(handle) = added else { return };
-        let members = self.tracker.classic_peers(info_hash, MOST_MEMBERS);
+        let members = self
+            .tracker
+            .as_ref()
+            .map(|tracker| tracker.classic_peers(info_hash, MOST_MEMBERS));
+        let members = members.unwrap_or_default();
         tracing::info!(torrent = %info_hash, members = members.len(), "a browser asks for it: the classic swarm is joined");
         handle.add_peers(members, self.origin());
         let now = Instant::now();
@@ -293,6 +307,7 @@ impl Task {
             asker,
             since: now,
             browsers_at: now,
+            is_member: false,
             received: 0,
             sent: 0,
         };
@@ -300,10 +315,57 @@ impl Task {
         self.report.joined.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Becomes a member of the swarms of all torrents that are listed, among browsers alone.
+    fn join_listed(&mut self) {
+        let policy = self.policy();
+        let listed = policy.allowed.iter().flatten().copied();
+        for info_hash in listed {
+            let is_known = self.joined.contains_key(&info_hash);
+            let rests = self
+                .rests
+                .get(&info_hash)
+                .is_some_and(|rest| rest.until > Instant::now());
+            if is_known || rests || self.joined.len() >= self.config.max_torrents {
+                continue;
+            }
+            let magnet = Magnet {
+                trackers: self.config.trackers.clone(),
+                ..Magnet::new(info_hash)
+            };
+            let added = self.bridge.add_for_browsers(Addition {
+                subject: Subject::Magnet(magnet),
+                contents: Contents::Relayed(self.relayed.clone()),
+                selection: None,
+                peers: Vec::new(),
+                web_seeds: Vec::new(),
+                manner: Manner::default(),
+            });
+            let Ok(handle) = added else { continue };
+            let now = Instant::now();
+            let joined = Joined {
+                status: handle.status(),
+                handle,
+                asker: Asker {
+                    address: core::net::Ipv4Addr::UNSPECIFIED.into(),
+                    token: None,
+                },
+                since: now,
+                browsers_at: now,
+                is_member: true,
+                received: 0,
+                sent: 0,
+            };
+            self.joined.insert(info_hash, joined);
+        }
+    }
+
     /// Once a second: numbers, and whom to leave.
     fn look_after(&mut self) {
         while self.leaving.try_join_next().is_some() {}
         self.relayed.cache.tick();
+        if self.tracker.is_none() {
+            self.join_listed();
+        }
         let (now, policy) = (Instant::now(), self.policy());
         self.rests.retain(|_, rest| rest.until + FORGET > now);
         let mut gone = Vec::new();
@@ -313,6 +375,13 @@ impl Task {
             browsers += status.browsers;
             if status.browsers > 0 {
                 joined.browsers_at = now;
+                if std::mem::take(&mut joined.is_member) {
+                    joined.since = now;
+                    self.report.joined.fetch_add(1, Ordering::Relaxed);
+                    tracing::info!(torrent = %info_hash, "a browser is there: the classic swarm is joined");
+                    self.bridge
+                        .look_for_classic_peers(&joined.handle, &self.config.trackers);
+                }
             }
             joined.count(&status, &self.report);
             if let Some(end) = joined.end(&status, now, &self.config) {
@@ -387,6 +456,13 @@ impl Task {
     }
 }
 
+async fn next(heard: Option<&mut mpsc::Receiver<Heard>>) -> Option<Heard> {
+    match heard {
+        Some(heard) => heard.recv().await,
+        None => core::future::pending().await,
+    }
+}
+
 /// Why a swarm is left.
 enum End {
     /// No browser is there any more.
@@ -421,6 +497,9 @@ impl Joined {
         }
         if let State::Failed(error) = &status.state {
             return Some(End::Refused(Reason::Storage, error.to_string()));
+        }
+        if self.is_member {
+            return None;
         }
         if now - self.browsers_at >= config.linger {
             return Some(End::Unused);

@@ -13,7 +13,7 @@ use causeway_engine::{Input, LinkId, LinkKind, PieceUse};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::task::Task;
-use crate::disk::{Cache, Room, Portion};
+use crate::disk::{Cache, Portion, Room};
 use crate::gateway::Quotas;
 
 /// What a torrent is carried over with.
@@ -226,7 +226,11 @@ impl Task {
         }
         relaying.owed_due = now + SOON;
         let owed = core::mem::take(&mut relaying.owed);
-        if !relaying.portion.as_ref().is_some_and(|portion| portion.is_wanted()) {
+        if !relaying
+            .portion
+            .as_ref()
+            .is_some_and(|portion| portion.is_wanted())
+        {
             return;
         }
         let mut kept = BTreeSet::new();

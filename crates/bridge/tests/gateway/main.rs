@@ -33,6 +33,11 @@ struct World {
 
 impl World {
     async fn new(cache: u64, config: GatewayConfig, policy: Policy) -> Result<Self> {
+        Self::with(cache, config, policy, true).await
+    }
+
+    /// The gateway hears the tracker, or is nothing but a member of its swarms.
+    async fn with(cache: u64, config: GatewayConfig, policy: Policy, hears: bool) -> Result<Self> {
         let tracker = Tracker::new(causeway_tracker::Config::default());
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -56,11 +61,20 @@ impl World {
         .await?;
         let cache = Cache::open(&folder.path().join("cache"), cache)?;
         let config = GatewayConfig {
-            trackers: vec![format!("ws://{address}/announce")],
+            trackers: vec![
+                format!("ws://{address}/announce"),
+                format!("http://{address}/announce"),
+            ],
             allow_local: true,
             ..config
         };
-        let gateway = Gateway::start(Arc::new(bridge), tracker.clone(), cache.clone(), policy, config);
+        let gateway = Gateway::start(
+            Arc::new(bridge),
+            hears.then(|| tracker.clone()),
+            cache.clone(),
+            policy,
+            config,
+        );
         Ok(Self {
             folder,
             tracker,
@@ -95,6 +109,7 @@ impl World {
             contents: Contents::Shared(vec![path.clone()]),
             selection: None,
             peers: Vec::new(),
+            web_seeds: Vec::new(),
             manner: Manner::default(),
         })?;
         Ok((info_hash, path))
@@ -125,6 +140,7 @@ impl World {
             },
             selection: None,
             peers: Vec::new(),
+            web_seeds: Vec::new(),
             manner: Manner::default(),
         })?;
         Ok(handle)
@@ -297,5 +313,31 @@ async fn what_is_too_large_or_over_its_quota_is_left() -> Result<()> {
         .reaches("causeway_gateway_refused_total{reason=\"quota\"}", 1)
         .await?;
     ensure!(last.status().borrow().stats.downloaded == 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_of_listed_swarms_joins_the_classic_swarm_for_a_browser() -> Result<()> {
+    let listed = InfoHash::new([9; 20]);
+    let policy = Policy {
+        allowed: Some([listed].into()),
+        ..Policy::default()
+    };
+    let world = World::with(1 << 20, GatewayConfig::default(), policy, false).await?;
+    let (info_hash, path) = world.share("listed", 700_001, false)?;
+    world.gateway.set_policy(Policy {
+        allowed: Some([info_hash].into()),
+        ..Policy::default()
+    });
+    world.reaches("causeway_gateway_torrents", 1).await?;
+    ensure!(
+        world.metric("causeway_gateway_joined_total")? == 0,
+        "nobody asks for anything"
+    );
+    let reader = world.reader().await?;
+    let folder = world.folder.path().join("read");
+    done(&world.read(&reader, info_hash, &folder)?).await?;
+    ensure!(std::fs::read(folder.join("listed"))? == std::fs::read(path)?);
+    ensure!(world.metric("causeway_gateway_joined_total")? == 1);
     Ok(())
 }
