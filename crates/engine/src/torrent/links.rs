@@ -235,7 +235,7 @@ impl Torrent {
             upload_only: Some(content.is_some_and(|content| {
                 content.is_finished() && !self.config.relay && !peer.offers.is_hidden()
             }))
-                .filter(|is| *is || self.has_said_upload_only),
+            .filter(|is| *is || self.has_said_upload_only),
             metadata_size: size.and_then(|size| u32::try_from(size).ok()),
             reqq: Some(self.config.max_accepted_requests),
             client: Some(self.config.client.clone()),
