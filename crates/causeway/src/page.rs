@@ -395,6 +395,7 @@ mod tests {
         let settings = Settings {
             trackers: vec!["wss://t.example/a".into()],
             ice_servers: Vec::new(),
+            web_seeds: Vec::new(),
         };
         let kept = kept_token(&headers(&[("cookie", "other=1; gateway=open-sesame")]));
         let trackers = settings.to_json(kept.as_deref())["trackers"].to_string();
