@@ -2,16 +2,16 @@
 //!
 //! An info-hash is taken over the bytes of `info` as they came, and a stranger's bytes may nest a million lists or
 //! hold a million empty strings. So this module walks a text where it lies: it checks the whole structure with a
-//! bounded depth, copies nothing, and says which bytes belong to which key. [`Writer`] writes.
-//!
-//! Nothing here is generic over what is read: a deserializer that is compiled anew for every structure was a tenth of
-//! the page's weight.
+//! bounded depth, copies nothing, and says which bytes belong to which key. `serde_bencode` turns single values
+//! into types, and writes.
 //!
 //! What is tolerated, since torrents in the wild have it and all read them alike: keys that are not sorted, keys that
 //! are not UTF-8, leading zeros. What is refused: a key of a [`Dictionary`] that stands twice (readers disagree
 //! about which one counts), an integer beyond 64 bits, nesting deeper than [`MAX_DEPTH`].
 
 #![warn(clippy::indexing_slicing)]
+
+use serde::de::DeserializeOwned;
 
 use crate::SortedMap;
 
@@ -101,10 +101,12 @@ impl<'a> Dictionary<'a> {
         self.get(key).and_then(string)
     }
 
-    /// The number of this key's value, where it is one that a `T` can hold.
-    #[must_use]
-    pub fn integer<T: TryFrom<i64>>(&self, key: &str) -> Option<T> {
-        T::try_from(self.get(key).and_then(integer)?).ok()
+    /// The value of this key as a `T`; `None` where there is no such key.
+    ///
+    /// # Errors
+    /// What `serde_bencode` says of a value that is no `T`.
+    pub fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, serde_bencode::Error> {
+        self.get(key).map(serde_bencode::from_bytes).transpose()
     }
 
     /// Every key with its bencoded value, sorted as BEP 3 wants them to be.
@@ -141,105 +143,8 @@ pub fn string(bytes: &[u8]) -> Option<&[u8]> {
     Scanner::new(bytes).string().ok()
 }
 
-/// The number at the start of `bytes`, if there is one.
-#[must_use]
-pub fn integer(bytes: &[u8]) -> Option<i64> {
-    let mut scanner = Scanner::new(bytes);
-    if scanner.peek() == Ok(b'i') {
-        scanner.integer().ok()
-    } else {
-        None
-    }
-}
-
-/// A dictionary that is being written. Its keys may come in any order; one that comes twice has its last value.
-#[derive(Clone, Debug, Default)]
-pub struct Writer {
-    values: SortedMap<Vec<u8>, Vec<u8>>,
-}
-
-impl Writer {
-    /// An empty dictionary.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// A value that is bencoded already.
-    #[must_use]
-    pub fn value(mut self, key: &[u8], bencoded: Vec<u8>) -> Self {
-        self.values.insert(key.to_vec(), bencoded);
-        self
-    }
-
-    /// A number.
-    #[must_use]
-    pub fn integer(self, key: &str, number: u64) -> Self {
-        self.value(key.as_bytes(), integer_bytes(number))
-    }
-
-    /// A number, where there is one.
-    #[must_use]
-    pub fn integer_if_any(self, key: &str, number: Option<u64>) -> Self {
-        match number {
-            Some(number) => self.integer(key, number),
-            None => self,
-        }
-    }
-
-    /// A string.
-    #[must_use]
-    pub fn string(self, key: &str, string: &[u8]) -> Self {
-        self.value(key.as_bytes(), string_bytes(string))
-    }
-
-    /// A string, where there is one.
-    #[must_use]
-    pub fn string_if_any(self, key: &str, string: Option<&[u8]>) -> Self {
-        match string {
-            Some(string) => self.string(key, string),
-            None => self,
-        }
-    }
-
-    /// The dictionary, its keys sorted as BEP 3 wants them to be.
-    #[must_use]
-    pub fn finish(&self) -> Vec<u8> {
-        let mut out = vec![b'd'];
-        for (key, value) in &self.values {
-            push_string(&mut out, key);
-            out.extend_from_slice(value);
-        }
-        out.push(b'e');
-        out
-    }
-}
-
-/// A bencoded number.
-#[must_use]
-pub fn integer_bytes(number: u64) -> Vec<u8> {
-    format!("i{number}e").into_bytes()
-}
-
-/// A bencoded string.
-#[must_use]
-pub fn string_bytes(string: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(string.len() + 8);
-    push_string(&mut out, string);
-    out
-}
-
-/// A list of values that are bencoded already.
-#[must_use]
-pub fn list_bytes(values: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
-    let mut out = vec![b'l'];
-    values.into_iter().for_each(|value| out.extend(value));
-    out.push(b'e');
-    out
-}
-
 /// Appends a string (a key, or a value) to a bencoded text.
-fn push_string(out: &mut Vec<u8>, string: &[u8]) {
+pub(crate) fn push_string(out: &mut Vec<u8>, string: &[u8]) {
     out.extend_from_slice(string.len().to_string().as_bytes());
     out.push(b':');
     out.extend_from_slice(string);
@@ -280,7 +185,7 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         match self.peek()? {
             b'0'..=b'9' => self.string().map(drop),
-            b'i' => self.integer().map(drop),
+            b'i' => self.integer(),
             b'l' | b'd' if depth == MAX_DEPTH => Err(BencodeError::TooDeep(start)),
             b'l' => {
                 self.at += 1;
@@ -311,7 +216,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn integer(&mut self) -> Result<i64, BencodeError> {
+    fn integer(&mut self) -> Result<(), BencodeError> {
         let start = self.at;
         self.at += 1;
         let negative = self.peek()? == b'-';
@@ -319,12 +224,13 @@ impl<'a> Scanner<'a> {
             self.at += 1;
         }
         let magnitude = self.digits(b'e')?;
-        let number = if negative {
-            0_i64.checked_sub_unsigned(magnitude)
+        // The most negative number is one further from zero than the most positive one.
+        let limit = i64::MAX.unsigned_abs() + u64::from(negative);
+        if magnitude > limit {
+            Err(BencodeError::Number(start))
         } else {
-            i64::try_from(magnitude).ok()
-        };
-        number.ok_or(BencodeError::Number(start))
+            Ok(())
+        }
     }
 
     fn string(&mut self) -> Result<&'a [u8], BencodeError> {

@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use crate::bencode::{Writer, list_bytes, string_bytes};
+use serde::Serialize;
+use serde_bytes::Bytes;
+
 use crate::files::{self, Attributes};
 use crate::{
     Block, FileEntry, FileSlice, Geometry, GeometryError, Info, Metainfo, MetainfoError, Sha1, Sha1Hash,
@@ -179,9 +181,9 @@ impl Draft {
             ..
         } = self.options;
         Ok(Metainfo::with_info(Arc::new(info), trackers, web_seeds)
-            .with_text("comment", comment.as_deref())
-            .with_text("created by", created_by.as_deref())
-            .with_creation_date(creation_date))
+            .with("comment", comment)
+            .with("created by", created_by)
+            .with("creation date", creation_date))
     }
 
     /// For files that are read one after the other.
@@ -201,25 +203,22 @@ impl Draft {
             [file] if *file.path() == [self.name.as_str()] => Some(file.length()),
             _ => None,
         };
-        let info = Writer::new()
-            .string("name", self.name.as_bytes())
-            .integer("piece length", self.geometry.piece_length().into())
-            .string("pieces", pieces)
-            .integer_if_any("private", self.options.private.then_some(1));
-        let info = match single {
-            Some(length) => info.integer("length", length),
-            None => info.value(b"files", list_bytes(self.files.iter().map(file_bytes))),
+        let files = || {
+            self.files.iter().map(|file| RawFile {
+                length: file.length(),
+                path: file.path(),
+            })
         };
-        info.finish()
+        let info = RawInfo {
+            files: single.is_none().then(|| files().collect()),
+            length: single,
+            name: &self.name,
+            piece_length: self.geometry.piece_length(),
+            pieces: Bytes::new(pieces),
+            private: self.options.private.then_some(1),
+        };
+        serde_bencode::to_bytes(&info).expect("strings, integers and lists have a bencoding")
     }
-}
-
-fn file_bytes(file: &FileEntry) -> Vec<u8> {
-    let path = file.path().iter().map(|name| string_bytes(name.as_bytes()));
-    Writer::new()
-        .integer("length", file.length())
-        .value(b"path", list_bytes(path))
-        .finish()
 }
 
 /// Hashes a draft's files while they stream through it: all bytes of all files, in order.
@@ -272,6 +271,24 @@ impl Creator {
         self.hashes.push(std::mem::take(&mut self.hash).finish());
         self.filled = 0;
     }
+}
+
+/// What of `info` is written; `serde_bencode` sorts the keys and leaves out those with `None`.
+#[derive(Serialize)]
+struct RawInfo<'a> {
+    files: Option<Vec<RawFile<'a>>>,
+    length: Option<u64>,
+    name: &'a str,
+    #[serde(rename = "piece length")]
+    piece_length: u32,
+    pieces: &'a Bytes,
+    private: Option<u8>,
+}
+
+#[derive(Serialize)]
+struct RawFile<'a> {
+    length: u64,
+    path: &'a [String],
 }
 
 fn check_name(name: &str) -> Result<(), CreateError> {

@@ -6,6 +6,7 @@ use core::fmt;
 use core::ops::Range;
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 
 use crate::bencode::{self, BencodeError, Dictionary};
 use crate::files::{self, Attributes};
@@ -115,7 +116,9 @@ impl Info {
                 pieces: geometry.pieces(),
             });
         }
-        let is_private = info.integer("private").is_some_and(|flag: i64| flag != 0);
+        let is_private = info
+            .read("private")
+            .is_ok_and(|private: Option<i64>| private.is_some_and(|flag| flag != 0));
         Ok(Self {
             raw,
             hash,
@@ -326,19 +329,18 @@ fn name_of(info: &Dictionary) -> Option<String> {
 }
 
 fn missing_pieces(info: &Dictionary) -> MetainfoError {
-    if info.integer("meta version") == Some(2_i64) {
-        MetainfoError::OnlyVersion2
-    } else {
-        MetainfoError::Missing("pieces")
+    match info.read("meta version") {
+        Ok(Some(2)) => MetainfoError::OnlyVersion2,
+        Ok(_) | Err(_) => MetainfoError::Missing("pieces"),
     }
 }
 
-fn require(info: &Dictionary, key: &'static str) -> Result<u64, MetainfoError> {
-    if info.get(key).is_none() {
-        return Err(MetainfoError::Missing(key));
+fn require<T: DeserializeOwned>(info: &Dictionary, key: &'static str) -> Result<T, MetainfoError> {
+    match info.read(key) {
+        Ok(Some(value)) => Ok(value),
+        Ok(None) => Err(MetainfoError::Missing(key)),
+        Err(error) => Err(invalid(key, &error)),
     }
-    info.integer(key)
-        .ok_or_else(|| invalid(key, &"it is not a number from 0"))
 }
 
 fn invalid(key: &'static str, reason: &dyn ToString) -> MetainfoError {

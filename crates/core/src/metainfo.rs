@@ -5,8 +5,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::Serialize;
+use serde_bytes::ByteBuf;
 
-use crate::bencode::{self, Dictionary, Writer, integer_bytes, list_bytes, string_bytes};
+use crate::bencode::{self, Dictionary};
 use crate::{Info, Magnet, MetainfoError, SortedMap, SortedSet};
 
 /// A whole torrent file: the `info` dictionary and what stands around it.
@@ -50,20 +52,15 @@ impl Metainfo {
     #[must_use]
     pub fn with_info(info: Arc<Info>, trackers: Vec<Vec<String>>, web_seeds: Vec<String>) -> Self {
         let mut others = SortedMap::new();
-        let texts = |texts: &[String]| list_bytes(texts.iter().map(|text| string_bytes(text.as_bytes())));
-        let mut insert = |key: &str, value| drop(others.insert(key.into(), value));
         let trackers: Vec<_> = trackers.into_iter().filter(|tier| !tier.is_empty()).collect();
         if let Some(first) = trackers.iter().flatten().next() {
-            insert("announce", string_bytes(first.as_bytes()));
+            insert(&mut others, "announce", first);
         }
         if trackers.iter().flatten().count() > 1 {
-            insert(
-                "announce-list",
-                list_bytes(trackers.iter().map(|tier| texts(tier))),
-            );
+            insert(&mut others, "announce-list", trackers);
         }
         if !web_seeds.is_empty() {
-            insert("url-list", texts(&web_seeds));
+            insert(&mut others, "url-list", web_seeds);
         }
         Self::new(info, others)
     }
@@ -101,11 +98,19 @@ impl Metainfo {
     /// The bytes of the torrent file, its keys sorted; `info` as it came.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let others = self.others.iter();
-        let torrent = others.fold(Writer::new(), |torrent, (key, value)| {
-            torrent.value(key, value.clone())
-        });
-        torrent.value(b"info", self.info.raw().to_vec()).finish()
+        let mut out = vec![b'd'];
+        let mut entries: SortedMap<&[u8], &[u8]> = self
+            .others
+            .iter()
+            .map(|(key, value)| (key.as_slice(), value.as_slice()))
+            .collect();
+        entries.insert(b"info", self.info.raw());
+        for (key, value) in entries {
+            bencode::push_string(&mut out, key);
+            out.extend_from_slice(value);
+        }
+        out.push(b'e');
+        out
     }
 
     /// The `info` dictionary.
@@ -143,7 +148,7 @@ impl Metainfo {
     #[must_use]
     pub fn creation_date(&self) -> Option<u64> {
         let value = self.others.get(b"creation date".as_slice())?;
-        bencode::integer(value)?.try_into().ok()
+        serde_bencode::from_bytes(value).ok()
     }
 
     /// The link to this torrent, with its trackers and web seeds.
@@ -159,27 +164,18 @@ impl Metainfo {
         }
     }
 
-    /// The torrent file with this text, where there is one.
+    /// The torrent file with this key set, where there is a value.
     #[must_use]
-    pub(crate) fn with_text(mut self, key: &str, text: Option<&str>) -> Self {
-        if let Some(text) = text {
-            self.others.insert(key.into(), string_bytes(text.as_bytes()));
-        }
-        self
-    }
-
-    /// The torrent file with this time of its creation, where there is one.
-    #[must_use]
-    pub(crate) fn with_creation_date(mut self, seconds: Option<u64>) -> Self {
-        if let Some(seconds) = seconds {
-            self.others.insert("creation date".into(), integer_bytes(seconds));
+    pub(crate) fn with(mut self, key: &str, value: Option<impl Serialize>) -> Self {
+        if let Some(value) = value {
+            insert(&mut self.others, key, value);
         }
         self
     }
 
     fn text(&self, key: &str) -> Option<String> {
-        let text = bencode::string(self.others.get(key.as_bytes())?)?;
-        Some(String::from_utf8_lossy(text).into_owned())
+        let text: ByteBuf = serde_bencode::from_bytes(self.others.get(key.as_bytes())?).ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
     }
 }
 
@@ -205,4 +201,9 @@ fn texts(value: &[u8]) -> impl Iterator<Item = String> {
 fn once() -> impl FnMut(&String) -> bool {
     let mut seen = SortedSet::new();
     move |url| seen.len() < Metainfo::MAX_URLS && seen.insert(url.clone())
+}
+
+fn insert(others: &mut SortedMap<Vec<u8>, Vec<u8>>, key: &str, value: impl Serialize) {
+    let value = serde_bencode::to_bytes(&value).expect("strings, integers and lists have a bencoding");
+    others.insert(key.into(), value);
 }

@@ -9,6 +9,8 @@ use core::borrow::Borrow;
 use core::fmt;
 use core::ops::{Bound, Index, RangeBounds};
 
+use serde::{Serialize, Serializer};
+
 /// Sorts by a key, equal ones in no certain order. The standard library's sorts cost a page five kilobytes of
 /// WebAssembly for each type; this is a heap sort, and for what a peer has few of no slower.
 pub fn sort_by_key<T, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
@@ -278,6 +280,12 @@ impl<K: Ord + Borrow<Q>, V, Q: Ord + ?Sized> Index<&Q> for SortedMap<K, V> {
 impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for SortedMap<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl<K: Serialize, V: Serialize> Serialize for SortedMap<K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self)
     }
 }
 

@@ -8,7 +8,6 @@
 mod announce;
 mod description;
 mod field;
-mod json;
 mod offers;
 mod reply;
 mod scrape;

@@ -1,24 +1,10 @@
 //! What the page and its worker tell each other.
 //!
-//! Each message is one `postMessage`: the [`Request`] or [`Notice`] as bytes ([`to_bytes`]), and beside it the browser
+//! Each message is one `postMessage`: the serialized [`Request`] or [`Notice`], and beside it the browser
 //! objects that it speaks of (files, a data channel), which cannot be serialized. The worker owns every torrent;
 //! the page shows [`TorrentView`]s and makes the connections that only a page can make.
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-
-/// A message as it is posted. Both ends are of one module, so nothing but the values is in it.
-///
-/// # Panics
-/// Never: messages are plain data, of known lengths.
-pub fn to_bytes(message: &impl Serialize) -> Vec<u8> {
-    postcard::to_allocvec(message).expect("plain data can be written")
-}
-
-/// Reads what [`to_bytes`] has written; `None` if it is something else.
-pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    postcard::from_bytes(bytes).ok()
-}
 
 /// The worker's name of a torrent, from the moment the user asked for it: a torrent that is still being hashed
 /// or whose link is still being read has no info-hash yet.
@@ -106,9 +92,8 @@ pub enum Notice {
     TakenOver,
     /// Every torrent, in the order the user added them. Sent when something changed; of progress, once a second.
     Torrents(Vec<TorrentView>),
-    /// Files of a torrent, from the one with this index on: once they are known all are told of, a few thousand at a
-    /// time. Their progress follows as [`Notice::FileProgress`].
-    Files(TorrentId, u32, Vec<FileView>),
+    /// The files of a torrent; sent once when they are known. Their progress follows as [`Notice::FileProgress`].
+    Files(TorrentId, Vec<FileView>),
     /// Files whose state has changed: index, bytes that are there and verified, whether it is selected.
     FileProgress(TorrentId, Vec<(u32, f64, bool)>),
     /// Something that the user asked for did not work: what happened and what to do, in a sentence or two.

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use causeway_core::bencode::{BencodeError, Dictionary};
+use serde::Serialize;
 
 mod handshake;
 mod metadata;
@@ -78,6 +79,12 @@ fn read<'a>(
     payload: &'a [u8],
 ) -> Result<(Dictionary<'a>, &'a [u8]), ExtensionError> {
     Dictionary::from_prefix(payload).map_err(|error| ExtensionError::Bencode { extension, error })
+}
+
+/// Bencodes a structure of numbers, byte strings and maps of them; what is `None` is left out.
+fn write(value: &impl Serialize) -> Bytes {
+    let bytes = serde_bencode::to_bytes(value).expect("numbers, byte strings and maps have a bencoding");
+    bytes.into()
 }
 
 #[cfg(test)]

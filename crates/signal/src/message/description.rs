@@ -1,7 +1,9 @@
 //! Session descriptions: `{"type":"offer","sdp":"..."}`.
 
-use super::json;
+use super::field::Text;
+use core::fmt;
 use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::{RawValue, to_raw_value};
 use std::borrow::Cow;
 
@@ -37,19 +39,7 @@ impl DescriptionKind {
     /// socket to the tracker), so neither may be passed on.
     #[must_use]
     pub fn sdp(self, description: &RawValue) -> Option<Cow<'_, str>> {
-        let (mut kind, mut sdp) = (None, None);
-        for (name, value) in json::members(description.get())? {
-            let text = match value.as_bytes().first()? {
-                b'{' | b'[' => return None,
-                b'"' => Some(json::string(value)?),
-                _ => None,
-            };
-            match name.as_ref() {
-                "type" => kind = text,
-                "sdp" => sdp = text,
-                _ => {}
-            }
-        }
+        let Description { kind, sdp } = serde_json::from_str(description.get()).ok()?;
         (kind? == self.name()).then_some(sdp?)
     }
 
@@ -65,5 +55,90 @@ impl DescriptionKind {
             Self::Offer => "offer",
             Self::Answer => "answer",
         }
+    }
+}
+
+/// The members that matter, where they are strings.
+struct Description<'a> {
+    kind: Option<Cow<'a, str>>,
+    sdp: Option<Cow<'a, str>>,
+}
+
+impl<'de> Deserialize<'de> for Description<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(DescriptionVisitor)
+    }
+}
+
+struct DescriptionVisitor;
+
+impl<'de> Visitor<'de> for DescriptionVisitor {
+    type Value = Description<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a session description")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut description = Description {
+            kind: None,
+            sdp: None,
+        };
+        while let Some(Text(name)) = members.next_key()? {
+            let Plain(value) = members.next_value()?;
+            match name.as_ref() {
+                "type" => description.kind = value,
+                "sdp" => description.sdp = value,
+                _ => {}
+            }
+        }
+        Ok(description)
+    }
+}
+
+/// Any value but an array or an object; the string that it is.
+struct Plain<'a>(Option<Cow<'a, str>>);
+
+impl<'de> Deserialize<'de> for Plain<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PlainVisitor)
+    }
+}
+
+struct PlainVisitor;
+
+impl<'de> Visitor<'de> for PlainVisitor {
+    type Value = Plain<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string, a number, true, false or null")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Plain<'de>, E> {
+        Ok(Plain(Some(Cow::Borrowed(text))))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Plain<'de>, E> {
+        Ok(Plain(Some(Cow::Owned(text.to_owned()))))
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Plain<'de>, E> {
+        Ok(Plain(None))
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Plain<'de>, E> {
+        Ok(Plain(None))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Plain<'de>, E> {
+        Ok(Plain(None))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Plain<'de>, E> {
+        Ok(Plain(None))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Plain<'de>, E> {
+        Ok(Plain(None))
     }
 }

@@ -1,9 +1,10 @@
 //! One member of a message: checked here, so that a wrong one can be named in the error while the rest of the
 //! message is known already.
 
+use super::Fault;
 use super::twenty::Twenty;
-use super::{Fault, json};
 use serde::Deserialize;
+use serde_json::Number;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -14,63 +15,16 @@ pub(super) type Member<'a> = Option<&'a RawValue>;
 #[derive(Debug, Deserialize)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// The members of an object, as they came.
-pub(super) struct Object<'a> {
-    members: Vec<(Cow<'a, str>, &'a str)>,
-}
-
-impl<'a> Object<'a> {
-    /// Reads a message.
-    pub(super) fn parse(text: &'a str) -> Result<Self, Fault> {
-        check_length(text)?;
-        let checked: &RawValue = serde_json::from_str(text).map_err(|error| not_an_object(&error))?;
-        Self::of(checked.get())
-    }
-
-    /// Reads a value of a message that has been checked.
-    pub(super) fn of(text: &'a str) -> Result<Self, Fault> {
-        let members = json::members(text);
-        let members = members.ok_or_else(|| Fault::NotAnObject("it has no members".to_owned()))?;
-        Ok(Self { members })
-    }
-
-    /// The member of this name. To name one twice is an error: readers disagree about which one counts.
-    pub(super) fn member(&self, name: &str) -> Result<Member<'a>, Fault> {
-        let mut named = self.members.iter().filter(|(member, _)| member == name);
-        let first = named.next();
-        if named.next().is_some() {
-            return Err(Fault::NotAnObject(format!("it has two members '{name}'")));
-        }
-        let value = first.map(|(_, value)| *value).filter(|value| *value != "null");
-        let raw = value.map(serde_json::from_str::<&RawValue>).transpose();
-        raw.map_err(|error| not_an_object(&error))
-    }
-
-    /// All members, in their order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
-        self.members.iter().map(|(name, value)| (name.as_ref(), *value))
-    }
-}
-
-/// Reads the members of a message into a structure that has them all.
+/// Reads the members of a message.
 pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
-    check_length(text)?;
+    if text.len() > super::MAX_MESSAGE_BYTES {
+        return Err(Fault::TooLong { length: text.len() });
+    }
     // serde would take an array for a struct, too.
     if !text.trim_start().starts_with('{') {
         return Err(Fault::NotAnObject("it does not begin with a brace".to_owned()));
     }
-    serde_json::from_str(text).map_err(|error| not_an_object(&error))
-}
-
-fn check_length(text: &str) -> Result<(), Fault> {
-    if text.len() > super::MAX_MESSAGE_BYTES {
-        return Err(Fault::TooLong { length: text.len() });
-    }
-    Ok(())
-}
-
-fn not_an_object(error: &serde_json::Error) -> Fault {
-    Fault::NotAnObject(error.to_string())
+    serde_json::from_str(text).map_err(|error| Fault::NotAnObject(error.to_string()))
 }
 
 pub(super) fn required<T>(value: Option<T>, member: &'static str) -> Result<T, Fault> {
@@ -79,37 +33,56 @@ pub(super) fn required<T>(value: Option<T>, member: &'static str) -> Result<T, F
 
 /// Twenty bytes.
 pub(super) fn twenty<T: From<Twenty>>(raw: Member<'_>, member: &'static str) -> Result<Option<T>, Fault> {
-    let Some(raw) = raw else { return Ok(None) };
-    let twenty = json::string(raw.get()).and_then(|text| Twenty::from_text(&text));
-    let twenty = twenty.ok_or(Fault::Malformed {
-        member,
-        expected: Twenty::EXPECTED,
-    })?;
-    Ok(Some(twenty.into()))
+    let parse = |raw: &RawValue| serde_json::from_str::<Twenty>(raw.get());
+    match raw.map(parse).transpose() {
+        Ok(twenty) => Ok(twenty.map(T::from)),
+        Err(_) => Err(Fault::Malformed {
+            member,
+            expected: Twenty::EXPECTED,
+        }),
+    }
 }
 
 /// A string.
 pub(super) fn text<'a>(raw: Member<'a>, member: &'static str) -> Result<Option<Cow<'a, str>>, Fault> {
-    let Some(raw) = raw else { return Ok(None) };
-    let text = json::string(raw.get()).ok_or(Fault::Malformed {
-        member,
-        expected: "a string",
-    })?;
-    Ok(Some(text))
+    let parse = |raw: &'a RawValue| serde_json::from_str::<Text<'a>>(raw.get());
+    match raw.map(parse).transpose() {
+        Ok(text) => Ok(text.map(|text| text.0)),
+        Err(_) => Err(Fault::Malformed {
+            member,
+            expected: "a string",
+        }),
+    }
 }
 
 /// A number of something; a negative one means 'unknown'. A fraction is cut off: these numbers are statistics,
 /// not worth a refusal.
 pub(super) fn count(raw: Member<'_>, member: &'static str) -> Result<Option<u64>, Fault> {
-    let Some(raw) = raw else { return Ok(None) };
-    json::whole(raw.get()).map_err(|()| Fault::Malformed {
-        member,
-        expected: "a number",
-    })
+    let parse = |raw: &RawValue| serde_json::from_str::<Number>(raw.get());
+    match raw.map(parse).transpose() {
+        Ok(number) => Ok(number.as_ref().and_then(whole)),
+        Err(_) => Err(Fault::Malformed {
+            member,
+            expected: "a number",
+        }),
+    }
 }
 
 /// Like [`count`]; a larger number than fits becomes the largest that does.
 pub(super) fn small_count(raw: Member<'_>, member: &'static str) -> Result<Option<u32>, Fault> {
     let count = count(raw, member)?;
     Ok(count.map(|count| u32::try_from(count).unwrap_or(u32::MAX)))
+}
+
+fn whole(number: &Number) -> Option<u64> {
+    number.as_u64().or_else(|| {
+        let float = number.as_f64().filter(|float| *float >= 0.0)?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates, and is not negative"
+        )]
+        let whole = float as u64;
+        Some(whole)
+    })
 }

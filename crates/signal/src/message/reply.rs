@@ -1,11 +1,11 @@
 //! From a tracker to a client.
 
-use super::field::{Member, Object, required, small_count, text, twenty};
+use super::field::{Member, object, required, small_count, text, twenty};
 use super::scrape::{FilesOut, files};
 use super::twenty::Twenty;
 use super::{Action, DescriptionKind, Fault, MessageError, TrackerMessage};
 use causeway_core::{InfoHash, PeerId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 impl<'a> TrackerMessage<'a> {
@@ -14,8 +14,7 @@ impl<'a> TrackerMessage<'a> {
     /// # Errors
     /// [`MessageError`] with the action and the info-hash as far as they could be read.
     pub fn parse(text: &'a str) -> Result<Self, MessageError> {
-        let members = Object::parse(text).and_then(|object| Members::of(&object));
-        let members = members.map_err(|fault| MessageError {
+        let members: Members<'a> = object(text).map_err(|fault| MessageError {
             action: None,
             info_hash: None,
             fault,
@@ -122,43 +121,39 @@ impl<'a> TrackerMessage<'a> {
 const NAMES_LENGTH: usize = 192;
 
 /// The members of a tracker's message, unchecked.
+#[derive(Deserialize)]
 struct Members<'a> {
+    #[serde(borrow, default)]
     action: Member<'a>,
+    #[serde(borrow, default)]
     info_hash: Member<'a>,
+    #[serde(borrow, default)]
     complete: Member<'a>,
+    #[serde(borrow, default)]
     incomplete: Member<'a>,
+    #[serde(borrow, default)]
     interval: Member<'a>,
+    #[serde(borrow, default, rename = "tracker id")]
     tracker_id: Member<'a>,
+    #[serde(borrow, default, rename = "warning message")]
     warning: Member<'a>,
+    #[serde(borrow, default, rename = "failure reason")]
     failure: Member<'a>,
+    #[serde(borrow, default)]
     peer_id: Member<'a>,
+    #[serde(borrow, default)]
     offer_id: Member<'a>,
+    #[serde(borrow, default)]
     offer: Member<'a>,
+    #[serde(borrow, default)]
     answer: Member<'a>,
+    #[serde(borrow, default)]
     files: Member<'a>,
+    #[serde(borrow, default)]
     flags: Member<'a>,
 }
 
 impl<'a> Members<'a> {
-    fn of(object: &Object<'a>) -> Result<Self, Fault> {
-        Ok(Self {
-            action: object.member("action")?,
-            info_hash: object.member("info_hash")?,
-            complete: object.member("complete")?,
-            incomplete: object.member("incomplete")?,
-            interval: object.member("interval")?,
-            tracker_id: object.member("tracker id")?,
-            warning: object.member("warning message")?,
-            failure: object.member("failure reason")?,
-            peer_id: object.member("peer_id")?,
-            offer_id: object.member("offer_id")?,
-            offer: object.member("offer")?,
-            answer: object.member("answer")?,
-            files: object.member("files")?,
-            flags: object.member("flags")?,
-        })
-    }
-
     fn action(&self) -> Result<Option<Action>, Fault> {
         text(self.action, "action")?
             .map(|name| Action::parse(&name))
@@ -235,12 +230,14 @@ impl<'a> Members<'a> {
     }
 
     fn scraped(self) -> Result<TrackerMessage<'a>, Fault> {
+        #[derive(Deserialize)]
+        struct Flags<'a> {
+            #[serde(borrow, default)]
+            min_request_interval: Member<'a>,
+        }
         let files = files(required(self.files, "files")?)?;
-        let flags = self.flags.map(|raw| Object::of(raw.get())).transpose()?;
-        let min_request_interval = match &flags {
-            Some(flags) => flags.member("min_request_interval")?,
-            None => None,
-        };
+        let flags: Option<Flags<'_>> = self.flags.map(|raw| object(raw.get())).transpose()?;
+        let min_request_interval = flags.and_then(|flags| flags.min_request_interval);
         let min_request_interval = small_count(min_request_interval, "min_request_interval")?;
         Ok(TrackerMessage::Scraped {
             files,

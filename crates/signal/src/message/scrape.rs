@@ -1,11 +1,14 @@
 //! Counts of swarms, asked for and told.
 
-use super::field::{Member, Object, small_count};
+use super::field::{Member, small_count};
 use super::twenty::Twenty;
 use super::{Action, Fault, SwarmCounts};
 use causeway_core::InfoHash;
-use serde::Serialize as DeriveSerialize;
+use core::fmt;
+use core::marker::PhantomData;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
+use serde::{Deserialize, Serialize as DeriveSerialize};
 use serde_json::value::RawValue;
 
 /// The swarms that a scrape asks for: one, several, or, where the member is absent, all.
@@ -46,23 +49,56 @@ impl From<&[InfoHash]> for ScrapeOut {
 
 /// The `files` of a reply.
 pub(super) fn files(raw: &RawValue) -> Result<Vec<(InfoHash, SwarmCounts)>, Fault> {
-    let wrong = || Fault::Malformed {
+    #[derive(Deserialize)]
+    struct Counts<'a> {
+        #[serde(borrow, default)]
+        complete: Member<'a>,
+        #[serde(borrow, default)]
+        incomplete: Member<'a>,
+        #[serde(borrow, default)]
+        downloaded: Member<'a>,
+    }
+    let wrong = |_| Fault::Malformed {
         member: "files",
         expected: "an object of counts by info-hash",
     };
-    let swarms = Object::of(raw.get()).map_err(|_| wrong())?;
-    let swarm = |(name, counts): (&str, &str)| {
-        let info_hash = Twenty::from_text(name).ok_or_else(wrong)?;
-        let counts = Object::of(counts).map_err(|_| wrong())?;
-        let count = |member| Ok(small_count(counts.member(member)?, member)?.unwrap_or(0));
+    let Entries(files) = serde_json::from_str::<Entries<Twenty, Counts<'_>>>(raw.get()).map_err(wrong)?;
+    let swarm = |(info_hash, counts): (Twenty, Counts<'_>)| {
         let counts = SwarmCounts {
-            complete: count("complete")?,
-            incomplete: count("incomplete")?,
-            downloaded: count("downloaded")?,
+            complete: small_count(counts.complete, "complete")?.unwrap_or(0),
+            incomplete: small_count(counts.incomplete, "incomplete")?.unwrap_or(0),
+            downloaded: small_count(counts.downloaded, "downloaded")?.unwrap_or(0),
         };
         Ok((InfoHash::from(info_hash), counts))
     };
-    swarms.iter().map(swarm).collect()
+    files.into_iter().map(swarm).collect()
+}
+
+/// The members of an object, in their order.
+struct Entries<K, V>(Vec<(K, V)>);
+
+impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Entries<K, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<K, V>(PhantomData<(K, V)>);
+
+        impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for Members<K, V> {
+            type Value = Entries<K, V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData))
+    }
 }
 
 /// The `files` of a reply, to be written.

@@ -13,16 +13,6 @@ pub(super) struct Twenty(pub(super) [u8; 20]);
 impl Twenty {
     pub(super) const EXPECTED: &'static str =
         "a string of 20 characters from U+0000 to U+00FF, one for each byte";
-
-    /// The bytes that a text stands for.
-    pub(super) fn from_text(text: &str) -> Option<Self> {
-        let mut bytes = [0; 20];
-        let mut chars = text.chars();
-        for byte in &mut bytes {
-            *byte = u8::try_from(chars.next()?).ok()?;
-        }
-        chars.next().is_none().then_some(Self(bytes))
-    }
 }
 
 impl Serialize for Twenty {
@@ -56,7 +46,20 @@ impl Visitor<'_> for TwentyVisitor {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Twenty, E> {
-        Twenty::from_text(text).ok_or_else(|| E::custom(Twenty::EXPECTED))
+        let wrong = || E::custom(Twenty::EXPECTED);
+        let mut bytes = [0; 20];
+        let mut chars = text.chars();
+        for byte in &mut bytes {
+            *byte = chars
+                .next()
+                .and_then(|char| u8::try_from(char).ok())
+                .ok_or_else(wrong)?;
+        }
+        if chars.next().is_some() {
+            Err(wrong())
+        } else {
+            Ok(Twenty(bytes))
+        }
     }
 }
 

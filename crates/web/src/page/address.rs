@@ -1,6 +1,6 @@
 //! Links: which texts are one, the one in the page's own address, and the address that a shared link starts with.
 
-use super::acts::window;
+use leptos::prelude::window;
 
 /// Whether a text that somebody pasted or dropped somewhere on the page is meant to be opened. (What is typed into
 /// the field for it always is.)

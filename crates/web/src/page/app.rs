@@ -1,11 +1,14 @@
 //! Puts the page into its document: a view of [`State`], which the worker's notices and the user's acts change.
 
-use js_sys::Reflect;
+use leptos::mount::mount_to;
+use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{File, HtmlElement};
 
-use super::acts::{Acts, document, window};
+use super::acts::Acts;
 use super::save::Downloads;
+use super::state::State;
+use super::view::App;
 use super::worker_handle::WorkerHandle;
 use crate::protocol::Notice;
 
@@ -14,23 +17,26 @@ pub(crate) fn mount(worker: WorkerHandle) {
     let Some(place) = document().get_element_by_id("app") else {
         return;
     };
-    let acts = Acts::new(worker);
+    let acts = Acts::new(RwSignal::new(State::default()), worker);
     if !has_web_rtc() {
         acts.complain(
             "This browser has no WebRTC, or it is switched off, so it can't connect to anybody. \
              Switch it on or use another browser to send and receive; what is already here can be saved.",
         );
     }
-    // The page lives as long as its document: listeners of its own hold it.
-    acts.show(place.unchecked_ref::<HtmlElement>());
+    // The page lives as long as its document.
+    mount_to(place.unchecked_into::<HtmlElement>(), move || {
+        provide_context(acts);
+        view! { <App/> }
+    })
+    .forget();
 
     let mut downloads = Downloads::default();
-    let on_notice = acts.clone();
     acts.start_worker(move |notice, beside| match notice {
         Notice::File { name } => downloads.start(name, beside.unchecked_into::<File>()),
         Notice::Ready { .. } => {
-            on_notice.update(|state| state.handle_notice(notice));
-            on_notice.open_address();
+            acts.state.update(|state| state.handle_notice(notice));
+            acts.open_address();
         }
         Notice::OtherTab
         | Notice::TakenOver
@@ -41,10 +47,10 @@ pub(crate) fn mount(worker: WorkerHandle) {
         | Notice::CreateOffer(..)
         | Notice::AcceptOffer(..)
         | Notice::AcceptAnswer(..)
-        | Notice::CloseConnection(_) => on_notice.update(|state| state.handle_notice(notice)),
+        | Notice::CloseConnection(_) => acts.state.update(|state| state.handle_notice(notice)),
     });
 }
 
 fn has_web_rtc() -> bool {
-    Reflect::has(&window(), &"RTCPeerConnection".into()).unwrap_or(false)
+    js_sys::Reflect::has(&window(), &"RTCPeerConnection".into()).unwrap_or(false)
 }

@@ -1,31 +1,33 @@
 //! What works anywhere on the page: dropping, pasting, and a link put into the address.
 
+use leptos::ev;
+use leptos::prelude::*;
 use wasm_bindgen::JsCast;
-use web_sys::{ClipboardEvent, DataTransfer, DragEvent, Element};
+use web_sys::{DataTransfer, Element};
 
-use super::acts::{Acts, window};
-use super::view::part::Part;
+use super::acts::Acts;
 use super::{address, pick};
 
-/// Listens for as long as the page is there.
-pub(super) fn listen(page: &mut Part) {
-    let mut on = |kind, act: fn(&Acts, web_sys::Event)| page.listen(window().into(), kind, Box::new(act));
-    on("dragover", |acts, event| {
-        let event: DragEvent = event.unchecked_into();
-        if event.data_transfer().as_ref().is_some_and(is_welcome) {
+/// Listens until the calling component goes; tells whether something is being dragged over the page.
+pub(super) fn listen(acts: Acts) -> ReadSignal<bool> {
+    let (dragging, set_dragging) = signal(false);
+    let over = window_event_listener(ev::dragover, move |event| {
+        if event
+            .data_transfer()
+            .is_some_and(|transfer| is_welcome(&transfer))
+        {
             // Without it the browser would leave the page for the file.
             event.prevent_default();
-            set_dragging(acts, true);
+            set_dragging.maybe_update(|dragging| !std::mem::replace(dragging, true));
         }
     });
-    on("dragleave", |acts, event| {
-        if event.unchecked_into::<DragEvent>().related_target().is_none() {
-            set_dragging(acts, false);
+    let leave = window_event_listener(ev::dragleave, move |event| {
+        if event.related_target().is_none() {
+            set_dragging.set(false);
         }
     });
-    on("drop", |acts, event| {
-        let event: DragEvent = event.unchecked_into();
-        set_dragging(acts, false);
+    let drop = window_event_listener(ev::drop, move |event| {
+        set_dragging.set(false);
         if let Some(transfer) = event.data_transfer().filter(is_welcome)
             && !is_editable(event.target())
         {
@@ -33,26 +35,25 @@ pub(super) fn listen(page: &mut Part) {
             take(acts, &transfer);
         }
     });
-    on("paste", |acts, event| {
-        let event: ClipboardEvent = event.unchecked_into();
+    let paste = window_event_listener(ev::paste, move |event| {
         if let Some(transfer) = event.clipboard_data()
             && !is_editable(event.target())
         {
             take(acts, &transfer);
         }
     });
-    on("hashchange", |acts, _| acts.open_address());
-}
-
-/// Whether something is being dragged over the page; a browser says it many times a second.
-fn set_dragging(acts: &Acts, dragging: bool) {
-    if acts.read(|state| state.dragging) != dragging {
-        acts.update(|state| state.dragging = dragging);
-    }
+    let address = window_event_listener(ev::hashchange, move |_| acts.open_address());
+    on_cleanup(move || {
+        for listener in [over, leave, drop, paste] {
+            listener.remove();
+        }
+        address.remove();
+    });
+    dragging
 }
 
 /// Files are shared or opened, a link is opened; other text was not meant for us.
-fn take(acts: &Acts, transfer: &DataTransfer) {
+fn take(acts: Acts, transfer: &DataTransfer) {
     let entries = pick::entries(transfer);
     if !entries.is_empty() {
         acts.take(entries);

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use wasm_bindgen::JsCast;
+use leptos::prelude::{document, set_timeout};
+use wasm_bindgen::prelude::*;
 use web_sys::{File, HtmlAnchorElement, Url};
-
-use super::acts::{after, document};
 
 /// Browsers drop downloads that a page starts faster than that.
 const BETWEEN_DOWNLOADS: f64 = 400.0;
@@ -28,9 +27,10 @@ impl Downloads {
         let at = self.next_at.max(now);
         self.next_at = at + BETWEEN_DOWNLOADS;
         if at > now {
-            after(Duration::from_secs_f64((at - now) / 1000.0), move || {
-                download(&name, &file);
-            });
+            set_timeout(
+                move || download(&name, &file),
+                Duration::from_secs_f64((at - now) / 1000.0),
+            );
         } else {
             download(&name, &file);
         }
@@ -49,7 +49,8 @@ fn download(name: &str, file: &File) {
     link.set_href(&address);
     link.set_download(name);
     link.click();
-    after(FORGET_AFTER, move || {
-        Url::revoke_object_url(&address).unwrap_or_default();
-    });
+    set_timeout(
+        move || Url::revoke_object_url(&address).unwrap_or_default(),
+        FORGET_AFTER,
+    );
 }

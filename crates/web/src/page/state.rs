@@ -11,8 +11,6 @@ pub(super) struct State {
     pub(super) phase: Phase,
     /// Whether what was dropped is still being looked through.
     pub(super) reading: bool,
-    /// Whether something is being dragged over the page.
-    pub(super) dragging: bool,
     /// In the order the user added them.
     torrents: Vec<TorrentView>,
     /// Of torrents whose files are known. Never those of a torrent that isn't in `torrents`.
@@ -21,8 +19,6 @@ pub(super) struct State {
     next_trouble: u32,
     /// The torrent whose removal waits for the user's word.
     leaving: Option<TorrentId>,
-    /// The torrent whose link was copied a moment ago, or could not be.
-    copied: Option<(TorrentId, bool)>,
     /// What a screen reader says next.
     announcement: String,
 }
@@ -33,8 +29,6 @@ struct Files {
     list: Vec<FileView>,
     /// Another one after every change.
     version: u32,
-    /// So many of them are on the page.
-    shown: usize,
 }
 
 /// How far this tab is.
@@ -61,9 +55,6 @@ pub(super) struct Trouble {
 /// More would bury the page; the oldest goes.
 const MAX_TROUBLES: usize = 4;
 
-/// So many files of a torrent are shown at first, and so many more each time.
-const SHOWN_FILES: usize = 100;
-
 /// Browsers ask about, or refuse, more downloads at once than that.
 const MAX_SAVED_AT_ONCE: usize = 100;
 
@@ -81,11 +72,18 @@ impl State {
             Notice::OtherTab => self.phase = Phase::OtherTab,
             Notice::TakenOver => self.phase = Phase::Running,
             Notice::Torrents(torrents) => self.handle_torrents(torrents),
-            Notice::Files(torrent, first, files) => self.handle_files(torrent, first as usize, files),
+            Notice::Files(torrent, files) => {
+                self.files.retain(|files| files.torrent != torrent);
+                if self.torrent(torrent).is_some() {
+                    self.files.push(Files {
+                        torrent,
+                        list: files,
+                        version: 0,
+                    });
+                }
+            }
             Notice::FileProgress(torrent, changes) => {
-                let Some(files) = self.files_mut(torrent) else {
-                    return;
-                };
+                let files = self.files_mut(torrent).unwrap_or_default();
                 for (index, done, selected) in changes {
                     if let Some(file) = files.get_mut(index as usize) {
                         file.done = done;
@@ -115,24 +113,6 @@ impl State {
         self.leaving = self.leaving.filter(is_there);
     }
 
-    fn handle_files(&mut self, torrent: TorrentId, first: usize, files: Vec<FileView>) {
-        if self.torrent(torrent).is_none() {
-            return;
-        }
-        if self.files_of(torrent).is_none() {
-            self.files.push(Files {
-                torrent,
-                list: Vec::new(),
-                version: 0,
-                shown: SHOWN_FILES,
-            });
-        }
-        if let Some(known) = self.files_mut(torrent) {
-            known.truncate(first);
-            known.extend(files);
-        }
-    }
-
     /// The torrents' names, newest first.
     pub(super) fn newest_first(&self) -> impl Iterator<Item = TorrentId> {
         self.torrents.iter().rev().map(|torrent| torrent.id)
@@ -153,30 +133,11 @@ impl State {
         self.files_of(id).map_or(0, |files| files.version)
     }
 
-    /// How many of the torrent's files are on the page.
-    pub(super) fn files_shown(&self, id: TorrentId) -> usize {
-        self.files_of(id)
-            .map_or(0, |files| files.shown.min(files.list.len()))
-    }
-
-    /// How many are not.
-    pub(super) fn files_hidden(&self, id: TorrentId) -> usize {
-        self.files(id).len() - self.files_shown(id)
-    }
-
-    /// The user wants to see more of them.
-    pub(super) fn show_more_files(&mut self, id: TorrentId) {
-        if let Some(files) = self.files.iter_mut().find(|files| files.torrent == id) {
-            files.shown += SHOWN_FILES;
-            files.version = files.version.wrapping_add(1);
-        }
-    }
-
     fn files_of(&self, id: TorrentId) -> Option<&Files> {
         self.files.iter().find(|files| files.torrent == id)
     }
 
-    fn files_mut(&mut self, id: TorrentId) -> Option<&mut Vec<FileView>> {
+    fn files_mut(&mut self, id: TorrentId) -> Option<&mut [FileView]> {
         let files = self.files.iter_mut().find(|files| files.torrent == id)?;
         files.version = files.version.wrapping_add(1);
         Some(&mut files.list)
@@ -192,22 +153,9 @@ impl State {
         &self.announcement
     }
 
-    /// The link of this torrent was copied just now, or could not be.
-    pub(super) fn set_copied(&mut self, id: TorrentId, copied: bool) {
-        self.copied = Some((id, copied));
-        if copied {
-            "The link was copied.".clone_into(&mut self.announcement);
-        }
-    }
-
-    /// That was a while ago.
-    pub(super) fn forget_copied(&mut self) {
-        self.copied = None;
-    }
-
-    /// Whether this torrent's link was copied, where somebody has just tried to.
-    pub(super) fn copied(&self, id: TorrentId) -> Option<bool> {
-        self.copied.and_then(|(of, copied)| (of == id).then_some(copied))
+    /// Says it once nothing else is being said.
+    pub(super) fn announce(&mut self, text: &str) {
+        text.clone_into(&mut self.announcement);
     }
 
     /// Shows what did not work. Said again, it moves to the end instead of standing there twice.

@@ -59,15 +59,6 @@ pub(super) fn can_resume(torrent: &TorrentView) -> bool {
     matches!(torrent.state, ViewState::Paused | ViewState::Error)
 }
 
-/// What the button says that copies the link: what came of it, for a moment.
-pub(super) fn copy_button(copied: Option<bool>) -> &'static str {
-    match copied {
-        None => "Copy link",
-        Some(true) => "Copied",
-        Some(false) => "Press Ctrl+C",
-    }
-}
-
 /// What is asked before a torrent is removed.
 pub(super) fn removal_question(torrent: &TorrentView) -> String {
     format!("Remove “{}”?", torrent.name)

@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
-use js_sys::{Array, Reflect, Uint8Array};
+use js_sys::{Array, Reflect};
+use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use web_sys::{MessageEvent, PageTransitionEvent};
 
 use super::connections::Connections;
-use crate::protocol::{self, Notice, Request};
+use crate::protocol::{Notice, Request};
 
 /// A handle to the worker; clones speak to the same one.
 #[derive(Clone)]
@@ -75,8 +76,7 @@ impl WorkerHandle {
         let on_message = Closure::new(move |event: MessageEvent| {
             let Some(inner) = inner.upgrade() else { return };
             let message = event.data().unchecked_into::<Array>();
-            let bytes = message.get(0).unchecked_into::<Uint8Array>().to_vec();
-            let Some(notice) = protocol::from_bytes::<Notice>(&bytes) else {
+            let Ok(notice) = serde_wasm_bindgen::from_value::<Notice>(message.get(0)) else {
                 return;
             };
             match notice {
@@ -139,7 +139,7 @@ impl WorkerHandle {
 
 impl Inner {
     fn post(&self, request: &Request, beside: &JsValue, transfer: &Array) -> Result<(), JsValue> {
-        let request = Uint8Array::from(protocol::to_bytes(request).as_slice());
+        let request = request.serialize(&serde_wasm_bindgen::Serializer::new())?;
         self.worker
             .post_message_with_transfer(&Array::of2(&request, beside), transfer)
     }

@@ -1,12 +1,13 @@
 //! The worker's end of the conversation with the page.
 
-use js_sys::{Array, Uint8Array};
+use js_sys::Array;
+use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use web_sys::MessageEvent;
 
 use super::clock::scope;
 use super::{Event, Events, tell};
-use crate::protocol::{self, Notice, Request};
+use crate::protocol::{Notice, Request};
 
 /// Speaks to the page, and turns what it says into events.
 pub(super) struct PagePort {
@@ -18,8 +19,7 @@ impl PagePort {
     pub(super) fn new(events: Events) -> Self {
         let on_message = Closure::new(move |event: MessageEvent| {
             let message = event.data().unchecked_into::<Array>();
-            let bytes = message.get(0).unchecked_into::<Uint8Array>().to_vec();
-            if let Some(request) = protocol::from_bytes::<Request>(&bytes) {
+            if let Ok(request) = serde_wasm_bindgen::from_value::<Request>(message.get(0)) {
                 tell(&events, Event::Page(request, message.get(1)));
             }
         });
@@ -49,9 +49,10 @@ impl PagePort {
 }
 
 fn post(notice: &Notice, beside: &JsValue) {
-    let notice = Uint8Array::from(protocol::to_bytes(notice).as_slice());
-    // Files can be cloned: it doesn't fail.
-    scope()
-        .post_message(&Array::of2(&notice, beside))
-        .unwrap_or_default();
+    // Notices are plain data and files can be cloned: neither step fails.
+    if let Ok(notice) = notice.serialize(&serde_wasm_bindgen::Serializer::new()) {
+        scope()
+            .post_message(&Array::of2(&notice, beside))
+            .unwrap_or_default();
+    }
 }

@@ -25,7 +25,7 @@ pub(super) fn torrent(session: &Session, tracker_hint: Option<String>) -> Torren
         peers: 0,
         magnet: session.magnet().map(|magnet| magnet.to_string()),
         own_files: session.record.own == 1,
-        files: info.map_or(0, |info| number(info.files().len())),
+        files: info.map_or(0, |info| u32::try_from(info.files().len()).unwrap_or(u32::MAX)),
     };
     match &session.phase {
         Phase::Beginning => {}
@@ -93,39 +93,23 @@ fn storage_message(error: &StorageError) -> String {
     }
 }
 
-/// So many files are told of in one message: reading it must not hold up the page.
-const FILES_A_NOTICE: usize = 4096;
-
 /// What the page has not been told of the session's files.
-pub(super) fn take_files(session: &mut Session) -> Vec<Notice> {
-    let Some(info) = session.info().cloned() else {
-        return Vec::new();
-    };
+pub(super) fn take_files(session: &mut Session) -> Option<Notice> {
+    let info = session.info()?.clone();
     let changed = std::mem::take(&mut session.changed_files);
     if !std::mem::replace(&mut session.files_shown, true) {
-        return (0..info.files().len())
-            .step_by(FILES_A_NOTICE)
-            .map(|first| Notice::Files(session.id, number(first), files(session, &info, first)))
-            .collect();
+        return Some(Notice::Files(session.id, files(session, &info)));
     }
     let progress = |index: usize| {
         let (done, selected) = progress_of(session, index);
-        (number(index), done, selected)
+        (u32::try_from(index).unwrap_or(u32::MAX), done, selected)
     };
     let changed: Vec<_> = changed.into_iter().map(progress).collect();
-    if changed.is_empty() {
-        return Vec::new();
-    }
-    vec![Notice::FileProgress(session.id, changed)]
+    (!changed.is_empty()).then_some(Notice::FileProgress(session.id, changed))
 }
 
-fn number(index: usize) -> u32 {
-    u32::try_from(index).unwrap_or(u32::MAX)
-}
-
-/// The files of one message, from this one on.
 #[expect(clippy::cast_precision_loss, reason = "bytes for display")]
-fn files(session: &Session, info: &Info, first: usize) -> Vec<FileView> {
+fn files(session: &Session, info: &Info) -> Vec<FileView> {
     let view = |(index, entry): (usize, &FileEntry)| {
         let (done, selected) = progress_of(session, index);
         FileView {
@@ -135,13 +119,7 @@ fn files(session: &Session, info: &Info, first: usize) -> Vec<FileView> {
             selected,
         }
     };
-    let files = info.files().iter().enumerate().skip(first);
-    files.take(FILES_A_NOTICE).map(view).collect()
-}
-
-/// Whether the user wants this file.
-pub(super) fn is_selected(session: &Session, file: usize) -> bool {
-    progress_of(session, file).1
+    info.files().iter().enumerate().map(view).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "bytes for display")]

@@ -4,7 +4,10 @@ use core::net::IpAddr;
 
 use bytes::Bytes;
 use causeway_core::SortedMap;
-use causeway_core::bencode::{self, Dictionary, Writer};
+use causeway_core::bencode::Dictionary;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_bytes::ByteBuf;
 
 use super::ExtensionError;
 
@@ -42,11 +45,11 @@ impl ExtendedHandshake {
         let (dictionary, _) = super::read("extended handshake", payload)?;
         Ok(Self {
             ids: dictionary.get("m").map(ids).unwrap_or_default(),
-            metadata_size: dictionary.integer("metadata_size").filter(|size| *size > 0),
-            reqq: dictionary.integer("reqq"),
+            metadata_size: number(&dictionary, "metadata_size").filter(|size| *size > 0),
+            reqq: number(&dictionary, "reqq"),
             client: dictionary.string("v").map(client_name),
-            port: dictionary.integer("p").filter(|port| *port > 0),
-            upload_only: dictionary.integer("upload_only").map(|flag: i64| flag != 0),
+            port: number(&dictionary, "p").filter(|port| *port > 0),
+            upload_only: number(&dictionary, "upload_only").map(|flag: i64| flag != 0),
             your_ip: dictionary.string("yourip").and_then(ip_address),
         })
     }
@@ -54,32 +57,29 @@ impl ExtendedHandshake {
     /// Writes the payload.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        let ids = self
-            .ids
-            .iter()
-            .fold(Writer::new(), |ids, (name, id)| ids.integer(name, u64::from(*id)));
-        let (v4, v6);
-        let your_ip = match self.your_ip {
-            None => None,
-            Some(IpAddr::V4(ip)) => {
-                v4 = ip.octets();
-                Some(&v4[..])
-            }
-            Some(IpAddr::V6(ip)) => {
-                v6 = ip.octets();
-                Some(&v6[..])
-            }
-        };
-        Writer::new()
-            .value(b"m", ids.finish())
-            .integer_if_any("metadata_size", self.metadata_size.map(u64::from))
-            .integer_if_any("p", self.port.map(u64::from))
-            .integer_if_any("reqq", self.reqq.map(u64::from))
-            .integer_if_any("upload_only", self.upload_only.map(u64::from))
-            .string_if_any("v", self.client.as_deref().map(str::as_bytes))
-            .string_if_any("yourip", your_ip)
-            .finish()
-            .into()
+        #[derive(Serialize)]
+        struct Written<'a> {
+            m: &'a SortedMap<String, u8>,
+            metadata_size: Option<u32>,
+            p: Option<u16>,
+            reqq: Option<u32>,
+            upload_only: Option<bool>,
+            v: Option<&'a str>,
+            yourip: Option<ByteBuf>,
+        }
+
+        super::write(&Written {
+            m: &self.ids,
+            metadata_size: self.metadata_size,
+            p: self.port,
+            reqq: self.reqq,
+            upload_only: self.upload_only,
+            v: self.client.as_deref(),
+            yourip: self.your_ip.map(|ip| match ip {
+                IpAddr::V4(ip) => ByteBuf::from(ip.octets()),
+                IpAddr::V6(ip) => ByteBuf::from(ip.octets()),
+            }),
+        })
     }
 }
 
@@ -92,9 +92,13 @@ fn ids(m: &[u8]) -> SortedMap<String, u8> {
         .iter()
         .filter_map(|(name, id)| {
             let name = core::str::from_utf8(name).ok()?;
-            Some((name.to_owned(), bencode::integer(id)?.try_into().ok()?))
+            Some((name.to_owned(), serde_bencode::from_bytes(id).ok()?))
         })
         .collect()
+}
+
+fn number<T: DeserializeOwned>(dictionary: &Dictionary<'_>, key: &str) -> Option<T> {
+    dictionary.read(key).ok().flatten()
 }
 
 /// Text for people: what is not UTF-8 is replaced, what is too long is cut off.

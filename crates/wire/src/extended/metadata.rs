@@ -1,7 +1,7 @@
 //! Exchange of the `info` dictionary between peers (BEP 9, `ut_metadata`).
 
-use bytes::Bytes;
-use causeway_core::bencode::Writer;
+use bytes::{Bytes, BytesMut};
+use serde::Serialize;
 
 use super::{ExtensionError, UT_METADATA};
 
@@ -46,7 +46,7 @@ impl MetadataMessage {
                 extension: UT_METADATA,
                 key,
             };
-            dictionary.integer::<u32>(key).ok_or(missing)
+            dictionary.read::<u32>(key).ok().flatten().ok_or(missing)
         };
         Ok(match number("msg_type")? {
             REQUEST => Self::Request {
@@ -73,25 +73,32 @@ impl MetadataMessage {
     /// Writes the payload; empty for [`MetadataMessage::Unknown`], which nobody sends.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        let written = |kind: u32, piece: u32, total_size: Option<u32>| {
-            Writer::new()
-                .integer("msg_type", kind.into())
-                .integer("piece", piece.into())
-                .integer_if_any("total_size", total_size.map(u64::from))
-                .finish()
+        #[derive(Serialize)]
+        struct Written {
+            msg_type: u32,
+            piece: u32,
+            total_size: Option<u32>,
+        }
+
+        let written = |msg_type, piece, total_size| {
+            super::write(&Written {
+                msg_type,
+                piece,
+                total_size,
+            })
         };
         match self {
-            Self::Request { piece } => written(REQUEST, *piece, None).into(),
+            Self::Request { piece } => written(REQUEST, *piece, None),
             Self::Data {
                 piece,
                 total_size,
                 data,
             } => {
-                let mut payload = written(DATA, *piece, Some(*total_size));
+                let mut payload = BytesMut::from(written(DATA, *piece, Some(*total_size)));
                 payload.extend_from_slice(data);
-                payload.into()
+                payload.freeze()
             }
-            Self::Reject { piece } => written(REJECT, *piece, None).into(),
+            Self::Reject { piece } => written(REJECT, *piece, None),
             Self::Unknown => Bytes::new(),
         }
     }

@@ -3,7 +3,7 @@
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
-use causeway_core::bencode::Writer;
+use serde::Serialize;
 
 use super::{ExtensionError, UT_PEX};
 
@@ -81,34 +81,41 @@ impl PeerExchange {
     /// Writes the payload, everything in it: who sends keeps to 50 added and 50 dropped.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        let (mut added, mut flags4, mut added6, mut flags6) = (vec![], vec![], vec![], vec![]);
-        for PexPeer { addr, flags } in &self.added {
-            let (list, list_flags) = if addr.is_ipv4() {
-                (&mut added, &mut flags4)
-            } else {
-                (&mut added6, &mut flags6)
-            };
-            push_address(list, *addr);
-            list_flags.push(flags.0);
+        #[derive(Default, Serialize)]
+        struct Written {
+            #[serde(with = "serde_bytes")]
+            added: Vec<u8>,
+            #[serde(rename = "added.f", with = "serde_bytes")]
+            added_flags: Vec<u8>,
+            #[serde(with = "serde_bytes")]
+            added6: Vec<u8>,
+            #[serde(rename = "added6.f", with = "serde_bytes")]
+            added6_flags: Vec<u8>,
+            #[serde(with = "serde_bytes")]
+            dropped: Vec<u8>,
+            #[serde(with = "serde_bytes")]
+            dropped6: Vec<u8>,
         }
-        let (mut dropped, mut dropped6) = (vec![], vec![]);
+
+        let mut written = Written::default();
+        for PexPeer { addr, flags } in &self.added {
+            if addr.is_ipv4() {
+                push_address(&mut written.added, *addr);
+                written.added_flags.push(flags.0);
+            } else {
+                push_address(&mut written.added6, *addr);
+                written.added6_flags.push(flags.0);
+            }
+        }
         for addr in &self.dropped {
             let list = if addr.is_ipv4() {
-                &mut dropped
+                &mut written.dropped
             } else {
-                &mut dropped6
+                &mut written.dropped6
             };
             push_address(list, *addr);
         }
-        Writer::new()
-            .string("added", &added)
-            .string("added.f", &flags4)
-            .string("added6", &added6)
-            .string("added6.f", &flags6)
-            .string("dropped", &dropped)
-            .string("dropped6", &dropped6)
-            .finish()
-            .into()
+        super::write(&written)
     }
 }
 

@@ -77,7 +77,7 @@ fn files_follow_their_progress() {
 #[test]
 fn files_of_a_torrent_that_is_not_there_are_not_kept() {
     let mut state = with_files(&[10.0]);
-    state.handle_notice(Notice::Files(TorrentId(9), 0, vec![file(1.0)]));
+    state.handle_notice(Notice::Files(TorrentId(9), vec![file(1.0)]));
     state.handle_notice(Notice::FileProgress(TorrentId(9), vec![(0, 1.0, true)]));
     assert!(state.files(TorrentId(9)).is_empty());
 
@@ -232,47 +232,6 @@ fn beginnings_and_ends_are_announced_and_progress_is_not() {
     }
 }
 
-#[test]
-fn files_are_told_of_in_parts_and_shown_a_hundred_at_a_time() {
-    let id = TorrentId(1);
-    let mut state = with_files(&[1.0; 150]);
-    let counts = |state: &State| (state.files_shown(id), state.files_hidden(id));
-    assert_eq!(counts(&state), (100, 50));
-    let version = state.files_version(id);
-    state.handle_notice(Notice::Files(id, 150, vec![file(2.0); 100]));
-    assert_eq!(counts(&state), (100, 150));
-    assert_eq!(state.files(id).last().map(|file| file.length), Some(2.0));
-
-    state.show_more_files(id);
-    assert_eq!(counts(&state), (200, 50));
-    assert!(
-        state.files_version(id) > version + 1,
-        "the list is looked at again"
-    );
-    state.show_more_files(id);
-    assert_eq!(counts(&state), (250, 0));
-    assert_eq!(state.files_shown(TorrentId(2)), 0);
-
-    // Told from the start again, they replace what was known.
-    state.handle_notice(Notice::Files(id, 0, vec![file(3.0)]));
-    assert_eq!(counts(&state), (1, 0));
-}
-
-#[test]
-fn whether_a_link_was_copied_stands_at_that_link_until_it_is_forgotten() {
-    let mut state = State::default();
-    state.set_copied(TorrentId(1), false);
-    assert_eq!(state.announcement(), "");
-    state.set_copied(TorrentId(1), true);
-    assert_eq!(
-        (state.copied(TorrentId(1)), state.copied(TorrentId(2))),
-        (Some(true), None)
-    );
-    assert_eq!(state.announcement(), "The link was copied.");
-    state.forget_copied();
-    assert_eq!(state.copied(TorrentId(1)), None);
-}
-
 fn torrent(id: u32) -> TorrentView {
     TorrentView {
         id: TorrentId(id),
@@ -308,7 +267,6 @@ fn with_files(lengths: &[f64]) -> State {
     state.handle_notice(Notice::Torrents(vec![torrent(1)]));
     state.handle_notice(Notice::Files(
         TorrentId(1),
-        0,
         lengths.iter().copied().map(file).collect(),
     ));
     state

@@ -1,173 +1,140 @@
 //! The files of a torrent.
 
-use wasm_bindgen::JsCast;
-use web_sys::{Event, HtmlInputElement};
+use leptos::prelude::*;
 
-use super::part::Part;
+use super::{dynamic, each, when};
 use crate::page::acts::Acts;
 use crate::page::format;
 use crate::page::state::{self, State};
 use crate::protocol::{FileView, Request, TorrentId};
 
+/// So many files are shown at first, and so many more each time.
+const SHOWN: usize = 100;
+
 /// The files with their progress and a button that saves each of them. A torrent may have a hundred thousand:
 /// only those that the user asks for are put on the page.
-pub(super) fn file_list(acts: &Acts, id: TorrentId, is_own: bool) -> Part {
-    let mut part = Part::new(
-        acts,
-        r#"
-        <details class="files" open>
-            <summary></summary>
-            <ul><slot name="rows"></slot></ul>
-            <slot name="together"></slot>
-        </details>"#,
-    );
-    part.update_with(move |state| state.files_version(id));
-    part.text("summary", move |state| {
-        format::count(state.files(id).len(), "file", "files")
-    });
-    let row_acts = acts.clone();
-    part.each(
-        "[name=rows]",
-        move |state| (0..).take(state.files_shown(id)).collect(),
-        move |index, state| row(&row_acts, id, index, state),
-    );
-    let acts = acts.clone();
-    part.when(
-        "[name=together]",
-        move |state| state.files(id).len() > 1,
-        move |_| together(&acts, id, is_own),
-    );
-    part
+#[component]
+pub(in crate::page) fn FileList(id: TorrentId, is_own: bool) -> impl IntoView {
+    let state = Acts::here().state;
+    let count = move || state.with(|state| state.files(id).len());
+    let limit = RwSignal::new(SHOWN);
+
+    let list = move || {
+        // Rows look at their file only when one of this torrent's files has changed.
+        let version = Memo::new(move |_| state.with(|state| state.files_version(id)));
+        let row = move |index| view! { <FileRow id index version is_own/> }.into_any();
+        view! {
+            <details class="files" open>
+                <summary>{dynamic(move || format::count(count(), "file", "files"))}</summary>
+                <ul>{each(move || (0..).take(count().min(limit.get())).collect(), row)}</ul>
+                {when(move || count() > 1, move || view! { <Together id limit is_own/> }.into_any())}
+            </details>
+        }
+        .into_any()
+    };
+    when(move || count() > 0, list)
 }
 
-fn row(acts: &Acts, id: TorrentId, index: u32, state: &State) -> Part {
-    let mut row = Part::new(
-        acts,
-        r#"
-        <li data-testid="file">
-            <slot></slot>
-            <span class="path"><span class="folder"></span><span></span></span>
-            <span class="size"></span>
-            <button type="button" class="quiet" data-testid="save">Save</button>
-        </li>"#,
-    );
+#[component]
+fn FileRow(id: TorrentId, index: u32, version: Memo<u32>, is_own: bool) -> Option<impl IntoView> {
+    let acts = Acts::here();
     let position = index as usize;
-    let file = move |state: &State| state.files(id).get(position).cloned();
-    let path = file(state).map(|file| file.path).unwrap_or_default();
+    let (FileView { path, length, .. }, count) = acts.state.with_untracked(|state| {
+        let files = state.files(id);
+        Some((files.get(position)?.clone(), files.len()))
+    })?;
+    let read = move |state: &State| {
+        let file = state.files(id).get(position);
+        file.map(|file| (file.done, file.selected)).unwrap_or_default()
+    };
+    let file = move || version.with(|_| acts.state.with_untracked(read));
+    let progress = move || format::part(file().0, length);
+    let size = move || match file().0 {
+        done if state::is_complete(done, length) => format::bytes(length),
+        _ => format!("{} of {}", format::percent(progress()), format::bytes(length)),
+    };
     let (folder, name) = path
         .rfind('/')
         .map_or(("", path.as_str()), |slash| path.split_at(slash + 1));
-    row.find(".folder").set_text_content(Some(folder));
-    row.find(".folder + span").set_text_content(Some(name));
-    row.set("", "data-path", &path);
-    row.set("button", "aria-label", &format!("Save {path}"));
 
-    let read = move |state: &State, read: fn(&FileView) -> String| {
-        state.files(id).get(position).map(read).unwrap_or_default()
-    };
-    row.attribute("", "data-progress", move |state| {
-        Some(read(state, |file| {
-            format::fraction(format::part(file.done, file.length))
-        }))
+    let checkbox = (count > 1 && !is_own).then(|| {
+        view! {
+            <input
+                type="checkbox"
+                data-testid="select"
+                aria-label=format!("Download {path}")
+                prop:checked=dynamic(move || file().1)
+                on:change=move |event| acts.perform(|state| state.select(id, position, event_target_checked(&event)))
+            />
+        }
     });
-    row.text(".size", move |state| {
-        read(state, |file| match file.done {
-            done if state::is_complete(done, file.length) => format::bytes(file.length),
-            done => {
-                let percent = format::percent(format::part(done, file.length));
-                format!("{percent} of {}", format::bytes(file.length))
-            }
-        })
-    });
-    row.attribute("button", "disabled", move |state| {
-        let file = state.files(id).get(position);
-        file.is_none_or(|file| !state::is_complete(file.done, file.length))
-            .then(String::new)
-    });
-    row.on("button", "click", move |acts, _| {
-        acts.send(&Request::Save(id, index))
-    });
-
-    let is_own = state.torrent(id).is_some_and(|torrent| torrent.own_files);
-    if state.files(id).len() > 1 && !is_own {
-        row.put("slot", checkbox(acts, id, position, &path));
-    }
-    row
-}
-
-fn checkbox(acts: &Acts, id: TorrentId, position: usize, path: &str) -> Part {
-    let mut part = Part::new(acts, r#"<input type="checkbox" data-testid="select">"#);
-    part.set("", "aria-label", &format!("Download {path}"));
-    let input: HtmlInputElement = part.root().clone().unchecked_into();
-    part.watch(move |state| {
-        let file = state.files(id).get(position);
-        input.set_checked(file.is_some_and(|file| file.selected));
-    });
-    part.on("", "change", move |acts, event| {
-        acts.perform(|state| state.select(id, position, is_checked(&event)));
-    });
-    part
-}
-
-fn is_checked(event: &Event) -> bool {
-    event
-        .target()
-        .is_some_and(|target| target.unchecked_into::<HtmlInputElement>().checked())
+    Some(view! {
+        <li data-testid="file" data-path=path.clone() data-progress=dynamic(move || format::fraction(progress()))>
+            {checkbox}
+            <span class="path"><span class="folder">{folder.to_owned()}</span>{name.to_owned()}</span>
+            <span class="size">{dynamic(size)}</span>
+            <button
+                type="button"
+                class="quiet"
+                data-testid="save"
+                aria-label=format!("Save {path}")
+                disabled=dynamic(move || !state::is_complete(file().0, length))
+                on:click=move |_| acts.send(&Request::Save(id, index))
+            >
+                "Save"
+            </button>
+        </li>
+    })
 }
 
 /// What can be done with several files at once.
-fn together(acts: &Acts, id: TorrentId, is_own: bool) -> Part {
-    let mut part = Part::new(acts, TOGETHER);
-    part.text("[data-testid=show-more]", move |state| {
-        let hidden = format::count(state.files_hidden(id), "file", "files");
-        format!("Show more ({hidden} not shown)")
-    });
-    part.attribute("[data-testid=show-more]", "hidden", move |state| {
-        (state.files_hidden(id) == 0).then(String::new)
-    });
-    part.on("[data-testid=show-more]", "click", move |acts, _| {
-        acts.update(|state| state.show_more_files(id));
-    });
-
-    let all_selected = move |state: &State| state.files(id).iter().all(|file| file.selected);
-    part.text("[data-testid=select-all]", move |state| {
-        if all_selected(state) {
-            "Select none"
-        } else {
-            "Select all"
-        }
-        .to_owned()
-    });
-    part.attribute("[data-testid=select-all]", "hidden", move |_| {
-        is_own.then(String::new)
-    });
-    part.on("[data-testid=select-all]", "click", move |acts, _| {
-        acts.perform(|state| {
-            let selected = !all_selected(state);
-            state.select_all(id, selected)
-        });
-    });
-
-    part.text("[data-testid=save-all]", move |state| {
-        format!(
-            "Save {}",
-            format::count(state.save_all(id).len(), "file", "files")
-        )
-    });
-    part.attribute("[data-testid=save-all]", "hidden", move |state| {
-        state.save_all(id).is_empty().then(String::new)
-    });
-    part.on("[data-testid=save-all]", "click", move |acts, _| {
-        for request in acts.read(|state| state.save_all(id)) {
+#[component]
+fn Together(id: TorrentId, limit: RwSignal<usize>, is_own: bool) -> impl IntoView {
+    let acts = Acts::here();
+    let state = acts.state;
+    let hidden = move || {
+        state
+            .with(|state| state.files(id).len())
+            .saturating_sub(limit.get())
+    };
+    let all_selected = move || state.with(|state| state.files(id).iter().all(|file| file.selected));
+    let saved = move || state.with(|state| state.save_all(id).len());
+    let select_all = move |_| {
+        let selected = !untrack(all_selected);
+        acts.perform(|state| state.select_all(id, selected));
+    };
+    let save_all = move |_| {
+        for request in state.with_untracked(|state| state.save_all(id)) {
             acts.send(&request);
         }
-    });
-    part
-}
+    };
 
-const TOGETHER: &str = r#"
-    <div class="buttons">
-        <button type="button" class="quiet" data-testid="show-more"></button>
-        <button type="button" class="quiet" data-testid="select-all"></button>
-        <button type="button" class="quiet" data-testid="save-all"></button>
-    </div>"#;
+    let show_more = move || {
+        view! {
+            <button type="button" class="quiet" data-testid="show-more" on:click=move |_| limit.update(|limit| *limit += SHOWN)>
+                {dynamic(move || format!("Show more ({} not shown)", format::count(hidden(), "file", "files")))}
+            </button>
+        }
+    };
+    let select = move || {
+        view! {
+            <button type="button" class="quiet" data-testid="select-all" on:click=select_all>
+                {dynamic(move || if all_selected() { "Select none" } else { "Select all" }.to_owned())}
+            </button>
+        }
+    };
+    let save = move || {
+        view! {
+            <button type="button" class="quiet" data-testid="save-all" on:click=save_all>
+                {dynamic(move || format!("Save {}", format::count(saved(), "file", "files")))}
+            </button>
+        }
+    };
+    view! {
+        <div class="buttons">
+            {when(move || hidden() > 0, move || show_more().into_any())}
+            {when(move || !is_own, move || select().into_any())}
+            {when(move || saved() > 0, move || save().into_any())}
+        </div>
+    }
+}

@@ -1,90 +1,85 @@
 //! The components that the page is put together from.
 
+// What Leptos generates for a component's properties is `pub` whatever the component is.
+#![expect(unreachable_pub, reason = "generated code")]
+
+mod dynamic;
 mod file_list;
 mod intake;
-pub(super) mod part;
 mod removal;
 mod share_link;
 mod torrent;
 mod troubles;
 
+use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
 
-use self::part::Part;
-use super::acts::{Acts, document};
+use self::dynamic::{dynamic, each, when};
+use self::intake::Intake;
+use self::removal::RemovalDialog;
+use self::torrent::TorrentCard;
+use self::troubles::Troubles;
+use super::acts::Acts;
 use super::gestures;
-use super::state::{Phase, State};
+use super::state::Phase;
 use crate::protocol::TorrentId;
 
-/// Puts the whole page into `place`.
-pub(super) fn page(acts: &Acts, place: &HtmlElement) -> Part {
-    let mut page = Part::new(
-        acts,
-        r#"
-        <div class="page">
-            <slot name="troubles"></slot>
-            <slot name="other-tab"></slot>
-            <slot name="intake"></slot>
-            <section class="torrents" aria-label="Your files" tabindex="-1"><slot name="torrents"></slot></section>
-            <slot name="removal"></slot>
-            <p class="unseen" role="status"></p>
-            <div aria-hidden="true" data-part="drop-hint"><p>Drop to share</p></div>
-        </div>"#,
-    );
-    page.put("[name=troubles]", troubles::troubles(acts));
-    let other_tab = acts.clone();
-    page.when("[name=other-tab]", is_other_tab, move |_| {
-        Part::new(&other_tab, OTHER_TAB)
-    });
-    page.put("[name=intake]", intake::intake(acts));
-
-    let card = acts.clone();
-    page.each(
-        "[name=torrents]",
-        |state| state.newest_first().map(|id| id.0).collect(),
-        move |id, state| torrent::card(&card, TorrentId(id), state),
-    );
-    let list: HtmlElement = page.find(".torrents").unchecked_into();
-    let mut count = 0;
-    page.watch(move |state| {
-        let now = state.newest_first().count();
-        if now < count {
-            catch_focus(&list);
+/// The whole page, whose context holds its [`Acts`].
+#[component]
+pub(super) fn App() -> impl IntoView {
+    let acts = Acts::here();
+    let state = acts.state;
+    let dragging = gestures::listen(acts);
+    let ids = move || state.with(|state| state.newest_first().map(|id| id.0).collect());
+    let card = move |id| {
+        let first = state.with_untracked(|state| state.torrent(TorrentId(id)).cloned());
+        first.map(|first| view! { <TorrentCard first/> }).into_any()
+    };
+    Effect::new(move |before: Option<usize>| {
+        let now = state.with(|state| state.newest_first().count());
+        if before.is_some_and(|before| now < before) {
+            request_animation_frame(catch_focus);
         }
-        count = now;
+        now
     });
+    let is_other_tab = move || state.with(|state| state.phase == Phase::OtherTab);
 
-    page.put("[name=removal]", removal::dialog(acts));
-    page.text("[role=status]", |state| state.announcement().to_owned());
-    page.attribute("[data-part=drop-hint]", "class", |state| {
-        Some(
-            if state.dragging {
-                "drop-hint shown"
-            } else {
-                "drop-hint"
-            }
-            .to_owned(),
-        )
-    });
-    gestures::listen(&mut page);
-    place.append_child(page.root()).expect("there is room for it");
-    page
-}
-
-fn is_other_tab(state: &State) -> bool {
-    state.phase == Phase::OtherTab
+    view! {
+        <Troubles/>
+        {when(is_other_tab, || view! { <OtherTab/> }.into_any())}
+        <Intake/>
+        <section class="torrents" id="torrents" aria-label="Your files" tabindex="-1">
+            {each(ids, card)}
+        </section>
+        <RemovalDialog/>
+        <p class="unseen" role="status">{dynamic(move || state.with(|state| state.announcement().to_owned()))}</p>
+        <div class="drop-hint" class:shown=dynamic(move || dragging.get()) aria-hidden="true">
+            <p>"Drop to share"</p>
+        </div>
+    }
 }
 
 /// Somebody at the keyboard whose torrent has gone, and the focus with it, goes on at the list.
-fn catch_focus(list: &HtmlElement) {
-    if document().active_element() == document().body().map(Into::into) {
+fn catch_focus() {
+    let is_lost = document().active_element() == document().body().map(Into::into);
+    let list = document()
+        .get_element_by_id("torrents")
+        .and_then(|list| list.dyn_into::<HtmlElement>().ok());
+    if let Some(list) = list.filter(|_| is_lost) {
         list.focus().unwrap_or_default();
     }
 }
 
-const OTHER_TAB: &str = r#"
-    <section class="other-tab" role="status" data-testid="other-tab">
-        <h2>Causeway runs in another tab</h2>
-        <p>That tab holds your torrents. A link that you open here is handed to it; when you close it, this tab takes over.</p>
-    </section>"#;
+#[component]
+fn OtherTab() -> impl IntoView {
+    view! {
+        <section class="other-tab" role="status" data-testid="other-tab">
+            <h2>"Causeway runs in another tab"</h2>
+            <p>
+                "That tab holds your torrents. A link that you open here is handed to it; \
+                 when you close it, this tab takes over."
+            </p>
+        </section>
+    }
+}

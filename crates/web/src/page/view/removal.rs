@@ -1,45 +1,58 @@
 //! The question before something downloaded is deleted.
 
-use wasm_bindgen::JsCast;
-use web_sys::HtmlDialogElement;
+use leptos::html;
+use leptos::prelude::*;
 
-use super::part::Part;
+use super::dynamic;
 use crate::page::acts::Acts;
 use crate::page::state::State;
 use crate::page::words;
+use crate::protocol::TorrentView;
 
 /// A modal dialog while a removal waits for the user's word.
-pub(super) fn dialog(acts: &Acts) -> Part {
-    let mut part = Part::new(
-        acts,
-        r#"
-        <dialog class="question" aria-labelledby="removal-title">
-            <h2 id="removal-title"></h2>
-            <p></p>
-            <div class="buttons">
-                <button type="button" data-testid="cancel-remove">Keep it</button>
-                <button type="button" class="danger" data-testid="confirm-remove">Remove and delete</button>
-            </div>
-        </dialog>"#,
-    );
-    let dialog: HtmlDialogElement = part.root().clone().unchecked_into();
-    let (question, consequence) = (part.find("h2"), part.find("p"));
-    part.watch(move |state| match state.leaving() {
-        Some(torrent) if !dialog.open() => {
-            question.set_text_content(Some(&words::removal_question(torrent)));
-            consequence.set_text_content(Some(&words::removal_consequence(torrent)));
+#[component]
+pub(in crate::page) fn RemovalDialog() -> impl IntoView {
+    let acts = Acts::here();
+    let state = acts.state;
+    let dialog = NodeRef::<html::Dialog>::new();
+    let is_asking = Memo::new(move |_| state.with(|state| state.leaving().is_some()));
+    let of_leaving = move |words: fn(&TorrentView) -> String| {
+        let read = move |state: &State| state.leaving().map(words).unwrap_or_default();
+        dynamic(move || is_asking.with(|_| state.with_untracked(read)))
+    };
+
+    Effect::new(move || {
+        let Some(dialog) = dialog.get() else { return };
+        if is_asking.get() {
             // Fails only where it is open already.
             dialog.show_modal().unwrap_or_default();
+        } else {
+            dialog.close();
         }
-        None if dialog.open() => dialog.close(),
-        Some(_) | None => {}
     });
-    part.on("", "close", |acts, _| acts.update(State::cancel_removal));
-    part.on("[data-testid=cancel-remove]", "click", |acts, _| {
-        acts.update(State::cancel_removal);
-    });
-    part.on("[data-testid=confirm-remove]", "click", |acts, _| {
-        acts.perform(State::confirm_removal);
-    });
-    part
+
+    view! {
+        <dialog
+            node_ref=dialog
+            class="question"
+            aria-labelledby="removal-title"
+            on:close=move |_| state.update(State::cancel_removal)
+        >
+            <h2 id="removal-title">{of_leaving(words::removal_question)}</h2>
+            <p>{of_leaving(words::removal_consequence)}</p>
+            <div class="buttons">
+                <button type="button" data-testid="cancel-remove" on:click=move |_| state.update(State::cancel_removal)>
+                    "Keep it"
+                </button>
+                <button
+                    type="button"
+                    class="danger"
+                    data-testid="confirm-remove"
+                    on:click=move |_| acts.perform(State::confirm_removal)
+                >
+                    "Remove and delete"
+                </button>
+            </div>
+        </dialog>
+    }
 }

@@ -2,48 +2,50 @@
 
 use std::time::Duration;
 
+use leptos::html;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{HtmlAnchorElement, HtmlDocument, HtmlElement};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{HtmlDocument, HtmlElement};
 
-use super::part::Part;
-use crate::page::acts::{Acts, after, document, window};
+use super::dynamic;
+use crate::page::acts::Acts;
 use crate::page::address;
-use crate::page::state::State;
-use crate::page::words;
-use crate::protocol::TorrentId;
+use crate::protocol::TorrentView;
 
 /// The link with a button that copies it, and the magnet link for other programs.
-pub(super) fn share_link(acts: &Acts, id: TorrentId) -> Part {
-    let mut part = Part::new(
-        acts,
-        r#"
-        <div class="link">
-            <a class="address" data-testid="share-link"></a>
-            <button type="button" class="main" data-testid="copy-link"></button>
-            <a class="magnet" data-testid="magnet-link">Magnet link</a>
-        </div>"#,
-    );
-    let magnet = move |state: &State| state.torrent(id).and_then(|torrent| torrent.magnet.clone());
-    let base = address::base(&address::current()).to_owned() + "#";
-    let link = move |state: &State| base.clone() + &magnet(state).unwrap_or_default();
+#[component]
+pub(in crate::page) fn ShareLink(torrent: Memo<TorrentView>) -> impl IntoView {
+    let state = Acts::here().state;
+    let anchor = NodeRef::<html::A>::new();
+    let label = RwSignal::new("Copy link");
+    let magnet = move || torrent.with(|torrent| torrent.magnet.clone().unwrap_or_default());
+    let link = move || format!("{}#{}", address::base(&address::current()), magnet());
 
-    part.text(".address", link.clone());
-    part.attribute(".address", "href", move |state| Some(link(state)));
-    part.attribute(".magnet", "href", magnet);
-    part.text("button", move |state| {
-        words::copy_button(state.copied(id)).to_owned()
-    });
-    let anchor: HtmlAnchorElement = part.find(".address").unchecked_into();
-    part.on("button", "click", move |acts, _| {
-        let (acts, anchor) = (acts.clone(), anchor.clone());
+    let copy_link = move |_| {
+        let Some(anchor) = anchor.get_untracked() else {
+            return;
+        };
         spawn_local(async move {
             let was_copied = copy(&anchor.href(), &anchor).await;
-            acts.update(|state| state.set_copied(id, was_copied));
-            after(Duration::from_secs(2), move || acts.update(State::forget_copied));
+            label.set(if was_copied { "Copied" } else { "Press Ctrl+C" });
+            if was_copied {
+                state.update(|state| state.announce("The link was copied."));
+            }
+            set_timeout(move || label.set("Copy link"), Duration::from_secs(2));
         });
-    });
-    part
+    };
+
+    view! {
+        <div class="link">
+            <a node_ref=anchor class="address" data-testid="share-link" href=dynamic(link)>{dynamic(link)}</a>
+            <button type="button" class="main" data-testid="copy-link" on:click=copy_link>
+                {dynamic(move || label.get().to_owned())}
+            </button>
+            <a class="magnet" data-testid="magnet-link" href=dynamic(magnet)>"Magnet link"</a>
+        </div>
+    }
 }
 
 /// Copies the text. Where the browser offers no clipboard (an address without https), what is copied is the

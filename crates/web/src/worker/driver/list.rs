@@ -16,7 +16,6 @@ use crate::worker::session::{Phase, Running, Session, source};
 use crate::worker::share;
 use crate::worker::storage::{Contents, Kept, Library, Restored};
 use crate::worker::tabs::Tabs;
-use crate::worker::view;
 use crate::worker::web_seed::{WebSeed, refusal};
 
 impl Driver {
@@ -377,13 +376,10 @@ impl Driver {
         self.tell_torrent(now, id, Input::Command(command));
     }
 
-    fn select(&mut self, now: Time, id: TorrentId, mut selected: Vec<bool>) {
+    fn select(&mut self, now: Time, id: TorrentId, selected: Vec<bool>) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        // The page may not have been told of all files yet.
-        let files = session.info().map_or(0, |info| info.files().len());
-        selected.extend((selected.len()..files).map(|file| view::is_selected(session, file)));
         session.record.selected = selected
             .iter()
             .map(|selected| u8::from(*selected))
