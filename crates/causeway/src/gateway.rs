@@ -339,6 +339,7 @@ async fn bridge(options: &GatewayOptions, surroundings: &Surroundings) -> Result
     });
     let config = |listen| Config {
         listen: Some(listen),
+        utp: true,
         webrtc: Some(webrtc::Config {
             port: options.webrtc_port.unwrap_or(0),
             stun_servers: stun_servers.clone().map(str::to_owned).collect(),
@@ -347,6 +348,7 @@ async fn bridge(options: &GatewayOptions, surroundings: &Surroundings) -> Result
         }),
         dht: dht.clone(),
         web_seeds: Reach::Nobody,
+        ..Config::default()
     };
     let listen = options.listen.unwrap_or(USUAL_LISTEN);
     match Bridge::start(config(listen)).await {

@@ -47,16 +47,15 @@ impl World {
         let folder = TempDir::with_prefix("causeway-gateway-")?;
         let seeder = Bridge::start(Config {
             listen: Some("127.0.0.1:0".parse()?),
-            webrtc: None,
-            dht: None,
             web_seeds: Reach::Nobody,
+            ..Config::default()
         })
         .await?;
         let bridge = Bridge::start(Config {
             listen: Some("127.0.0.1:0".parse()?),
             webrtc: Some(webrtc::Config::default()),
-            dht: None,
             web_seeds: Reach::Nobody,
+            ..Config::default()
         })
         .await?;
         let cache = Cache::open(&folder.path().join("cache"), cache)?;
@@ -118,10 +117,9 @@ impl World {
     /// Somebody who has nothing but WebRTC, as a browser has.
     async fn reader(&self) -> Result<Bridge> {
         let config = Config {
-            listen: None,
             webrtc: Some(webrtc::Config::default()),
-            dht: None,
             web_seeds: Reach::Nobody,
+            ..Config::default()
         };
         Ok(Bridge::start(config).await?)
     }
