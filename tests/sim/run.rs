@@ -8,7 +8,7 @@ use crate::script::Script;
 use crate::web_server::WebServer;
 use crate::world::World;
 use causeway_core::Time;
-use causeway_engine::{Command, Limits, Reader, State, Stored};
+use causeway_engine::{Command, Limits, Reader, Snapshot, State, Stored};
 
 pub(crate) struct Run {
     scenario: Scenario,
@@ -218,6 +218,9 @@ impl Run {
             ..Limits::default()
         };
         self.world.command(party, Command::SetLimits(limits));
+        if self.scenario.members[number].super_seeds {
+            self.world.command(party, Command::SuperSeed(true));
+        }
         for (manner, rate) in self.scenario.servers.clone() {
             self.world.add_web_seed(party, WebServer::new(manner, rate));
         }
@@ -318,14 +321,19 @@ impl Run {
 
     /// The program ends and starts again: what it had asked for is lost, what it stored is not.
     fn restart(&mut self, number: usize, party: usize) {
-        let snapshot = self.world.node(party).torrent.snapshot();
+        // As it would lie on a disk.
+        let info = self.world.shared.info.clone();
+        let written = self.world.node(party).torrent.snapshot();
+        let written = written.map(|snapshot| snapshot.to_bytes(&info));
         let name = self.world.node(party).name;
         self.blocks += self.world.node(party).blocks;
         let storage = self.world.end(party);
-        let is_known = snapshot.is_some();
-        let stored = match snapshot {
+        let is_known = written.is_some();
+        let stored = match written {
             // Sometimes the snapshot is lost, too.
-            Some(snapshot) if self.world.rng.u8(..4) > 0 => Stored::Partly(snapshot),
+            Some(bytes) if self.world.rng.u8(..4) > 0 => {
+                Stored::Partly(Snapshot::from_bytes(&bytes, &info).expect("what was written is read"))
+            }
             _ => Stored::Unknown,
         };
         // Who had no metadata stored nothing, and has none again.

@@ -57,6 +57,8 @@ pub(crate) struct Member {
     pub(crate) leaves_after: Option<u64>,
     /// Gives nothing.
     pub(crate) is_free_rider: bool,
+    /// Shows others one piece after the other (BEP 16), where it has everything.
+    pub(crate) super_seeds: bool,
     /// Reads it while it comes, at so many bytes a second, here and there.
     pub(crate) reads: Option<u64>,
     /// Members of two of these groups meet each other only if one of them is in both.
@@ -103,6 +105,7 @@ impl Member {
             leaves: None,
             leaves_after: None,
             is_free_rider: false,
+            super_seeds: false,
             reads: None,
             groups: 1,
         }
@@ -151,7 +154,9 @@ impl Scenario {
         let network = Network {
             latency: [2..30, 1..2, 20..400][rng.usize(..3)].clone(),
             losses: [0, 0, 10, 100][rng.usize(..4)],
+            buffer: [20_000, 64 * 1024, 256 * 1024][rng.usize(..3)],
         };
+        members[0].super_seeds = rng.u8(..4) == 0;
         // After every single step in some, where that takes long enough for many.
         let check_one_in = if rng.u8(..8) == 0 { 1 } else { 32 };
         Self {

@@ -231,8 +231,9 @@ impl World {
 }
 
 fn command(source: &mut Source) -> Command {
-    match source.byte() % 5 {
+    match source.byte() % 6 {
         0 => Command::Pause,
+        5 => Command::SuperSeed(source.byte().is_multiple_of(2)),
         1 => Command::Resume,
         2 => {
             let bits = source.byte();

@@ -18,6 +18,8 @@ pub(crate) struct Network {
     pub(crate) latency: Range<u64>,
     /// Of a thousand messages so many are lost at first and sent again, which holds up all that follow on their link.
     pub(crate) losses: u32,
+    /// Bytes that a link takes before it has to have sent some. What is said on it waits behind them.
+    pub(crate) buffer: usize,
 }
 
 impl Default for Network {
@@ -25,6 +27,7 @@ impl Default for Network {
         Self {
             latency: 2..30,
             losses: 0,
+            buffer: 64 * 1024,
         }
     }
 }
@@ -84,7 +87,7 @@ impl World {
                             }),
                         },
                     );
-                    let budget = BUFFER;
+                    let budget = self.network.buffer;
                     self.input(party, Input::Writable { link: id, budget });
                 }
                 Actor::Script(script) => {
@@ -242,7 +245,7 @@ impl World {
     pub(super) fn left(&mut self, link: usize, side: usize, bytes: usize) {
         let sender = &mut self.links[link];
         sender.buffered[side] -= bytes;
-        let budget = BUFFER.saturating_sub(sender.buffered[side]);
+        let budget = self.network.buffer.saturating_sub(sender.buffered[side]);
         let party = sender.parties[side];
         if sender.is_open[side] && !sender.is_dead && matches!(self.parties[party].actor, Actor::Node(_)) {
             let link = link_id(link, side);
@@ -319,10 +322,10 @@ impl World {
         let sender = &mut self.links[link];
         let arrival = (left + latency + again).max(sender.last_arrival[side]);
         sender.buffered[side] += length;
-        let most = BUFFER + MOST_UNASKED_FOR;
+        let most = self.network.buffer + MOST_UNASKED_FOR;
         assert!(
             sender.buffered[side] <= most || !matches!(self.parties[parties[side]].actor, Actor::Node(_)),
-            "{} bytes wait on a link that takes {BUFFER}",
+            "{} bytes wait on a link that takes far less",
             sender.buffered[side]
         );
         sender.travelling[side] += 1;
@@ -347,10 +350,8 @@ pub(super) fn link_of(id: LinkId) -> (usize, usize) {
     (number / 2, number % 2)
 }
 
-/// What a link takes before it has to have sent some.
-const BUFFER: usize = 64 * 1024;
 /// What small messages may take beyond that: a megabyte, after which the peer is given up, and what one input leads to.
-const MOST_UNASKED_FOR: usize = 1024 * 1024 + BUFFER;
+const MOST_UNASKED_FOR: usize = 1024 * 1024 + 64 * 1024;
 /// Where classic peers listen, and what they seem to have called from.
 pub(crate) const PORT: u16 = 6881;
 const EPHEMERAL: u16 = 50_000;
