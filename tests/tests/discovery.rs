@@ -159,14 +159,14 @@ fn nodes_of_the_hash_table_are_kept_for_the_next_start() {
             let arguments = ["--no-webrtc", "--dht-bootstrap", bootstrap];
             bridge(seed.magnet()?, &data, &arguments).await
         };
-        let mut first = run(&node).await?;
+        let (mut first, _) = run(&node).await?;
         first.says("looked in the hash table", PATIENCE).await?;
         first.stop().await?;
         let kept = fs::read_to_string(data.join("dht-nodes")).context("nothing is kept")?;
         ensure!(kept.lines().any(|line| line == node), "{node} is not in {kept:?}");
         // Nobody but those that are kept can be asked.
         fs::remove_file(data.join("data.bin")).unwrap_or_default();
-        let second = run("127.0.0.1:9").await?;
+        let (second, _) = run("127.0.0.1:9").await?;
         stage.keep(second.log());
         appears(&data.join("data.bin"), PATIENCE).await?;
         assert_same(&file, &data.join("data.bin"))

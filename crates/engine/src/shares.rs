@@ -205,8 +205,8 @@ mod tests {
             given[0] > 700_000 && given[1] > 100_000 && given[2] > 10_000,
             "{given:?}"
         );
-        for torrent in 0..3 {
-            shares.report(torrent, OWN, uploading(given[torrent]));
+        for (torrent, rate) in given.into_iter().enumerate() {
+            shares.report(torrent, OWN, uploading(rate));
         }
         let mut all: Vec<_> = shares
             .divide()

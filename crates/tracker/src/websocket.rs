@@ -105,8 +105,8 @@ pub(crate) fn accept(
         let body = "This tracker is full, or you have too many connections to it: try again later.\n";
         return (StatusCode::SERVICE_UNAVAILABLE, body).into_response();
     };
-    let gateway = uri.query().unwrap_or_default().split('&');
-    let gateway = gateway.filter_map(|pair| pair.strip_prefix("gateway=")).next();
+    let mut query = uri.query().unwrap_or_default().split('&');
+    let gateway = query.find_map(|pair| pair.strip_prefix("gateway="));
     let client = Client {
         address,
         passkey: passkey(uri).map(Into::into),

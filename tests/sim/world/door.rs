@@ -51,7 +51,8 @@ impl PartialEq for Socket {
 impl Eq for Socket {}
 
 impl Link for Socket {
-    fn deliver(&self, message: String) {
+    fn deliver(&self, message: &[u8]) {
+        let message = String::from_utf8(message.to_vec()).expect("JSON is text");
         self.with(|desk| desk.deliveries.push(Delivery::Text(self.number, message)));
     }
 
@@ -116,7 +117,8 @@ impl Door {
                             offer_id,
                             answer,
                         }
-                        .to_json(),
+                        .to_json()
+                        .as_bytes(),
                     );
                 }
             }
@@ -135,6 +137,7 @@ impl Door {
             event: announce.event,
             complete: announce.left == Left::Complete,
             downloaded: announce.downloaded,
+            wanted: announce.numwant,
         };
         assert!(
             announce.offers.len() <= self.config.max_offers,
@@ -160,7 +163,8 @@ impl Door {
                         info_hash,
                         reason,
                     }
-                    .to_json(),
+                    .to_json()
+                    .as_bytes(),
                 );
             }
         };
@@ -174,7 +178,8 @@ impl Door {
                 tracker_id: None,
                 warning: None,
             }
-            .to_json(),
+            .to_json()
+            .as_bytes(),
         );
         for (receiver, offer) in receivers.iter().zip(&announce.offers) {
             assert_ne!(*receiver, own, "nobody is offered to itself");
@@ -186,7 +191,8 @@ impl Door {
                     offer_id,
                     offer,
                 }
-                .to_json(),
+                .to_json()
+                .as_bytes(),
             );
         }
         if let Some(holder) = doubted {

@@ -159,7 +159,7 @@ mod tests {
     const NOW: Duration = Duration::from_secs(100);
 
     fn host(text: &str) -> Option<IpAddr> {
-        Some(text.parse().expect("an address"))
+        text.parse().ok()
     }
 
     #[test]

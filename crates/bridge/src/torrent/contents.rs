@@ -70,12 +70,11 @@ impl Place {
         let files = Files::new(info.clone(), layout, self.handles.clone(), preallocate);
         let stored = match (&self.contents, snapshot) {
             (Contents::Shared(_), _) => Stored::Everything,
-            (Contents::Relayed(_), _) => Stored::Nothing,
             (Contents::Download { .. }, Some(snapshot)) if is_usable(&files, &snapshot) => {
                 Stored::Partly(snapshot)
             }
             (Contents::Download { .. }, _) if is_any_there => Stored::Unknown,
-            (Contents::Download { .. }, _) => Stored::Nothing,
+            (Contents::Relayed(_) | Contents::Download { .. }, _) => Stored::Nothing,
         };
         let files = Arc::new(files);
         let (store, answers) = Store::new(files.clone(), RUNS);

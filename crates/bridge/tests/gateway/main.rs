@@ -225,7 +225,7 @@ async fn many_torrents_flow_through_a_small_cache_and_no_reader_starves() -> Res
         sleep(Duration::from_millis(50)).await;
     }
     let took = begin.elapsed();
-    println!(
+    eprintln!(
         "{torrents} torrents of {length} bytes in a cache of {capacity}: {took:?}, at most {most} bytes in the cache, {} evictions, the longest that a reader got nothing: {starved:?}",
         world.cache.evictions()
     );

@@ -1,6 +1,6 @@
 //! Carrying a torrent over: readers, who come over WebRTC, and suppliers.
 
-use causeway_core::BLOCK_LENGTH;
+use causeway_core::{BLOCK_LENGTH, PieceIndex};
 use causeway_engine::{Direction, Input, LinkId, LinkKind, PieceUse};
 use causeway_wire::{Message, Reserved};
 #[cfg(target_arch = "wasm32")]
@@ -52,16 +52,18 @@ fn supply(talk: &mut Talk, supplier: LinkId) {
 
 fn demanded(talk: &mut Talk) -> Vec<u32> {
     let pieces = core::mem::take(&mut talk.demanded);
-    pieces.into_iter().map(|piece| piece.get()).collect()
+    pieces.into_iter().map(PieceIndex::get).collect()
 }
 
 /// The pieces whose blocks this peer was sent.
 fn sent(talk: &mut Talk, link: LinkId) -> Vec<u32> {
-    let piece = |message| match message {
-        Message::Piece { piece, .. } => Some(piece),
-        _ => None,
-    };
-    talk.heard(link).into_iter().filter_map(piece).collect()
+    let mut pieces = Vec::new();
+    for message in talk.heard(link) {
+        if let Message::Piece { piece, .. } = message {
+            pieces.push(piece);
+        }
+    }
+    pieces
 }
 
 #[test]
