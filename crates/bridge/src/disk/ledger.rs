@@ -300,6 +300,7 @@ mod tests {
         world
             .in_use
             .extend((0..1000).map(|number| (greedy, piece(number))));
+        world.in_use.extend([(modest, piece(7))]);
         world.settle();
         assert_eq!(world.granted.iter().filter(|(key, _)| *key == modest).count(), 1);
         assert_eq!(world.granted.len(), 4);
