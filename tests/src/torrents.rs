@@ -13,13 +13,12 @@ pub fn of_file(path: &Path) -> Result<Vec<u8>> {
     make(path, CreateOptions::default())
 }
 
-/// The same with a tracker in it, and private if that is wanted (BEP 27).
+/// The same with a tracker in it.
 ///
 /// # Errors
 /// When the file can't be read.
-pub fn of_file_with(path: &Path, tracker: &str, private: bool) -> Result<Vec<u8>> {
+pub fn of_file_with(path: &Path, tracker: &str) -> Result<Vec<u8>> {
     let options = CreateOptions {
-        private,
         trackers: vec![vec![tracker.to_owned()]],
         ..CreateOptions::default()
     };

@@ -150,7 +150,7 @@ pub(crate) struct GatewayOptions {
     )]
     local_peers: bool,
 
-    /// Where classic peers reach the gateway, over TCP [default: [::]:6881]
+    /// Where classic peers reach the gateway, over TCP [default: `[::]:6881`]
     #[arg(
         id = "gateway_listen",
         long = "gateway-listen",
@@ -178,13 +178,13 @@ pub(crate) struct GatewayOptions {
 
     /// A node of the distributed hash table to begin with, in place of the public ones (may be repeated)
     #[arg(
-        id = "gateway_dht_node",
-        long = "gateway-dht-node",
+        id = "gateway_dht_bootstrap",
+        long = "gateway-dht-bootstrap",
         value_name = "HOST:PORT",
-        env = "CAUSEWAY_GATEWAY_DHT_NODES",
+        env = "CAUSEWAY_GATEWAY_DHT_BOOTSTRAP",
         value_delimiter = ','
     )]
-    dht_nodes: Vec<String>,
+    dht_bootstrap: Vec<String>,
 }
 
 impl GatewayOptions {
@@ -210,7 +210,7 @@ impl GatewayOptions {
             listen: self.listen.or(other.listen),
             webrtc_port: self.webrtc_port.or(other.webrtc_port),
             no_dht: self.no_dht || other.no_dht,
-            dht_nodes: or(self.dht_nodes, other.dht_nodes),
+            dht_bootstrap: or(self.dht_bootstrap, other.dht_bootstrap),
         }
     }
 
@@ -334,7 +334,7 @@ async fn bridge(options: &GatewayOptions, surroundings: &Surroundings) -> Result
     let stun_servers = surroundings.ice_servers.iter();
     let stun_servers = stun_servers.filter_map(|url| url.strip_prefix("stun:"));
     let dht = (!options.no_dht).then(|| DhtConfig {
-        nodes: options.dht_nodes.clone(),
+        nodes: options.dht_bootstrap.clone(),
         kept: Some(surroundings.folder.join("dht-nodes")),
     });
     let config = |listen| Config {

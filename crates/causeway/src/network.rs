@@ -19,7 +19,7 @@ use serde::Deserialize;
     reason = "each is a flag of its own on the command line"
 )]
 pub(crate) struct NetworkOptions {
-    /// Where other peers reach us, over TCP and uTP; another port is taken where this one is in use [default: [::]:6881]
+    /// Where other peers reach us, over TCP and uTP; another port is taken where this one is in use [default: `[::]:6881`]
     #[arg(long, value_name = "ADDRESS:PORT", env = "CAUSEWAY_NETWORK_LISTEN")]
     listen: Option<SocketAddr>,
 
@@ -110,7 +110,6 @@ pub(crate) struct NetworkOptions {
     /// A node of the distributed hash table to begin with, in place of the public ones (may be repeated)
     #[arg(
         long,
-        alias = "dht-node",
         value_name = "HOST:PORT",
         env = "CAUSEWAY_NETWORK_DHT_BOOTSTRAP",
         value_delimiter = ','

@@ -32,7 +32,7 @@
 //! - Torrents take turns at the budget. One that gets no offer announces without, and offers later.
 //! - Who has everything makes offers only when a tracker tells of somebody who may need them.
 //! - Two peers may offer to each other at the same time. Both connections are then dialed, because not every
-//!   client keeps the same one; once both are open the one that the smaller peer id offered stays.
+//!   client keeps the same one; once both are open the one that the larger peer id offered stays.
 
 mod connection;
 mod io;

@@ -279,18 +279,7 @@ impl Task {
     }
 
     fn join(&mut self, info_hash: InfoHash, asker: Asker) {
-        let magnet = Magnet {
-            trackers: self.config.trackers.clone(),
-            ..Magnet::new(info_hash)
-        };
-        let added = self.bridge.add(Addition {
-            subject: Subject::Magnet(magnet),
-            contents: Contents::Relayed(self.relayed.clone()),
-            selection: None,
-            peers: Vec::new(),
-            web_seeds: Vec::new(),
-            manner: Manner::default(),
-        });
+        let added = self.bridge.add(self.addition(info_hash));
         // Whoever runs the bridge may have it already.
         let Ok(handle) = added else { return };
         let members = self
@@ -300,19 +289,25 @@ impl Task {
         let members = members.unwrap_or_default();
         tracing::info!(torrent = %info_hash, members = members.len(), "a browser asks for it: the classic swarm is joined");
         handle.add_peers(members, self.origin());
-        let now = Instant::now();
-        let joined = Joined {
-            status: handle.status(),
-            handle,
-            asker,
-            since: now,
-            browsers_at: now,
-            is_member: false,
-            received: 0,
-            sent: 0,
-        };
-        self.joined.insert(info_hash, joined);
+        self.joined
+            .insert(info_hash, Joined::new(handle, asker, false));
         self.report.joined.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How a torrent is joined.
+    fn addition(&self, info_hash: InfoHash) -> Addition {
+        let magnet = Magnet {
+            trackers: self.config.trackers.clone(),
+            ..Magnet::new(info_hash)
+        };
+        Addition {
+            subject: Subject::Magnet(magnet),
+            contents: Contents::Relayed(self.relayed.clone()),
+            selection: None,
+            peers: Vec::new(),
+            web_seeds: Vec::new(),
+            manner: Manner::default(),
+        }
     }
 
     /// Becomes a member of the swarms of all torrents that are listed, among browsers alone.
@@ -328,34 +323,13 @@ impl Task {
             if is_known || rests || self.joined.len() >= self.config.max_torrents {
                 continue;
             }
-            let magnet = Magnet {
-                trackers: self.config.trackers.clone(),
-                ..Magnet::new(info_hash)
-            };
-            let added = self.bridge.add_for_browsers(Addition {
-                subject: Subject::Magnet(magnet),
-                contents: Contents::Relayed(self.relayed.clone()),
-                selection: None,
-                peers: Vec::new(),
-                web_seeds: Vec::new(),
-                manner: Manner::default(),
-            });
+            let added = self.bridge.add_for_browsers(self.addition(info_hash));
             let Ok(handle) = added else { continue };
-            let now = Instant::now();
-            let joined = Joined {
-                status: handle.status(),
-                handle,
-                asker: Asker {
-                    address: core::net::Ipv4Addr::UNSPECIFIED.into(),
-                    token: None,
-                },
-                since: now,
-                browsers_at: now,
-                is_member: true,
-                received: 0,
-                sent: 0,
+            let nobody = Asker {
+                address: core::net::Ipv4Addr::UNSPECIFIED.into(),
+                token: None,
             };
-            self.joined.insert(info_hash, joined);
+            self.joined.insert(info_hash, Joined::new(handle, nobody, true));
         }
     }
 
@@ -472,6 +446,20 @@ enum End {
 }
 
 impl Joined {
+    fn new(handle: Handle, asker: Asker, is_member: bool) -> Self {
+        let now = Instant::now();
+        Self {
+            status: handle.status(),
+            handle,
+            asker,
+            since: now,
+            browsers_at: now,
+            is_member,
+            received: 0,
+            sent: 0,
+        }
+    }
+
     fn count(&mut self, status: &Status, report: &Report) {
         let sent = status.stats.carried_by(LinkKind::WebRtc).uploaded;
         let received: u64 = [LinkKind::Tcp, LinkKind::Utp, LinkKind::Http]

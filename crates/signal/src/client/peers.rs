@@ -96,12 +96,13 @@ impl Client {
         *state = Connection::Open { peer };
         torrent.memberships.values_mut().for_each(Membership::found);
         // The other one of two that crossed. Where this is not the one that stays, that one closes this when it
-        // opens itself.
+        // opens itself. The engine decides the same of two links to one peer: were both to decide, and not alike,
+        // none would stay.
         let crossed = torrent
             .connections_to(peer)
             .map(|(id, _)| id)
             .find(|id| *id != connection);
-        if let Some(crossed) = crossed.filter(|_| ours == (me < peer)) {
+        if let Some(crossed) = crossed.filter(|_| ours == (me > peer)) {
             self.close(crossed);
         }
     }

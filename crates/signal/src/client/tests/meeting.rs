@@ -238,8 +238,8 @@ fn crossed(me: PeerId, other: PeerId) -> (World, ConnectionId, ConnectionId) {
 }
 
 #[test]
-fn of_two_crossed_connections_the_one_that_the_smaller_peer_id_offered_stays() {
-    for (me, other, ours_stays) in [(1, 2, true), (2, 1, false)] {
+fn of_two_crossed_connections_the_one_that_the_larger_peer_id_offered_stays() {
+    for (me, other, ours_stays) in [(1, 2, false), (2, 1, true)] {
         for ours_first in [true, false] {
             let (mut world, ours, theirs) = crossed(peer(me), peer(other));
             let (first, second) = if ours_first {
@@ -265,7 +265,7 @@ fn of_two_crossed_connections_the_one_that_the_smaller_peer_id_offered_stays() {
 
 #[test]
 fn of_two_crossed_connections_the_only_one_that_opens_stays() {
-    let (mut world, ours, theirs) = crossed(peer(2), peer(1));
+    let (mut world, ours, theirs) = crossed(peer(1), peer(2));
     world.client.handle_opened(world.now, ours);
     world.fail(theirs);
     world.run(secs(60));
