@@ -289,8 +289,7 @@ impl Task {
         let members = members.unwrap_or_default();
         tracing::info!(torrent = %info_hash, members = members.len(), "a browser asks for it: the classic swarm is joined");
         handle.add_peers(members, self.origin());
-        self.joined
-            .insert(info_hash, Joined::new(handle, asker, false));
+        self.joined.insert(info_hash, Joined::new(handle, asker, false));
         self.report.joined.fetch_add(1, Ordering::Relaxed);
     }
 

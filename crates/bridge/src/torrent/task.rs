@@ -453,8 +453,11 @@ impl Task {
             storage.forget();
         } else if let Some(snapshot) = snapshot {
             storage.keep_snapshot(snapshot);
-            if let Err(error) = storage.settled().await {
-                tracing::warn!(torrent = %self.info_hash, "{error}");
+            // What is only carried over is kept nowhere.
+            while !storage.is_settled() {
+                if let Err(error) = storage.settled().await {
+                    tracing::warn!(torrent = %self.info_hash, "{error}");
+                }
             }
         }
     }

@@ -309,6 +309,11 @@ impl RtcConnection {
         if let Err(error) = self.peer.handle_read(datagram) {
             tracing::trace!("a packet is of no use: {error}");
         }
+        // The stack opens the channel where it is asked for events: what the peer sends in the next packet would find it
+        // closed, and be lost.
+        if self.progress != Progress::Open {
+            self.collect();
+        }
     }
 
     /// Takes what the stack reports.

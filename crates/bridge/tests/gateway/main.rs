@@ -179,7 +179,6 @@ async fn done(handle: &Handle) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "several torrents between one reader and the gateway stall before the first piece, or as they end"]
 async fn many_torrents_flow_through_a_small_cache_and_no_reader_starves() -> Result<()> {
     let (torrents, length) = (size("GATEWAY_TORRENTS", 12), size("GATEWAY_LENGTH", 1_500_007));
     let capacity = size("GATEWAY_CACHE", 2 << 20);
