@@ -1,7 +1,7 @@
 //! `causeway serve --gateway`: a page opens a magnet link that only classic clients can give anything for.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -25,13 +25,17 @@ async fn gateway(stage: &Stage, arguments: &[&str]) -> Result<Server> {
     stage.server(&all).await
 }
 
-/// The torrent file of a file, with the server's tracker over HTTP in it.
-fn torrent_of(file: &Path, server: &Server) -> Result<(PathBuf, String)> {
+/// A file of that length which libtorrent alone gives, and the server's tracker knows of; and its info-hash.
+async fn supplied(stage: &Stage, server: &Server, length: u64) -> Result<(PathBuf, String, Classic)> {
+    let file = stage.file("theirs/data.bin", length)?;
     let tracker = format!("{}/announce", server.origin());
-    let bytes = torrents::of_file_with(file, &tracker)?;
-    let path = file.with_extension("torrent");
-    fs::write(&path, &bytes)?;
-    Ok((path, torrents::info_hash(&bytes)))
+    let bytes = torrents::of_file_with(&file, &tracker)?;
+    let torrent = file.with_extension("torrent");
+    fs::write(&torrent, &bytes)?;
+    let folder = file.parent().context("it has a folder")?;
+    let classic = Classic::start(Client::Libtorrent, &torrent, folder).await?;
+    stage.keep(classic.log());
+    Ok((file, torrents::info_hash(&bytes), classic))
 }
 
 /// A number that the server tells Prometheus.
@@ -59,12 +63,7 @@ async fn reaches(page: &CausewayPage, name: &str, least: u64) -> Result<()> {
 fn a_bare_magnet_link_of_the_classic_swarm_downloads_in_a_page() {
     stage::run(async |stage| {
         let server = gateway(stage, &["--gateway-linger", "2"]).await?;
-        let file = stage.file("theirs/data.bin", 20_000_001)?;
-        let (torrent, info_hash) = torrent_of(&file, &server)?;
-        let folder = file.parent().context("it has a folder")?;
-        let classic = Classic::start(Client::Libtorrent, &torrent, folder).await?;
-        stage.keep(classic.log());
-
+        let (file, info_hash, _classic) = supplied(stage, &server, 20_000_001).await?;
         let page = stage.page("receiver", server.origin()).await?;
         page.open_link(&format!("magnet:?xt=urn:btih:{info_hash}"))
             .await?;
@@ -122,12 +121,7 @@ fn what_the_hash_table_knows_is_carried_over_too() {
 fn a_torrent_that_is_larger_than_the_cache_flows_through_it() {
     stage::run(async |stage| {
         let server = gateway(stage, &["--gateway-cache", "4MiB"]).await?;
-        let file = stage.file("theirs/data.bin", 40_000_001)?;
-        let (torrent, info_hash) = torrent_of(&file, &server)?;
-        let folder = file.parent().context("it has a folder")?;
-        let classic = Classic::start(Client::Libtorrent, &torrent, folder).await?;
-        stage.keep(classic.log());
-
+        let (file, info_hash, _classic) = supplied(stage, &server, 40_000_001).await?;
         let page = stage.page("receiver", server.origin()).await?;
         page.open_link(&format!("magnet:?xt=urn:btih:{info_hash}"))
             .await?;
@@ -144,7 +138,7 @@ fn a_torrent_that_is_larger_than_the_cache_flows_through_it() {
 fn a_private_torrent_is_left_at_once_and_nothing_of_it_is_told() {
     stage::run(async |stage| {
         let server = gateway(stage, &[]).await?;
-        let file = stage.file("theirs/secret.bin", 1_000_001)?;
+        let file = stage.file("secret.bin", 1_000_001)?;
         let tracker = format!("{}/announce", server.origin());
         let torrent = stage.folder().join("secret.torrent");
         // One that gives metadata of private torrents away, as libtorrent does not.
@@ -175,12 +169,7 @@ fn only_a_page_that_was_opened_with_a_token_is_carried_anything_over() {
         fs::write(&tokens, "open-sesame # for the neighbours\n")?;
         let tokens = tokens.display().to_string();
         let server = gateway(stage, &["--gateway-tokens", &tokens]).await?;
-        let file = stage.file("theirs/data.bin", 1_000_001)?;
-        let (torrent, info_hash) = torrent_of(&file, &server)?;
-        let folder = file.parent().context("it has a folder")?;
-        let classic = Classic::start(Client::Libtorrent, &torrent, folder).await?;
-        stage.keep(classic.log());
-
+        let (file, info_hash, _classic) = supplied(stage, &server, 1_000_001).await?;
         let magnet = format!("magnet:?xt=urn:btih:{info_hash}");
         let without = stage.page("without", server.origin()).await?;
         without.open_link(&magnet).await?;
