@@ -1,8 +1,9 @@
 //! Whom to serve.
 //!
-//! While we download, those are served that give us most, and one more whom we know nothing good of yet: the
-//! optimistic one, another every 30 s. While we seed, everybody has their turn of 30 s; when nobody waits, those
-//! are kept who take fastest. In between a free slot is given away at once ([`Choker::fill`]).
+//! While we download, those are served that give us most, and in a quarter of the slots others, whom we know nothing
+//! good of yet: the optimistic ones, each for 30 s. Slots that nobody has earned stay free: what is sent to those who give
+//! nothing is taken from those who do. While we seed, everybody has their turn of 30 s; when nobody waits, those
+//! are kept who take fastest. In between a free slot is given away at once ([`fill`]).
 
 use causeway_core::{Time, sort_by_key};
 use core::cmp::Reverse;
@@ -10,12 +11,6 @@ use core::time::Duration;
 use fastrand::Rng;
 
 use crate::LinkId;
-
-/// Remembers who is the optimistic one.
-#[derive(Debug, Default)]
-pub(crate) struct Choker {
-    optimistic: Option<(LinkId, Time)>,
-}
 
 /// A peer that is interested in what we have.
 #[derive(Clone, Copy, Debug)]
@@ -40,70 +35,65 @@ pub(crate) enum Role {
     Seed,
 }
 
-impl Choker {
-    /// Who is to be served from now on, at most `slots`; `candidates` in any order.
-    pub(crate) fn decide(
-        &mut self,
-        role: Role,
-        slots: usize,
-        mut candidates: Vec<Candidate>,
-        now: Time,
-        rng: &mut Rng,
-    ) -> Vec<LinkId> {
-        match role {
-            Role::Leech => self.reward(slots, candidates, now, rng),
-            Role::Seed => {
-                self.optimistic = None;
-                sort_by_key(&mut candidates, |candidate| {
-                    (turn(candidate, now), candidate.link)
-                });
-                candidates.truncate(slots);
-                candidates.into_iter().map(|candidate| candidate.link).collect()
-            }
-        }
+/// Who is to be served from now on, at most `slots`; `candidates` in any order.
+pub(crate) fn decide(
+    role: Role,
+    slots: usize,
+    mut candidates: Vec<Candidate>,
+    now: Time,
+    rng: &mut Rng,
+) -> Vec<LinkId> {
+    match role {
+        Role::Leech => return reward(slots, candidates, now, rng),
+        Role::Seed => sort_by_key(&mut candidates, |candidate| {
+            (turn(candidate, now), candidate.link)
+        }),
     }
+    candidates.truncate(slots);
+    candidates.into_iter().map(|candidate| candidate.link).collect()
+}
 
-    /// Who of those that wait is to be served too, now that there is a slot free.
-    pub(crate) fn fill(role: Role, candidates: &[Candidate]) -> Option<LinkId> {
-        let waiting = candidates.iter().filter(|candidate| !candidate.unchoked);
-        let best = match role {
-            Role::Leech => waiting
-                .max_by_key(|candidate| (candidate.rate, candidate.is_causeway, Reverse(candidate.since))),
-            Role::Seed => waiting.min_by_key(|candidate| candidate.since),
-        };
-        best.map(|candidate| candidate.link)
-    }
+/// Who of those that wait is to be served too, now that one of the `slots` is free.
+pub(crate) fn fill(role: Role, slots: usize, candidates: &[Candidate]) -> Option<LinkId> {
+    let waiting = candidates.iter().filter(|candidate| !candidate.unchoked);
+    let best = match role {
+        Role::Leech => waiting
+            .max_by_key(|candidate| (candidate.rate, candidate.is_causeway, Reverse(candidate.since)))
+            .filter(|best| {
+                let unearned = candidates.iter().filter(|it| it.unchoked && it.rate == 0);
+                best.rate > 0 || unearned.count() < optimistic(slots)
+            }),
+        Role::Seed => waiting.min_by_key(|candidate| candidate.since),
+    };
+    best.map(|candidate| candidate.link)
+}
 
-    fn reward(
-        &mut self,
-        slots: usize,
-        mut candidates: Vec<Candidate>,
-        now: Time,
-        rng: &mut Rng,
-    ) -> Vec<LinkId> {
-        sort_by_key(&mut candidates, |candidate| {
-            (
-                Reverse(candidate.rate),
-                !candidate.is_causeway,
-                !candidate.unchoked,
-                candidate.since,
-                candidate.link,
-            )
-        });
-        let regular = slots.saturating_sub(1).min(candidates.len());
-        let rest = candidates.split_off(regular);
-        let mut served: Vec<_> = candidates.into_iter().map(|candidate| candidate.link).collect();
-        if slots == 0 {
-            return served;
-        }
-        let keeps = |link| rest.iter().any(|candidate| candidate.link == link);
-        let optimistic = self
-            .optimistic
-            .filter(|(link, since)| now.since(*since) < TURN && keeps(*link));
-        self.optimistic = optimistic.or_else(|| rng.choice(&rest).map(|candidate| (candidate.link, now)));
-        served.extend(self.optimistic.map(|(link, _)| link));
-        served
-    }
+fn reward(slots: usize, mut candidates: Vec<Candidate>, now: Time, rng: &mut Rng) -> Vec<LinkId> {
+    sort_by_key(&mut candidates, |candidate| {
+        (
+            Reverse(candidate.rate),
+            !candidate.is_causeway,
+            !candidate.unchoked,
+            candidate.since,
+            candidate.link,
+        )
+    });
+    let givers = candidates.iter().filter(|candidate| candidate.rate > 0).count();
+    let earned = givers.min(slots.saturating_sub(optimistic(slots)));
+    let mut rest = candidates.split_off(earned);
+    rng.shuffle(&mut rest);
+    // Whose turn is not over goes before whom chance favours.
+    sort_by_key(&mut rest, |candidate| {
+        !(candidate.unchoked && now.since(candidate.since) < TURN)
+    });
+    rest.truncate(optimistic(slots));
+    candidates.extend(rest);
+    candidates.into_iter().map(|candidate| candidate.link).collect()
+}
+
+/// How many slots go to those of whom we know nothing good.
+fn optimistic(slots: usize) -> usize {
+    (slots / 4).max(1).min(slots)
 }
 
 /// Orders who is served while seeding: first those whose turn has just begun, then those who wait, the longest
@@ -163,35 +153,73 @@ mod tests {
             ('c', true, 20, 0),
             ('d', true, 0, 0),
         ]);
-        let mut choker = Choker::default();
         let mut rng = Rng::with_seed(1);
-        let served = choker.decide(Role::Leech, 3, table.clone(), at(0), &mut rng);
+        let served = decide(Role::Leech, 3, table.clone(), at(0), &mut rng);
         assert_eq!(names(served[..2].iter().copied()), "bc");
         assert!(
             "ad".contains(&names([served[2]])),
             "the optimistic one is of the others"
         );
-        assert!(choker.decide(Role::Leech, 0, table, at(0), &mut rng).is_empty());
+        assert!(decide(Role::Leech, 0, table, at(0), &mut rng).is_empty());
     }
 
     #[test]
     fn the_optimistic_one_keeps_its_slot_for_its_turn_and_everybody_has_one() {
+        let mut rng = Rng::with_seed(7);
+        let mut seen = String::new();
+        let mut served = String::new();
+        for turn in 0..20 {
+            let mut decided = |seconds| {
+                let since = |name| if served.contains(name) { turn * 30 - 30 } else { 0 };
+                let row = |name| {
+                    (
+                        name,
+                        served.contains(name),
+                        if name == 'a' { 10 } else { 0 },
+                        since(name),
+                    )
+                };
+                let table = candidates(&['a', 'b', 'c', 'd'].map(row));
+                served = names(decide(Role::Leech, 2, table, at(seconds), &mut rng));
+                served.clone()
+            };
+            let first = decided(turn * 30);
+            assert_eq!(first.len(), 2, "{first}");
+            seen += &first;
+        }
+        assert!("abcd".chars().all(|name| seen.contains(name)), "{seen}");
         let table = candidates(&[
             ('a', true, 10, 0),
             ('b', false, 0, 0),
-            ('c', false, 0, 0),
+            ('c', true, 0, 5),
             ('d', false, 0, 0),
         ]);
-        let mut choker = Choker::default();
-        let mut rng = Rng::with_seed(7);
-        let mut seen = String::new();
-        for turn in 0..20 {
-            let first = choker.decide(Role::Leech, 2, table.clone(), at(turn * 30), &mut rng);
-            let later = choker.decide(Role::Leech, 2, table.clone(), at(turn * 30 + 20), &mut rng);
-            assert_eq!(first, later, "the turn is not over");
-            seen += &names(first[1..].iter().copied());
-        }
-        assert!("bcd".chars().all(|name| seen.contains(name)), "{seen}");
+        let later = decide(Role::Leech, 2, table, at(34), &mut rng);
+        assert_eq!(names(later), "ac", "the turn is not over");
+    }
+
+    #[test]
+    fn slots_that_nobody_has_earned_are_left_free_but_for_a_quarter() {
+        let table = candidates(&[
+            ('a', true, 10, 0),
+            ('b', true, 0, 0),
+            ('c', true, 0, 0),
+            ('d', false, 0, 0),
+            ('e', false, 7, 0),
+        ]);
+        let served = decide(Role::Leech, 8, table.clone(), at(100), &mut Rng::with_seed(3));
+        let served = names(served);
+        assert!(
+            served.len() == 4 && served.contains('a') && served.contains('e'),
+            "{served}"
+        );
+        assert_eq!(names(fill(Role::Leech, 8, &table)), "e", "it gives something");
+        assert_eq!(
+            fill(Role::Leech, 8, &table[..4]),
+            None,
+            "two others are served already"
+        );
+        assert_eq!(names(fill(Role::Leech, 12, &table[..4])), "d");
     }
 
     #[test]
@@ -218,8 +246,7 @@ mod tests {
                 "nobody else wants it",
             ),
         ] {
-            let served =
-                Choker::default().decide(Role::Seed, 2, candidates(&table), at(100), &mut Rng::with_seed(1));
+            let served = decide(Role::Seed, 2, candidates(&table), at(100), &mut Rng::with_seed(1));
             assert_eq!(names(served), expected, "{why}");
         }
     }
@@ -232,8 +259,8 @@ mod tests {
             ('c', false, 9, 8),
             ('d', false, 9, 6),
         ]);
-        assert_eq!(names(Choker::fill(Role::Leech, &table)), "d");
-        assert_eq!(names(Choker::fill(Role::Seed, &table)), "d");
-        assert_eq!(Choker::fill(Role::Seed, &table[..1]), None);
+        assert_eq!(names(fill(Role::Leech, 8, &table)), "d");
+        assert_eq!(names(fill(Role::Seed, 8, &table)), "d");
+        assert_eq!(fill(Role::Seed, 8, &table[..1]), None);
     }
 }

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use crate::acquaintances::Acquaintances;
 use crate::allowance::Allowance;
-use crate::choker::Choker;
 use crate::content::Content;
 use crate::first_copy::FirstCopy;
 use crate::metadata::MetadataFetch;
@@ -71,7 +70,6 @@ pub struct Torrent {
     banned: VecDeque<PeerId>,
     acquaintances: Acquaintances,
     readers: Vec<Reader>,
-    choker: Choker,
     trials: Trials,
     first_copy: FirstCopy,
     /// Whether new peers are to be told that we have nothing (BEP 16).
@@ -178,7 +176,6 @@ impl Torrent {
             banned: VecDeque::new(),
             acquaintances,
             readers: Vec::new(),
-            choker: Choker::default(),
             trials: Trials::default(),
             first_copy: FirstCopy::Ahead,
             super_seeds: false,

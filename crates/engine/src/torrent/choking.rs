@@ -1,7 +1,7 @@
 //! Whom we serve.
 
 use super::{LinkId, Peer, Time, Timer, Torrent};
-use crate::choker::{self, Candidate, Choker, Role};
+use crate::choker::{self, Candidate, Role};
 use crate::content::Content;
 use causeway_wire::{BlockRequest, Message};
 
@@ -13,9 +13,7 @@ impl Torrent {
         }
         self.timers.set(Timer::Rechoke, self.now + choker::INTERVAL);
         let (role, slots) = (self.role(), self.slots());
-        let served = self
-            .choker
-            .decide(role, slots, self.candidates(), self.now, &mut self.rng);
+        let served = choker::decide(role, slots, self.candidates(), self.now, &mut self.rng);
         for (link, peer) in &mut self.peers {
             let serve = if peer.them.is_interested {
                 served.contains(link)
@@ -34,15 +32,18 @@ impl Torrent {
     pub(super) fn fill_slots(&mut self) {
         let mut candidates = self.candidates();
         let served = candidates.iter().filter(|candidate| candidate.unchoked).count();
-        for _ in served..self.slots() {
-            let Some(link) = Choker::fill(self.role(), &candidates) else {
+        let (role, slots) = (self.role(), self.slots());
+        for _ in served..slots {
+            let Some(link) = choker::fill(role, slots, &candidates) else {
                 return;
             };
             if let Some(peer) = self.peers.get_mut(&link) {
                 set_choke(peer, false, self.now);
                 self.touched.insert(link);
             }
-            candidates.retain(|candidate| candidate.link != link);
+            for candidate in candidates.iter_mut().filter(|candidate| candidate.link == link) {
+                candidate.unchoked = true;
+            }
         }
     }
 
