@@ -1,10 +1,10 @@
 //! A whole torrent that is told arbitrary things in arbitrary order.
 
 use bytes::{Bytes, BytesMut};
-use causeway_core::{Block, CreateOptions, Draft, DraftFile, Info, PeerId, PieceIndex, Sha1Hash, Time};
+use causeway_core::{Block, CreateOptions, Draft, DraftFile, Info, PeerId, PieceIndex, Sha1Hash, Time, sha1};
 use causeway_engine::{
     Command, Config, Direction, FetchError, Input, Limits, LinkId, LinkKind, Output, PexSupport, Reader,
-    Source as Known, StorageError, Stored, Torrent,
+    Snapshot, Source as Known, StorageError, Stored, Torrent,
 };
 use causeway_wire::extended::{ExtendedHandshake, MetadataMessage, PeerExchange, UT_METADATA, UT_PEX};
 use causeway_wire::{BlockRequest, Handshake, Message, Reserved};
@@ -357,5 +357,17 @@ fn request(source: &mut Source) -> BlockRequest {
             offset: u32::from(second % 2) * 16_384,
             length: 16_384,
         },
+    }
+}
+
+/// The record of a download, whose sum is right: one that was read is written so that it is read again as the same.
+pub(crate) fn snapshot(data: &[u8]) {
+    let body = [INFO.info_hash().as_bytes(), data].concat();
+    let bytes = [b"CWS\x01", &sha1(&body).as_bytes()[..], &body].concat();
+    if let Ok(snapshot) = Snapshot::from_bytes(&bytes, &INFO) {
+        assert_eq!(
+            Snapshot::from_bytes(&snapshot.to_bytes(&INFO), &INFO),
+            Ok(snapshot)
+        );
     }
 }

@@ -23,7 +23,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target {
         name: "metainfo",
         run: parsers::metainfo,
@@ -51,6 +51,10 @@ pub const TARGETS: [Target; 8] = [
     Target {
         name: "tracker",
         run: tracker::doors,
+    },
+    Target {
+        name: "snapshot",
+        run: engine::snapshot,
     },
     Target {
         name: "engine",
