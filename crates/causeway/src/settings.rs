@@ -129,6 +129,10 @@ pub(crate) struct TrackerOptions {
     #[arg(long, value_name = "NUMBER", env = "CAUSEWAY_TRACKER_MAX_MEMBERS")]
     max_members: Option<usize>,
 
+    /// The same, from one address [default: a fiftieth of all]
+    #[arg(long, value_name = "NUMBER", env = "CAUSEWAY_TRACKER_MAX_MEMBERS_PER_ADDRESS")]
+    max_members_per_address: Option<usize>,
+
     /// File of the only info-hashes to be tracked, one on a line, in hexadecimal
     #[arg(long, value_name = "FILE", env = "CAUSEWAY_TRACKER_ALLOW")]
     pub(crate) allow: Option<PathBuf>,
@@ -189,6 +193,7 @@ impl TrackerOptions {
                 .or(other.max_connections_per_address),
             requests_per_second: self.requests_per_second.or(other.requests_per_second),
             max_members: self.max_members.or(other.max_members),
+            max_members_per_address: self.max_members_per_address.or(other.max_members_per_address),
             allow: self.allow.or(other.allow),
             deny: self.deny.or(other.deny),
             private: self.private.or(other.private),
@@ -228,6 +233,13 @@ impl TrackerOptions {
             config.request_burst = rate.saturating_mul(40);
         }
         config.max_members = self.max_members.unwrap_or(config.max_members);
+        ensure!(
+            config.max_members > 0,
+            "`max-members` is 0, so that nobody could announce anything: set it to 1 or more"
+        );
+        config.max_members_per_address = self
+            .max_members_per_address
+            .unwrap_or(config.max_members.div_ceil(50));
         Ok(config)
     }
 }
@@ -271,6 +283,7 @@ mod tests {
             (config.interval, config.max_members),
             (Duration::from_secs(30), 7)
         );
+        assert_eq!(config.max_members_per_address, 1, "a fiftieth, and one at least");
         assert_eq!(file.server.trusted_proxies.len(), 2);
     }
 
@@ -284,10 +297,17 @@ mod tests {
         ] {
             assert!(toml::from_str::<Settings>(text).is_err(), "{text}");
         }
-        let options = TrackerOptions {
-            interval: Some(0),
-            ..TrackerOptions::default()
-        };
-        assert!(options.config().is_err());
+        for options in [
+            TrackerOptions {
+                interval: Some(0),
+                ..TrackerOptions::default()
+            },
+            TrackerOptions {
+                max_members: Some(0),
+                ..TrackerOptions::default()
+            },
+        ] {
+            assert!(options.config().is_err());
+        }
     }
 }

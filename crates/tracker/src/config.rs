@@ -18,6 +18,8 @@ pub struct Config {
     /// The most members of all swarms together. A WebRTC peer takes about 500 bytes for each of its torrents, a classic
     /// peer 100 at most.
     pub max_members: usize,
+    /// The most of them from one address (of IPv6, from one /64), whatever door they came through.
+    pub max_members_per_address: usize,
     /// After how long a classic peer is asked to announce again, in whole seconds.
     pub classic_interval: Duration,
     /// How often a classic peer may announce, in whole seconds.
@@ -66,6 +68,7 @@ impl Default for Config {
             max_offers: 20,
             max_torrents_per_socket: 2_000,
             max_members: 2_000_000,
+            max_members_per_address: 40_000,
             classic_interval: Duration::from_mins(30),
             classic_min_interval: Duration::from_mins(5),
             classic_timeout: Duration::from_mins(75),

@@ -112,7 +112,7 @@ impl Drop for Counted {
 }
 
 /// Who can be told from whom: an IPv6 customer has a whole /64.
-fn source(address: IpAddr) -> IpAddr {
+pub(crate) fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

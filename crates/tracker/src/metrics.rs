@@ -8,6 +8,8 @@ use core::time::Duration;
 
 use causeway_signal::Event;
 
+use crate::registry::Refusal;
+
 /// A way in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Door {
@@ -31,6 +33,8 @@ pub(crate) enum Failure {
     Full,
     /// The socket is in too many swarms.
     TooManyTorrents,
+    /// The address has too many members.
+    TooManyFromAddress,
     /// The address asks too often.
     TooFast,
     /// The address has too many connections, or all have.
@@ -43,6 +47,16 @@ pub(crate) enum Failure {
     SlowReader,
     /// It gave no sign of life.
     Silent,
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TooManyTorrents(_) => Self::TooManyTorrents,
+            Refusal::TooManyFromAddress(_) => Self::TooManyFromAddress,
+            Refusal::Full => Self::Full,
+        }
+    }
 }
 
 /// All counts.
@@ -190,13 +204,14 @@ const EVENTS: [(Event, &str); 5] = [
 ];
 
 /// In the order of [`Failure`].
-const FAILURES: [(Failure, &str); 12] = [
+const FAILURES: [(Failure, &str); 13] = [
     (Failure::Malformed, "malformed"),
     (Failure::Torrent, "torrent"),
     (Failure::Passkey, "passkey"),
     (Failure::Origin, "origin"),
     (Failure::Full, "full"),
     (Failure::TooManyTorrents, "too_many_torrents"),
+    (Failure::TooManyFromAddress, "too_many_from_address"),
     (Failure::TooFast, "too_fast"),
     (Failure::TooManyConnections, "too_many_connections"),
     (Failure::Answer, "answer"),

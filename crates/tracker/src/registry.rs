@@ -15,8 +15,9 @@
 //! same seed, times and calls, everything repeats.
 //!
 //! # When it is full
-//! A member more than [`Config::max_members`] finds room where classic peers are overdue; else it is refused. So a flood
-//! of newcomers pushes out nobody who keeps announcing.
+//! A member more than [`Config::max_members`] is refused, and so is one more than [`Config::max_members_per_address`] from
+//! its address, while the others find room. A flood of newcomers pushes out nobody who keeps announcing: in a full registry
+//! [`Registry::expire`] forgets the classic peers that are overdue, and no others.
 //!
 //! # Whom an offer goes to
 //! The i-th offer of an announce goes to the i-th chosen peer, and the surplus is dropped. To a leecher seeders are chosen
@@ -44,6 +45,7 @@
 
 mod classic;
 mod home;
+mod room;
 mod sample;
 mod shard;
 mod stamp;
@@ -60,8 +62,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use causeway_core::{InfoHash, PeerId, Time};
 use causeway_signal::{Event, OfferId, SwarmCounts};
+use siphasher::sip::SipHasher13;
 
 pub use self::home::Home;
+use self::room::Room;
 use self::shard::Shard;
 use self::subscriber::Subscription;
 pub use self::subscriber::{Announcer, Caller, Heard, Subscriber};
@@ -199,6 +203,11 @@ pub enum Refusal {
         "this connection announces {0} torrents already, which is all that this tracker allows: stop some first"
     )]
     TooManyTorrents(usize),
+    /// As many members are from its address as may be.
+    #[error(
+        "your address announces {0} peers already, which is all that this tracker allows: stop some torrents first"
+    )]
+    TooManyFromAddress(usize),
     /// The tracker has as many members as it may have.
     #[error("this tracker is full: try again later, or use another one")]
     Full,
@@ -224,6 +233,9 @@ pub struct MemberView {
 pub struct Registry<L> {
     config: Config,
     shards: Vec<Mutex<Shard<L>>>,
+    room: Arc<Room>,
+    /// Says which shard a swarm is in; strangers choose the info-hashes, but not this.
+    key: SipHasher13,
     subscription: Subscription,
 }
 
@@ -232,10 +244,14 @@ impl<L: Link> Registry<L> {
     #[must_use]
     pub fn new(config: Config, seed: u64) -> Self {
         let mut seeds = fastrand::Rng::with_seed(seed);
-        let shard = || Mutex::new(Shard::new(seeds.fork()));
+        let key = SipHasher13::new_with_keys(seeds.u64(..), seeds.u64(..));
+        let room = Arc::new(Room::new(&config, key));
+        let shard = || Mutex::new(Shard::new(key, Arc::clone(&room), seeds.fork()));
         Self {
             config,
             shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
+            room,
+            key,
             subscription: Subscription::default(),
         }
     }
@@ -292,7 +308,7 @@ impl<L: Link> Registry<L> {
     /// Takes note of what a classic peer says of itself, and chooses others for it.
     ///
     /// # Errors
-    /// [`Refusal::Full`]; then nothing was changed.
+    /// [`Refusal::TooManyFromAddress`] and [`Refusal::Full`]; then nothing was changed.
     pub fn announce_classic(
         &self,
         now: Time,
@@ -345,10 +361,16 @@ impl<L: Link> Registry<L> {
     }
 
     /// Forgets members that have not announced for [`Config::member_timeout`] or [`Config::classic_timeout`], and offers
-    /// that nobody answered in time; all this up to an eighth of the time late, or a minute.
+    /// that nobody answered in time; all this up to an eighth of the time late, or a minute. Where all places are taken,
+    /// it looks at all swarms, and forgets classic peers that are late for [`Config::classic_interval`], too.
     pub fn expire(&self, now: Time) {
+        let is_full = self.room.is_full();
         for shard in &self.shards {
-            lock(shard).expire(now, &self.config);
+            let mut shard = lock(shard);
+            shard.expire(now, &self.config);
+            if is_full {
+                shard.shed(now, &self.config);
+            }
         }
     }
 
@@ -386,10 +408,8 @@ impl<L: Link> Registry<L> {
     /// How many swarms there are, and how many members they have together, rivals included.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
-        self.shards.iter().fold((0, 0), |(swarms, members), shard| {
-            let shard = lock(shard);
-            (swarms + shard.len(), members + shard.members())
-        })
+        let swarms = self.shards.iter().map(|shard| lock(shard).len()).sum();
+        (swarms, self.room.members())
     }
 
     /// Shows every member of every swarm to `visit`, a shard at a time. Rivals are left out.
@@ -402,8 +422,15 @@ impl<L: Link> Registry<L> {
     }
 
     fn shard(&self, info_hash: InfoHash) -> MutexGuard<'_, Shard<L>> {
-        let [.., last] = *info_hash.as_bytes();
-        lock(&self.shards[usize::from(last) % SHARDS])
+        // Other bits than a shard's own table goes by.
+        let [_, _, _, _, byte, ..] = self.key.hash(info_hash.as_bytes()).to_le_bytes();
+        lock(&self.shards[usize::from(byte) % SHARDS])
+    }
+
+    #[cfg(test)]
+    fn check_invariants(&self) {
+        let sources = self.shards.iter().map(|shard| lock(shard).check_invariants());
+        self.room.check_invariants(sources.collect::<Vec<_>>().concat());
     }
 }
 

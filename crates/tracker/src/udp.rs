@@ -139,7 +139,7 @@ async fn announce_from(
         .announce_classic(shared.now(), &classic)
         .await
         .map_err(|refusal| {
-            shared.metrics.failed(Failure::Full);
+            shared.metrics.failed(refusal.into());
             refusal.to_string()
         })?;
     let interval = shared.config.classic_interval.as_secs();

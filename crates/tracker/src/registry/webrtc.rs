@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 use causeway_core::{InfoHash, PeerId, Time};
 use causeway_signal::{Event, OfferId};
 
+use super::room::{Room, Source};
 use super::sample::sample;
-use super::{Link, MemberView, Presence, Shore};
+use super::{Link, MemberView, Presence, Session, Shore};
 
 /// The peers of one torrent that hold links.
 ///
@@ -51,6 +52,7 @@ impl<L> Copy for Member<'_, L> {}
 struct Peer<L> {
     id: PeerId,
     link: L,
+    source: Source,
     ipv4: bool,
     complete: bool,
     /// Its `completed` was counted.
@@ -113,14 +115,24 @@ impl<L: Link> WebRtcPeers<L> {
         }
     }
 
-    /// Adds or updates a member.
+    /// Whose places the members take.
+    pub(super) fn sources(&self) -> impl Iterator<Item = Source> {
+        let rivals = self.rivals.values().flatten();
+        self.holders.iter().chain(rivals).map(|peer| peer.source)
+    }
+
+    /// Adds or updates a member; there is room for it.
     pub(super) fn join(
         &mut self,
+        room: &Room,
         now: Time,
-        who: Member<'_, L>,
-        ipv4: bool,
+        session: &Session<L>,
         presence: &Presence,
     ) -> Joined<L> {
+        let who = Member {
+            id: presence.peer_id,
+            link: &session.link,
+        };
         if let Some(peer) = self.find_mut(who) {
             peer.announced = now;
             (peer.wanted, peer.received) = (presence.wanted.unwrap_or(u32::MAX), 0);
@@ -138,7 +150,8 @@ impl<L: Link> WebRtcPeers<L> {
         let peer = Peer {
             id: who.id,
             link: who.link.clone(),
-            ipv4,
+            source: room.source(session.caller.address),
+            ipv4: session.ipv4,
             complete: presence.complete,
             counted: completes,
             announced: now,
@@ -156,7 +169,7 @@ impl<L: Link> WebRtcPeers<L> {
         };
         let rivals = self.rivals.entry(who.id).or_default();
         if rivals.len() == MAX_RIVALS {
-            rivals.remove(0);
+            room.give_back(rivals.remove(0).source);
             self.members -= 1;
         }
         rivals.push(peer);
@@ -168,19 +181,20 @@ impl<L: Link> WebRtcPeers<L> {
     }
 
     /// Takes a member out. Where it held its name, the rival that came last holds it from now on.
-    pub(super) fn remove(&mut self, who: Member<'_, L>) {
+    pub(super) fn remove(&mut self, room: &Room, who: Member<'_, L>) {
         let Some(place) = self.places.get(&who.id).copied() else {
             return;
         };
         let heir = if self.holders[place].link == *who.link {
-            self.remove_holder(place);
+            room.give_back(self.remove_holder(place).source);
             self.members -= 1;
             self.rivals.get_mut(&who.id).and_then(Vec::pop)
         } else {
-            if let Some(rivals) = self.rivals.get_mut(&who.id) {
-                let before = rivals.len();
-                rivals.retain(|peer| peer.link != *who.link);
-                self.members -= before - rivals.len();
+            if let Some(rivals) = self.rivals.get_mut(&who.id)
+                && let Some(place) = rivals.iter().position(|peer| peer.link == *who.link)
+            {
+                room.give_back(rivals.remove(place).source);
+                self.members -= 1;
             }
             None
         };
@@ -241,7 +255,7 @@ impl<L: Link> WebRtcPeers<L> {
     }
 
     /// Forgets whoever has not announced for `timeout`, and the offers whose time has passed.
-    pub(super) fn expire(&mut self, now: Time, timeout: Duration) {
+    pub(super) fn expire(&mut self, room: &Room, now: Time, timeout: Duration) {
         let silent = |peer: &Peer<L>| now.since(peer.announced) >= timeout;
         let mut gone: Vec<(PeerId, L)> = Vec::new();
         for peer in self.holders.iter_mut().chain(self.rivals.values_mut().flatten()) {
@@ -252,7 +266,7 @@ impl<L: Link> WebRtcPeers<L> {
             }
         }
         for (id, link) in gone {
-            self.remove(Member { id, link: &link });
+            self.remove(room, Member { id, link: &link });
         }
     }
 

@@ -19,7 +19,7 @@ use super::outbox::{Delivery, Outbox};
 use super::pace::{Due, Liveness, Pace};
 use super::socket::Socket;
 use crate::metrics::{Door, Failure};
-use crate::registry::{Announced, Home, Link, Presence, Refusal, Session};
+use crate::registry::{Announced, Home, Link, Presence, Session};
 use crate::tracker::{Place, Shared};
 
 /// A connected client.
@@ -307,10 +307,7 @@ impl<S> Connection<S> {
         } = match announced.await {
             Ok(announced) => announced,
             Err(refusal) => {
-                metrics.failed(match refusal {
-                    Refusal::TooManyTorrents(_) => Failure::TooManyTorrents,
-                    Refusal::Full => Failure::Full,
-                });
+                metrics.failed(refusal.into());
                 return self.refuse(info_hash, &refusal);
             }
         };
