@@ -36,7 +36,7 @@ pub struct Config {
     /// The most of them from one address (of IPv6, from one /64).
     pub max_sockets_per_address: usize,
     /// How many requests a second an address may make over HTTP and UDP for long; 0 for any number. What comes faster is
-    /// refused over HTTP, and dropped over UDP.
+    /// refused over HTTP, and dropped over UDP. What comes over UDP without a connection id is not counted.
     pub requests_per_second: u32,
     /// How many it may make at once: a client that starts announces all its torrents.
     pub request_burst: u32,

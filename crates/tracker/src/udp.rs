@@ -2,7 +2,8 @@
 //!
 //! Nobody is sent more than it has sent before it has shown that it receives what is sent to its address: whoever is not
 //! known by a connection id gets 16 bytes for 16, and nothing for anything else. The ids are not remembered but
-//! computed ([`Tickets`]), so asking for them fills no memory.
+//! computed ([`Tickets`]), so asking for them fills no memory. And it is not charged to the address either: the packet may
+//! be somebody else's, who would spend what the address may ask for.
 
 mod packet;
 mod ticket;
@@ -62,9 +63,6 @@ pub(crate) async fn handle(shared: &Shared, source: SocketAddr, packet: &[u8], a
     let Some(request) = Request::parse(packet) else {
         return shared.metrics.failed(Failure::Malformed);
     };
-    if !shared.rates.admit(now, source.ip()) {
-        return shared.metrics.failed(Failure::TooFast);
-    }
     let (transaction, known) = match &request {
         Request::Connect { transaction } => {
             let connection = shared.tickets.issue(now, source);
@@ -84,6 +82,9 @@ pub(crate) async fn handle(shared: &Shared, source: SocketAddr, packet: &[u8], a
     if !known {
         // Not a word: the address may be somebody else's. A client asks for another id when nothing comes.
         return shared.metrics.failed(Failure::ConnectionId);
+    }
+    if !shared.rates.admit(now, source.ip()) {
+        return shared.metrics.failed(Failure::TooFast);
     }
     match request {
         Request::Connect { .. } => {}

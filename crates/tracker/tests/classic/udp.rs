@@ -11,6 +11,9 @@ use crate::server::{SOON, Server};
 
 const HASH: InfoHash = InfoHash::new([b'h'; 20]);
 
+/// What stands where a connection id would be, in the request for one (BEP 15).
+const GREETING: u64 = 0x0000_0417_2710_1980;
+
 struct Client {
     socket: UdpSocket,
     connection: u64,
@@ -25,7 +28,7 @@ impl Client {
             connection: 0,
         };
         let request = [
-            &0x0000_0417_2710_1980u64.to_be_bytes()[..],
+            &GREETING.to_be_bytes()[..],
             &[0, 0, 0, 0, 0, 0, 0, 5],
         ]
         .concat();
@@ -124,7 +127,7 @@ async fn without_its_own_connection_id_nobody_is_answered_or_entered() {
         .send(&forger.announcing(0, 2, 258, &[]))
         .await
         .expect("sent");
-    for guess in [0, 1, u64::MAX, 0x0000_0417_2710_1980] {
+    for guess in [0, 1, u64::MAX, GREETING] {
         forger.connection = guess;
         forger
             .socket
@@ -154,7 +157,7 @@ async fn nobody_is_sent_more_than_it_sent_before_it_is_known() {
         &[0; 16],
         &[0xff; 98],
         &[0; 2048],
-        &0x0000_0417_2710_1980u64.to_be_bytes(),
+        &GREETING.to_be_bytes(),
     ];
     for packet in packets {
         client.socket.send(packet).await.expect("sent");
@@ -190,6 +193,34 @@ async fn an_address_that_asks_too_fast_is_not_heard() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(client.hear(SOON).await.is_some(), "the first of them were");
+}
+
+/// Anybody can send with somebody else's address, but nobody knows the connection ids of that address.
+#[tokio::test]
+async fn packets_in_the_name_of_an_address_cost_it_nothing() {
+    let server = Server::with(Config {
+        requests_per_second: 1,
+        request_burst: 3,
+        ..Config::default()
+    })
+    .await;
+    let mut forger = Client::connect(&server).await;
+    forger.connection = 1;
+    for _ in 0..50 {
+        let greeting = [&GREETING.to_be_bytes()[..], &[0, 0, 0, 0, 0, 0, 0, 5]].concat();
+        for packet in [forger.announcing(0, 2, 258, &[]), greeting] {
+            forger.socket.send(&packet).await.expect("sent");
+        }
+    }
+    while server.metric("causeway_tracker_failures_total{reason=\"connection_id\"}") < 50 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let path = format!(
+        "/announce?info_hash={0}&peer_id={0}&port=2&left=1",
+        "h".repeat(20)
+    );
+    let body = server.get(&path).await;
+    assert!(body.starts_with(b"d8:complete"), "{}", body.escape_ascii());
 }
 
 /// BEP 41 carries the path of the tracker's URL.
