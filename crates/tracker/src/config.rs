@@ -42,7 +42,8 @@ pub struct Config {
     pub request_burst: u32,
     /// The longest message that is read, in bytes. The offers of ten peers without trickle ICE pass 16 KiB by far.
     pub max_message: usize,
-    /// What may wait to be sent on one socket, in bytes. A socket that reads too slowly to stay below is closed.
+    /// What may wait to be sent on one socket, in bytes. Half of it is for the offers and answers of others, of which the rest
+    /// is dropped; a socket that reads its replies too slowly to stay below is closed.
     pub max_outgoing: usize,
     /// How many messages a second a socket may send for long; each started 16 KiB counts as one. What comes faster is
     /// read later, so that the sender feels the network's own back pressure.

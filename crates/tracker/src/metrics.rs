@@ -43,6 +43,8 @@ pub(crate) enum Failure {
     Answer,
     /// A UDP connection id that was not given to this address lately.
     ConnectionId,
+    /// What was to be passed on to somebody who has much to read already.
+    Busy,
     /// It did not read.
     SlowReader,
     /// It gave no sign of life.
@@ -204,7 +206,7 @@ const EVENTS: [(Event, &str); 5] = [
 ];
 
 /// In the order of [`Failure`].
-const FAILURES: [(Failure, &str); 13] = [
+const FAILURES: [(Failure, &str); 14] = [
     (Failure::Malformed, "malformed"),
     (Failure::Torrent, "torrent"),
     (Failure::Passkey, "passkey"),
@@ -216,6 +218,7 @@ const FAILURES: [(Failure, &str); 13] = [
     (Failure::TooManyConnections, "too_many_connections"),
     (Failure::Answer, "answer"),
     (Failure::ConnectionId, "connection_id"),
+    (Failure::Busy, "busy"),
     (Failure::SlowReader, "slow_reader"),
     (Failure::Silent, "silent"),
 ];

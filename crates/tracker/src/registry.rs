@@ -23,7 +23,8 @@
 //! The i-th offer of an announce goes to the i-th chosen peer, and the surplus is dropped. To a leecher seeders are chosen
 //! first and then leechers, at random within each; to a seeder leechers alone, since a seeder gains nothing from a
 //! seeder. Who has had as many offers as it asked for ([`Presence::wanted`]) comes after all who have not, until it
-//! announces again: libtorrent drops what comes beyond its `numwant`. Nobody gets an offer that bears its own `peer_id`.
+//! announces again: libtorrent drops what comes beyond its `numwant`. Beyond four times as many (20 at least, and 200 at
+//! most) it gets none till then: whoever floods the tracker with offers floods nobody else. Nobody gets an offer that bears its own `peer_id`.
 //! IPv4 and IPv6 peers share a swarm: WebRTC finds the path.
 //!
 //! # Whose answer is passed on
@@ -38,10 +39,10 @@
 //! * The first link *holds* the name: it alone is counted, and offers to the name go to it. The newcomer is a *rival*. It
 //!   gets its replies, its own offers are relayed and the answers to them come back to it, and it gets the offers of
 //!   others that would otherwise be surplus.
-//! * The holder is asked for a sign of life ([`Announced::doubted`]). Until it gives one ([`Link::is_in_doubt`]), offers
-//!   to the name go to the rival. A dead holder's link is closed by its owner soon after, and the rival takes its place.
+//! * The holder is asked for a sign of life ([`Announced::doubted`]), unless it has just given one. Until it does
+//!   ([`Link::is_in_doubt`]), offers to the name go to the rival. A dead holder's link is closed by its owner soon after, and the rival takes its place.
 //! * What a link says changes that link's own membership only. So a stranger can neither remove a live peer, nor change
-//!   what it is, nor take its offers, nor answer for it; the stranger counts for less than under a name of its own.
+//!   what it is, nor answer for it, nor take its offers but those that come before its sign of life; the stranger counts for less than under a name of its own.
 
 mod classic;
 mod home;
@@ -74,12 +75,17 @@ use crate::Config;
 
 /// A way to reach one connection. Clones reach the same connection and are equal; others are not.
 pub trait Link: Clone + Eq + Send + Sync {
-    /// Sends a message, which is JSON, to whoever is at the other end. It does not wait, and what is not read soon ends the
+    /// Sends a reply, which is JSON, to whoever is at the other end. It does not wait, and what is not read soon ends the
     /// connection.
     fn deliver(&self, json: &[u8]);
 
-    /// Asks the connection for a sign of life. Until it gives one, it is in doubt; without one it is closed soon.
-    fn doubt(&self);
+    /// Passes on what somebody else says, and answers whether it did. Where much waits to be read already, it does not: nobody
+    /// ends another's connection by what he sends to it.
+    fn relay(&self, json: &[u8]) -> bool;
+
+    /// Asks the connection for a sign of life, unless it has just given one. Until it does, it is in doubt; without one it is
+    /// closed soon.
+    fn doubt(&self, now: Time);
 
     /// Whether the connection was asked for a sign of life and has not given one yet.
     fn is_in_doubt(&self) -> bool;

@@ -7,7 +7,7 @@ use super::{Announced, ClassicAnnounce, ClassicAnnounced, Link, Presence, Refusa
 
 /// What the doors ask of the swarms, wherever they are kept. This is the seam of a cluster: which node owns a swarm is known
 /// behind it alone, so a door waits for the answer, as for one that comes over a network; and an offer reaches a peer on
-/// another node through [`Link::deliver`], since the link that the owner chose knows where it leads.
+/// another node through [`Link::relay`], since the link that the owner chose knows where it leads.
 ///
 /// [`Registry`] is the home that is in this process: it owns all swarms and answers at once.
 pub trait Home: Send + Sync {

@@ -65,6 +65,21 @@ struct Peer<L> {
     offers: VecDeque<Relayed<L>>,
 }
 
+impl<L> Peer<L> {
+    fn as_member(&self) -> Member<'_, L> {
+        Member {
+            id: self.id,
+            link: &self.link,
+        }
+    }
+
+    /// Whether it is to get more offers than it takes, where nobody else does.
+    fn takes_more(&self) -> bool {
+        let most = self.wanted.saturating_mul(4);
+        self.received < most.clamp(LEAST_RECEIVED, MOST_RECEIVED)
+    }
+}
+
 /// An offer that went out.
 #[derive(Debug)]
 struct Relayed<L> {
@@ -292,9 +307,12 @@ impl<L: Link> WebRtcPeers<L> {
             // The sample is fair, its order is not.
             rng.shuffle(&mut places);
             for holder in places.iter().map(|place| &self.holders[*place]) {
-                let is_sated = holder.received >= holder.wanted;
-                let chosen = if is_sated { &mut sated } else { &mut chosen };
-                chosen.push(self.reachable(holder));
+                let peer = self.reachable(holder);
+                if peer.takes_more() {
+                    let is_sated = peer.received >= peer.wanted;
+                    let chosen = if is_sated { &mut sated } else { &mut chosen };
+                    chosen.push(peer.as_member());
+                }
             }
         }
         chosen.extend(sated);
@@ -305,32 +323,25 @@ impl<L: Link> WebRtcPeers<L> {
             .iter()
             .filter(|(id, _)| **id != sender)
             .flat_map(|(_, rivals)| rivals);
-        for rival in others.filter(|rival| !(complete && rival.complete)) {
+        for rival in others.filter(|rival| !(complete && rival.complete) && rival.takes_more()) {
             if chosen.len() >= count {
                 break;
             }
             if chosen.iter().all(|member| *member.link != rival.link) {
-                chosen.push(Member {
-                    id: rival.id,
-                    link: &rival.link,
-                });
+                chosen.push(rival.as_member());
             }
         }
         chosen
     }
 
     /// Where an offer to this holder's name goes: to its latest rival, as long as the holder itself is in doubt.
-    fn reachable<'a>(&'a self, holder: &'a Peer<L>) -> Member<'a, L> {
+    fn reachable<'a>(&'a self, holder: &'a Peer<L>) -> &'a Peer<L> {
         let rival = holder
             .link
             .is_in_doubt()
             .then(|| self.rivals.get(&holder.id))
             .flatten();
-        let peer = rival.and_then(|rivals| rivals.last()).unwrap_or(holder);
-        Member {
-            id: peer.id,
-            link: &peer.link,
-        }
+        rival.and_then(|rivals| rivals.last()).unwrap_or(holder)
     }
 
     fn find(&self, who: Member<'_, L>) -> Option<&Peer<L>> {
@@ -445,6 +456,13 @@ const MAX_RIVALS: usize = 4;
 
 /// For each offer so many peers are looked at, to find one that still takes offers.
 const LOOKED_AT: usize = 2;
+
+/// So many offers a peer gets between two of its announces in any case, where there are some: who wants none may not know
+/// better, or make none itself.
+const LEAST_RECEIVED: u32 = 20;
+
+/// And so many at most, whatever it wants.
+const MOST_RECEIVED: u32 = 200;
 
 /// How many unanswered offers of one peer are remembered: clients make 5 to 10 a minute.
 const MAX_RELAYED: usize = 128;

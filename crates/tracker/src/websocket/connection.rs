@@ -225,7 +225,7 @@ impl<S> Connection<S> {
     async fn handle(&mut self, message: Message) {
         let now = self.place.shared.now();
         self.liveness.heard(now);
-        self.outbox.trust();
+        self.outbox.trust(now);
         match message {
             Message::Text(text) => self.handle_text(now, &text).await,
             // Some clients send their JSON so.
@@ -263,8 +263,11 @@ impl<S> Connection<S> {
                 };
                 let mut json = Vec::new();
                 message.write_json(&mut json);
-                to.deliver(&json);
-                shared.metrics.answer_relayed();
+                if to.relay(&json) {
+                    shared.metrics.answer_relayed();
+                } else {
+                    shared.metrics.failed(Failure::Busy);
+                }
             }
             Ok(ClientMessage::Scrape { info_hashes }) => self.scrape(&info_hashes).await,
             Err(error) => {
@@ -319,7 +322,7 @@ impl<S> Connection<S> {
             tracker_id: None,
             warning: None,
         });
-        let mut json = Vec::new();
+        let (mut json, mut relayed) = (Vec::new(), 0);
         for (receiver, offer) in receivers.iter().zip(offers) {
             let (peer_id, offer_id, offer) = (announce.peer_id, offer.offer_id, offer.offer);
             let message = TrackerMessage::Offer {
@@ -330,12 +333,16 @@ impl<S> Connection<S> {
             };
             json.clear();
             message.write_json(&mut json);
-            receiver.deliver(&json);
+            if receiver.relay(&json) {
+                relayed += 1;
+            } else {
+                metrics.failed(Failure::Busy);
+            }
         }
         if let Some(holder) = doubted {
-            holder.doubt();
+            holder.doubt(now);
         }
-        metrics.offers_relayed(receivers.len());
+        metrics.offers_relayed(relayed);
         let took = shared.now().since(now);
         metrics.announced(Door::WebSocket, announce.event, took);
     }

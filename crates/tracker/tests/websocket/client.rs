@@ -1,19 +1,19 @@
 //! A tracker on a free port, and clients that speak to it over real sockets.
 
 use core::time::Duration;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::Router;
 use causeway_tracker::{Config, Tracker};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, connect_async_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config, connect_async};
 
 /// A tracker that runs for as long as this exists.
 pub(crate) struct Server {
@@ -28,7 +28,13 @@ impl Server {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let socket = TcpSocket::new_v4().expect("there are sockets");
+        // What does not fit into it is the tracker's to keep. Connections inherit it.
+        socket.set_send_buffer_size(SMALL).expect("it can be small");
+        socket
+            .bind((Ipv4Addr::LOCALHOST, 0).into())
+            .expect("a port is free");
+        let listener = socket.listen(1024).expect("it can listen");
         let address = listener.local_addr().expect("it is bound");
         let tracker = Tracker::new(config);
         let service = tracker
@@ -73,11 +79,14 @@ impl Server {
             .expect("a status is a number")
     }
 
-    /// A client that takes what it is sent in small portions, so that little of it fits into its buffers.
+    /// A client that takes what it is sent in small portions, and into whose buffers little fits.
     pub(crate) async fn connect_without_room(&self) -> Client {
         let config = WebSocketConfig::default().read_buffer_size(1024);
+        let socket = TcpSocket::new_v4().expect("there are sockets");
+        socket.set_recv_buffer_size(SMALL).expect("it can be small");
+        let stream = socket.connect(self.address).await.expect("it listens");
         let url = format!("ws://{}/announce", self.address);
-        let (socket, _) = connect_async_with_config(url, Some(config), true)
+        let (socket, _) = client_async_with_config(url, MaybeTlsStream::Plain(stream), Some(config))
             .await
             .expect("it connects");
         Client { socket }
@@ -223,6 +232,9 @@ pub(crate) fn answer(from: u8, to: u8, offer: u8) -> Value {
 pub(crate) fn sdp(kind: &str) -> Value {
     json!({"type": kind, "sdp": "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=\"-\"\r\n"})
 }
+
+/// A small buffer of the operating system, in bytes.
+const SMALL: u32 = 16 * 1024;
 
 /// Long enough for a machine that does other things too.
 const SOON: Duration = Duration::from_secs(20);
