@@ -97,7 +97,10 @@ pub struct Session<L> {
     link: L,
     ipv4: bool,
     caller: Arc<Caller>,
+    /// It may have been forgotten meanwhile.
     joined: BTreeMap<InfoHash, PeerId>,
+    /// When `joined` was last compared with the swarms.
+    looked_over: Option<Time>,
 }
 
 impl<L> Session<L> {
@@ -110,6 +113,7 @@ impl<L> Session<L> {
             ipv4: address.is_ipv4(),
             caller: Arc::new(caller),
             joined: BTreeMap::new(),
+            looked_over: None,
         }
     }
 
@@ -281,8 +285,11 @@ impl<L: Link> Registry<L> {
         presence: &Presence,
         offers: &[OfferId],
     ) -> Result<Announced<L>, Refusal> {
-        let mut shard = self.shard(presence.info_hash);
         let known = session.joined.get(&presence.info_hash).copied();
+        if known.is_none() && presence.event != Event::Stopped {
+            self.check_number(now, session)?;
+        }
+        let mut shard = self.shard(presence.info_hash);
         if let Some(name) = known
             && (name != presence.peer_id || presence.event == Event::Stopped)
         {
@@ -299,9 +306,6 @@ impl<L: Link> Registry<L> {
                 receivers: Vec::new(),
                 doubted: None,
             });
-        }
-        if known.is_none() && session.joined.len() >= self.config.max_torrents_per_socket {
-            return Err(Refusal::TooManyTorrents(session.joined.len()));
         }
         let announced = shard.announce(&self.config, now, session, presence, offers)?;
         drop(shard);
@@ -425,6 +429,25 @@ impl<L: Link> Registry<L> {
                 swarm.visit(&mut visit);
             }
         }
+    }
+
+    /// Whether the link may be in one swarm more. What was forgotten does not count: libtorrent never says `stopped`. That is
+    /// looked for once in an interval at most, since the link may be in many swarms.
+    fn check_number(&self, now: Time, session: &mut Session<L>) -> Result<(), Refusal> {
+        let max = self.config.max_torrents_per_socket;
+        let was_lately = |at: Time| now.since(at) < self.config.interval;
+        if session.joined.len() >= max && !session.looked_over.is_some_and(was_lately) {
+            session.looked_over = Some(now);
+            let link = &session.link;
+            session.joined.retain(|info_hash, name| {
+                let who = Member { id: *name, link };
+                self.shard(*info_hash).contains(*info_hash, who)
+            });
+        }
+        if session.joined.len() >= max {
+            return Err(Refusal::TooManyTorrents(session.joined.len()));
+        }
+        Ok(())
     }
 
     fn shard(&self, info_hash: InfoHash) -> MutexGuard<'_, Shard<L>> {

@@ -61,8 +61,7 @@ impl<L: Link> Shard<L> {
             link: &session.link,
         };
         let known = self.find(presence.info_hash);
-        let is_member = known.is_some_and(|slot| self.at(slot).contains_link(who));
-        if !is_member {
+        if !known.is_some_and(|slot| self.at(slot).contains_link(who)) {
             self.room.take(self.room.source(session.caller.address))?;
         }
         let slot = known.unwrap_or_else(|| self.insert(presence.info_hash, now));
@@ -123,6 +122,11 @@ impl<L: Link> Shard<L> {
         };
         self.drop_if_empty(slot);
         Ok(announced)
+    }
+
+    pub(super) fn contains(&self, info_hash: InfoHash, who: Member<'_, L>) -> bool {
+        let slot = self.find(info_hash);
+        slot.is_some_and(|slot| self.at(slot).contains_link(who))
     }
 
     pub(super) fn swarm_mut(&mut self, info_hash: InfoHash) -> Option<&mut Swarm<L>> {

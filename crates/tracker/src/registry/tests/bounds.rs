@@ -22,6 +22,28 @@ fn a_socket_may_be_in_so_many_swarms_and_no_more() {
     assert!(join(4, Event::Started).is_ok(), "there is room again");
 }
 
+/// libtorrent never says `stopped`, and its socket lives as long as it does.
+#[test]
+fn swarms_that_a_socket_was_forgotten_in_do_not_count() {
+    let mut world = World::with(Config {
+        max_torrents_per_socket: 2,
+        ..Config::default()
+    });
+    let mut peer = World::connect(1, 1);
+    let mut join = |world: &World, number: u8| {
+        let swarm = InfoHash::new([number; 20]);
+        world.try_announce(&mut peer, swarm, Event::Update, false, &[])
+    };
+    for round in 0..3 {
+        for number in 0..2 {
+            assert!(join(&world, 2 * round + number).is_ok());
+        }
+        assert_eq!(join(&world, 99), Err(Refusal::TooManyTorrents(2)));
+        world.now += Config::default().member_timeout;
+        world.registry.expire(world.now);
+    }
+}
+
 /// The bound is one for all swarms, and a single swarm may have all of it.
 #[test]
 fn a_full_tracker_refuses_newcomers_and_keeps_its_members_while_they_announce() {
