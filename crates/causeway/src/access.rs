@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use causeway_core::InfoHash;
 use causeway_tracker::{Access, OriginRule};
 
@@ -18,13 +18,22 @@ pub(crate) fn read(options: &TrackerOptions) -> Result<Access> {
         .iter()
         .map(|origin| origin.parse().with_context(|| format!("`{origin}` is no origin")));
     let origins: Vec<OriginRule> = origins.collect::<Result<_>>()?;
-    let passkeys = options.passkeys.as_deref().map(words).transpose()?;
+    let passkeys = options
+        .passkeys
+        .as_deref()
+        .map(words)
+        .transpose()?
+        .unwrap_or_default();
+    ensure!(
+        passkeys.iter().all(|passkey| passkey.len() <= 128),
+        "a passkey is longer than 128 bytes: choose a shorter one"
+    );
     Ok(Access {
         allowed: info_hashes(&options.allow)?,
         denied: info_hashes(&options.deny)?.unwrap_or_default(),
         private: info_hashes(&options.private)?.unwrap_or_default(),
         all_private: options.require_passkey,
-        passkeys: passkeys.unwrap_or_default(),
+        passkeys,
         origins: (!origins.is_empty()).then_some(origins),
     })
 }

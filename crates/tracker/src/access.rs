@@ -15,7 +15,7 @@ pub struct Access {
     pub private: HashSet<InfoHash>,
     /// Whether all torrents are private.
     pub all_private: bool,
-    /// What is to be given as `/announce/PASSKEY`, `/PASSKEY/announce` or `?passkey=PASSKEY`.
+    /// What is to be given as `/announce/PASSKEY`, `/PASSKEY/announce` or `?passkey=PASSKEY`; each of up to 128 bytes.
     pub passkeys: HashSet<String>,
     /// The pages that may use the WebSocket door; all, where this is `None`. Programs that are no browsers send no origin,
     /// and are not held up by this.

@@ -107,10 +107,12 @@ pub(crate) fn accept(
     };
     let mut query = uri.query().unwrap_or_default().split('&');
     let gateway = query.find_map(|pair| pair.strip_prefix("gateway="));
+    // They are kept for as long as the connection lives.
+    let kept = |word: Option<&str>| word.filter(|word| word.len() <= MAX_WORD).map(Into::into);
     let client = Client {
         address,
-        passkey: passkey(uri).map(Into::into),
-        gateway: gateway.map(Into::into),
+        passkey: kept(passkey(uri)),
+        gateway: kept(gateway),
     };
     tokio::spawn(async move {
         match upgrade.upgraded.await {
@@ -135,3 +137,6 @@ async fn serve(place: Place, upgraded: Upgraded, client: Client) {
         }
     }
 }
+
+/// The longest passkey or token that is one, in bytes.
+const MAX_WORD: usize = 128;

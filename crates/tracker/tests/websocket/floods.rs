@@ -73,6 +73,24 @@ async fn a_million_info_hashes_on_one_socket_enter_no_more_swarms_than_one_may()
     assert_eq!(server.stats().await["torrents"], 100);
 }
 
+/// A URL may be of 64 KiB, and what is kept of it is kept for each socket.
+#[tokio::test]
+async fn a_long_token_or_passkey_is_none() {
+    let server = Server::start().await;
+    let mut heard = server.tracker.subscribe();
+    for (length, is_kept) in [(128, true), (129, false), (50_000, false)] {
+        let token = "t".repeat(length);
+        let mut client = server.connect_at(&format!("/announce?gateway={token}")).await;
+        client.announce(announce(b'a', 1, &[])).await;
+        let caller = heard.recv().await.and_then(|heard| heard.caller);
+        let kept = caller.and_then(|caller| caller.token.clone());
+        assert_eq!(kept.as_deref(), is_kept.then_some(&*token), "{length} bytes");
+        client.socket.close(None).await.expect("it can be closed");
+        client.closed().await;
+        heard.recv().await.expect("it left");
+    }
+}
+
 #[tokio::test]
 async fn a_scrape_of_everything_is_answered_with_some() {
     let server = Server::with(Config {
