@@ -62,6 +62,7 @@ const BUCKETS: usize = 1 << 16;
 #[derive(Clone, Debug)]
 pub struct Connections {
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    refused: Arc<AtomicU64>,
     max_per_address: usize,
 }
 
@@ -78,6 +79,7 @@ impl Connections {
     pub fn new(max_per_address: usize) -> Self {
         Self {
             open: Arc::default(),
+            refused: Arc::default(),
             max_per_address,
         }
     }
@@ -87,15 +89,22 @@ impl Connections {
     pub fn admit(&self, address: IpAddr) -> Option<Counted> {
         let source = source(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(source).or_default();
-        if *count >= self.max_per_address {
+        let count = open.get(&source).copied().unwrap_or(0);
+        if count >= self.max_per_address {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        *count += 1;
+        open.insert(source, count + 1);
         Some(Counted {
             open: Arc::clone(&self.open),
             source,
         })
+    }
+
+    /// How many were not admitted so far.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 }
 
@@ -172,8 +181,17 @@ mod tests {
         let first = connections.admit(address("10.0.0.1")).expect("one");
         let _second = connections.admit(address("::ffff:10.0.0.1")).expect("two");
         assert!(connections.admit(address("10.0.0.1")).is_none());
+        assert_eq!(connections.refused(), 1);
         assert!(connections.admit(address("10.0.0.2")).is_some());
         drop(first);
         assert!(connections.admit(address("10.0.0.1")).is_some());
+    }
+    #[test]
+    fn who_is_refused_leaves_nothing_behind() {
+        let connections = Connections::new(0);
+        for last in 0..10 {
+            assert!(connections.admit(IpAddr::from([10, 0, 0, last])).is_none());
+        }
+        assert_eq!(connections.open.lock().map(|open| open.len()).ok(), Some(0));
     }
 }

@@ -9,12 +9,14 @@ mod packet;
 mod ticket;
 
 use core::net::IpAddr;
+use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use causeway_signal::{Event, SwarmCounts};
 use tokio::net::UdpSocket;
+use tokio::time::sleep;
 
 use self::packet::{Reply, Request};
 pub(crate) use self::ticket::Tickets;
@@ -37,13 +39,18 @@ pub(crate) async fn serve(shared: Arc<Shared>, socket: UdpSocket) {
             tracing::warn!(%error, "the UDP door is broken: no classic client is answered over UDP any more");
             return;
         }
+        let mut errors = 0;
         // Others have to be served, too.
         for _ in 0..BATCH {
             let (length, source) = match socket.try_recv_from(&mut packet) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // An earlier answer could not be delivered, for example.
-                Err(_) => continue,
+                Err(error) => {
+                    errors += 1;
+                    tracing::trace!(%error, "no packet was received");
+                    continue;
+                }
             };
             answer.clear();
             handle(&shared, source, &packet[..length], &mut answer).await;
@@ -53,6 +60,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, socket: UdpSocket) {
             {
                 tracing::trace!(%error, "an answer was not sent");
             }
+        }
+        if errors == BATCH {
+            tracing::warn!("the UDP door receives nothing but errors: restart the tracker if this goes on");
+            sleep(PAUSE).await;
         }
     }
 }
@@ -178,6 +189,9 @@ const MAX_PACKET: usize = 2048;
 
 /// So many packets are answered before somebody else has its turn.
 const BATCH: usize = 64;
+
+/// To try again at once where a socket has failed would only burn the processor.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// So many peers are given to who does not say how many it would like.
 const DEFAULT_NUMWANT: usize = 50;

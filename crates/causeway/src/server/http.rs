@@ -114,14 +114,20 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, mut stream: TcpStream, mut address: SocketAddr) {
+    async fn serve(mut self, mut stream: TcpStream, mut address: SocketAddr) {
         // Introductions are small, and wanted at once.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::trace!(%address, %error, "no TCP_NODELAY");
         }
         if self.http.proxies.expects_header(address.ip()) {
             match timeout(HANDSHAKE_WITHIN, proxy::read_header(&mut stream)).await {
-                Ok(Ok(client)) => address = client.unwrap_or(address),
+                Ok(Ok(None)) => {}
+                Ok(Ok(Some(client))) => {
+                    let Some(counted) = self.http.admit(client) else {
+                        return tracing::debug!(%client, "too many connections from this address");
+                    };
+                    (address, self.counted) = (client, counted);
+                }
                 Ok(Err(error)) => return tracing::debug!(%address, %error, "a proxy's connection failed"),
                 Err(_) => return tracing::debug!(%address, "a proxy's connection began with nothing"),
             }

@@ -165,6 +165,37 @@ fn a_flood_of_connections_is_stopped_at_its_address() {
             .and_then(|()| stream.read_to_string(&mut response))
             .is_ok_and(|_| response.ends_with("ok\n"))
     });
+    let refused = announced(&server, "/metrics")
+        .lines()
+        .find_map(|line| line.strip_prefix("causeway_tcp_refused_total ")?.parse::<u64>().ok());
+    assert!(refused.is_some_and(|refused| refused >= 20), "{refused:?}");
+}
+
+/// A proxy that begins with a PROXY header speaks for one client on each connection, whose own limit counts.
+#[test]
+fn a_client_behind_a_proxy_is_stopped_and_others_behind_it_are_not() {
+    let options = [
+        "--trusted-proxy",
+        "127.0.0.0/8",
+        "--proxy-protocol",
+        "--max-tcp-per-address",
+        "3",
+    ];
+    let server = Server::tracker(folder(), &options);
+    let ask = |client: &str| {
+        let mut stream = TcpStream::connect(&server.address).expect("it listens");
+        let request =
+            format!("PROXY TCP4 {client} 127.0.0.1 5 6\r\nGET /health HTTP/1.1\r\nHost: t\r\n\r\n");
+        let mut status = [0; 12];
+        // Who is refused is closed without a word.
+        let read = stream
+            .write_all(request.as_bytes())
+            .and_then(|()| stream.read_exact(&mut status));
+        read.is_ok().then_some(stream)
+    };
+    let _open: Vec<_> = (0..3).map(|_| ask("192.0.2.9").expect("it has three")).collect();
+    assert!(ask("192.0.2.9").is_none());
+    assert!(ask("192.0.2.10").is_some());
 }
 
 /// Who asks is nobody's business: at INFO no address is logged, whatever happens.

@@ -223,6 +223,29 @@ async fn packets_in_the_name_of_an_address_cost_it_nothing() {
     assert!(body.starts_with(b"d8:complete"), "{}", body.escape_ascii());
 }
 
+/// A socket that is always readable, and of which nothing can be read.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_broken_socket_does_not_burn_the_processor() {
+    let broken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let _readable = std::net::TcpStream::connect(broken.local_addr().expect("it is bound"));
+    broken.set_nonblocking(true).expect("it can be");
+    let socket = std::net::UdpSocket::from(std::os::fd::OwnedFd::from(broken));
+    let socket = UdpSocket::from_std(socket).expect("it can be waited for");
+    let tracker = causeway_tracker::Tracker::new(Config::default());
+    // In nanoseconds; this test has one thread.
+    let spent = || {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux says");
+        let first = text.split(' ').next().and_then(|word| word.parse::<u64>().ok());
+        Duration::from_nanos(first.expect("a number"))
+    };
+    let before = spent();
+    let serving = timeout(Duration::from_millis(500), tracker.serve_udp(socket));
+    assert!(serving.await.is_err(), "it goes on");
+    let spent = spent() - before;
+    assert!(spent < Duration::from_millis(100), "{spent:?}");
+}
+
 /// BEP 41 carries the path of the tracker's URL.
 #[tokio::test]
 async fn a_passkey_comes_in_the_url_data() {
