@@ -121,9 +121,18 @@ pub(crate) struct TrackerOptions {
     )]
     max_connections_per_address: Option<usize>,
 
-    /// HTTP and UDP requests a second from one address, for long; 0 for any number [default: 50]
+    /// HTTP and UDP requests a second from one address, for long, WebSocket connections among them; 0 for any number
+    /// [default: 50]
     #[arg(long, value_name = "NUMBER", env = "CAUSEWAY_TRACKER_REQUESTS_PER_SECOND")]
     requests_per_second: Option<u32>,
+
+    /// WebSocket messages a second from one address, for long; 0 for any number [default: 2000]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "CAUSEWAY_TRACKER_MESSAGES_PER_SECOND_PER_ADDRESS"
+    )]
+    messages_per_second_per_address: Option<u32>,
 
     /// Peers of all torrents together [default: 2000000]
     #[arg(long, value_name = "NUMBER", env = "CAUSEWAY_TRACKER_MAX_MEMBERS")]
@@ -192,6 +201,9 @@ impl TrackerOptions {
                 .max_connections_per_address
                 .or(other.max_connections_per_address),
             requests_per_second: self.requests_per_second.or(other.requests_per_second),
+            messages_per_second_per_address: self
+                .messages_per_second_per_address
+                .or(other.messages_per_second_per_address),
             max_members: self.max_members.or(other.max_members),
             max_members_per_address: self.max_members_per_address.or(other.max_members_per_address),
             allow: self.allow.or(other.allow),
@@ -231,6 +243,10 @@ impl TrackerOptions {
         if let Some(rate) = self.requests_per_second {
             config.requests_per_second = rate;
             config.request_burst = rate.saturating_mul(40);
+        }
+        if let Some(rate) = self.messages_per_second_per_address {
+            config.messages_per_second_per_address = rate;
+            config.message_burst_per_address = rate.saturating_mul(10);
         }
         config.max_members = self.max_members.unwrap_or(config.max_members);
         ensure!(

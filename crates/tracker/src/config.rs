@@ -35,8 +35,8 @@ pub struct Config {
     pub max_sockets: usize,
     /// The most of them from one address (of IPv6, from one /64).
     pub max_sockets_per_address: usize,
-    /// How many requests a second an address may make over HTTP and UDP for long; 0 for any number. What comes faster is
-    /// refused over HTTP, and dropped over UDP. What comes over UDP without a connection id is not counted.
+    /// How many requests a second an address may make over HTTP, for a WebSocket among them, and UDP for long; 0 for any
+    /// number. What comes faster is refused over HTTP, and dropped over UDP. What comes over UDP without a connection id is not counted.
     pub requests_per_second: u32,
     /// How many it may make at once: a client that starts announces all its torrents.
     pub request_burst: u32,
@@ -50,6 +50,11 @@ pub struct Config {
     pub messages_per_second: u32,
     /// How many messages a socket may send at once: a client that comes back announces all its torrents.
     pub message_burst: u32,
+    /// How many messages a second all sockets of one address may send together for long, counted the same way; 0 for any
+    /// number. What comes faster is read later.
+    pub messages_per_second_per_address: u32,
+    /// How many they may send at once.
+    pub message_burst_per_address: u32,
     /// A socket that was silent for so long is pinged: browsers can't ping.
     pub ping_after: Duration,
     /// How long a pinged socket may take to show life before it is closed.
@@ -83,6 +88,8 @@ impl Default for Config {
             max_outgoing: 512 * 1024,
             messages_per_second: 200,
             message_burst: 2_000,
+            messages_per_second_per_address: 2_000,
+            message_burst_per_address: 20_000,
             ping_after: Duration::from_secs(30),
             pong_within: Duration::from_secs(30),
             proof_within: Duration::from_secs(10),

@@ -39,21 +39,46 @@ impl Rates {
 
     /// Whether one more request from this address is to be served now. One that is not costs nothing.
     pub(crate) fn admit(&self, now: Time, address: IpAddr) -> bool {
-        if self.paid.is_empty() {
+        let Some(paid) = self.paid.get(self.bucket(address).0) else {
             return true;
-        }
+        };
         let now = now.as_micros();
-        let hash = self.hasher.hash_one(source(address));
-        let bucket = &self.paid[usize::try_from(hash % BUCKETS as u64).unwrap_or(0)];
         let pay = |paid: u64| {
             let paid = paid.max(now) + self.price;
             (paid <= now + self.credit).then_some(paid)
         };
-        bucket
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay)
+        paid.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay)
             .is_ok()
     }
+
+    /// Where an address pays.
+    pub(crate) fn bucket(&self, address: IpAddr) -> Bucket {
+        let hash = self.hasher.hash_one(source(address));
+        Bucket(usize::try_from(hash % BUCKETS as u64).unwrap_or(0))
+    }
+
+    /// Takes note of what was served already, and counts as so many requests.
+    pub(crate) fn charge(&self, now: Time, bucket: Bucket, requests: u32) {
+        if let Some(paid) = self.paid.get(bucket.0) {
+            let price = self.price * u64::from(requests);
+            let pay = |paid: u64| Some(paid.max(now.as_micros()) + price);
+            // It always takes it.
+            paid.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay)
+                .unwrap_or_default();
+        }
+    }
+
+    /// When more is to be served, where that is not now.
+    pub(crate) fn waits_until(&self, now: Time, bucket: Bucket) -> Option<Time> {
+        let paid = self.paid.get(bucket.0)?.load(Ordering::Relaxed);
+        let until = Time::from_micros(paid.saturating_sub(self.credit));
+        (until > now).then_some(until)
+    }
 }
+
+/// Where an address pays for its requests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucket(usize);
 
 /// 512 KiB.
 const BUCKETS: usize = 1 << 16;
@@ -157,6 +182,19 @@ mod tests {
         assert_eq!(admitted(11), 2);
         assert_eq!(admitted(1000), 5);
         assert!(rates.admit(at(1000), address("10.0.0.2")));
+    }
+
+    #[test]
+    fn what_was_served_beyond_the_burst_is_waited_for() {
+        let rates = Rates::new(2, 5);
+        let bucket = rates.bucket(address("10.0.0.1"));
+        rates.charge(at(10), bucket, 5);
+        assert_eq!(rates.waits_until(at(10), bucket), None);
+        rates.charge(at(10), bucket, 4);
+        assert_eq!(rates.waits_until(at(10), bucket), Some(at(12)));
+        assert_eq!(rates.waits_until(at(12), bucket), None);
+        let other = rates.bucket(address("10.0.0.2"));
+        assert_eq!(rates.waits_until(at(10), other), None);
     }
 
     #[test]

@@ -407,8 +407,11 @@ impl<L: Link> Registry<L> {
     pub fn some_counts(&self, limit: usize) -> Vec<(InfoHash, SwarmCounts)> {
         let mut all = Vec::new();
         for shard in &self.shards {
-            let shard = lock(shard);
             let room = limit - all.len();
+            if room == 0 {
+                break;
+            }
+            let shard = lock(shard);
             let swarms = shard.swarms().take(room);
             all.extend(swarms.map(|swarm| (swarm.info_hash, swarm.counts())));
         }

@@ -37,6 +37,10 @@ impl Tracker {
         let shared = Arc::new(Shared {
             registry: Registry::new(config.clone(), fastrand::Rng::new().u64(..)),
             rates: Rates::new(config.requests_per_second, config.request_burst),
+            messages: Rates::new(
+                config.messages_per_second_per_address,
+                config.message_burst_per_address,
+            ),
             connections: Connections::new(config.max_sockets_per_address),
             config,
             access: RwLock::default(),
@@ -140,7 +144,10 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// What of the swarms is in this process.
     pub(crate) registry: Registry<Outbox>,
+    /// Of requests over HTTP, those for WebSockets among them, and over UDP.
     pub(crate) rates: Rates,
+    /// Of messages over WebSockets.
+    pub(crate) messages: Rates,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) statistics: stats::Desk,
     pub(crate) tickets: udp::Tickets,

@@ -89,6 +89,11 @@ pub(crate) fn accept(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Response {
+    if !shared.rates.admit(shared.now(), address) {
+        shared.metrics.failed(Failure::TooFast);
+        let body = "Your address asks this tracker too often: wait a while.\n";
+        return (StatusCode::TOO_MANY_REQUESTS, body).into_response();
+    }
     let origin = headers
         .get(header::ORIGIN)
         .map(|origin| origin.to_str().unwrap_or_default());

@@ -16,8 +16,9 @@ use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::outbox::{Delivery, Outbox};
-use super::pace::{Due, Liveness, Pace};
+use super::pace::{Due, Liveness, Pace, messages};
 use super::socket::Socket;
+use crate::limit::Bucket;
 use crate::metrics::{Door, Failure};
 use crate::registry::{Announced, Home, Link, Presence, Session};
 use crate::tracker::{Place, Shared};
@@ -33,6 +34,8 @@ pub(super) struct Connection<S> {
     outbox: Outbox,
     session: Session<Outbox>,
     pace: Pace,
+    /// Where the address pays for what all its connections send together.
+    bucket: Bucket,
     liveness: Liveness,
     passkey: Option<Box<str>>,
     /// How many messages may still be read before something is sent and others have their turn.
@@ -74,6 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Self {
             session: Session::new(outbox.clone(), client.address).with_token(client.gateway),
             pace: Pace::new(config.messages_per_second, config.message_burst),
+            bucket: place.shared.messages.bucket(client.address),
             liveness: Liveness::new(place.shared.now(), config.ping_after, config.pong_within),
             place,
             socket,
@@ -149,7 +153,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !self.socket.is_sent() {
             self.send(context, now)?;
         }
-        let may_read_at = self.pace.waits_until(now);
+        let of_address = self.place.shared.messages.waits_until(now, self.bucket);
+        let may_read_at = self.pace.waits_until(now).max(of_address);
         if self.socket.is_sent() && self.turn > 0 && may_read_at.is_none() {
             match self.socket.poll_read(context) {
                 Poll::Ready(Some(Ok(message))) => {
@@ -232,13 +237,20 @@ impl<S> Connection<S> {
             Message::Binary(bytes) => self.handle_text(now, &String::from_utf8_lossy(&bytes)).await,
             // A ping is answered, and a close confirmed, by the WebSocket itself.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {
-                self.pace.charge(now, 0);
+                self.charge(now, 0);
             }
         }
     }
 
+    /// Takes note of a message of `length` bytes that was read.
+    fn charge(&mut self, now: Time, length: usize) {
+        let messages = messages(length);
+        self.pace.charge(now, messages);
+        self.place.shared.messages.charge(now, self.bucket, messages);
+    }
+
     async fn handle_text(&mut self, now: Time, text: &str) {
-        self.pace.charge(now, text.len());
+        self.charge(now, text.len());
         match ClientMessage::parse(text) {
             Ok(ClientMessage::Announce(announce)) => self.announce(now, &announce).await,
             Ok(ClientMessage::Answer {

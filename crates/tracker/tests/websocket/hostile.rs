@@ -176,6 +176,51 @@ async fn a_fast_sender_is_read_at_the_pace() {
 }
 
 #[tokio::test]
+async fn the_sockets_of_one_address_share_its_pace() {
+    let config = Config {
+        messages_per_second_per_address: 50,
+        message_burst_per_address: 5,
+        ..Config::default()
+    };
+    let server = Server::with(config).await;
+    let mut clients = [server.connect().await, server.connect().await];
+    let begin = Instant::now();
+    for client in &mut clients {
+        for _ in 0..15 {
+            client.send(announce(b'a', 1, &[])).await;
+        }
+    }
+    for client in &mut clients {
+        for _ in 0..15 {
+            client.receive().await;
+        }
+    }
+    assert!(
+        begin.elapsed() >= Duration::from_millis(450),
+        "24 messages at 50 a second: {:?}",
+        begin.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn an_address_may_open_so_many_sockets_a_second() {
+    let server = Server::with(Config {
+        requests_per_second: 1,
+        request_burst: 3,
+        ..Config::default()
+    })
+    .await;
+    let mut refused = 0;
+    for _ in 0..10 {
+        if let Err(refusal) = server.try_connect("/announce").await {
+            assert!(refusal.to_string().contains("429"), "{refusal}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
+}
+
+#[tokio::test]
 async fn a_socket_that_is_in_too_many_swarms_is_told_so() {
     let server = Server::with(Config {
         max_torrents_per_socket: 2,

@@ -44,6 +44,25 @@ fn swarms_that_a_socket_was_forgotten_in_do_not_count() {
     }
 }
 
+/// Who asks for everything holds up nobody with what it does not get. A shard that is looked at would be waited for here.
+#[test]
+fn some_swarms_are_found_without_looking_at_all() {
+    let world = World::new();
+    let mut peer = World::connect(1, 1);
+    for number in 0..=255 {
+        let swarm = InfoHash::new([number; 20]);
+        world
+            .try_announce(&mut peer, swarm, Event::Started, false, &[])
+            .expect("there is room");
+    }
+    let (found, finding) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let _held = world.registry.shards.last().map(lock);
+        scope.spawn(|| found.send(world.registry.some_counts(10).len()));
+        assert_eq!(finding.recv_timeout(Duration::from_secs(20)), Ok(10));
+    });
+}
+
 /// The bound is one for all swarms, and a single swarm may have all of it.
 #[test]
 fn a_full_tracker_refuses_newcomers_and_keeps_its_members_while_they_announce() {
