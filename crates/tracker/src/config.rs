@@ -42,6 +42,8 @@ pub struct Config {
     pub request_burst: u32,
     /// The longest message that is read, in bytes. The offers of ten peers without trickle ICE pass 16 KiB by far.
     pub max_message: usize,
+    /// How long a message may take from its first part to its last.
+    pub message_within: Duration,
     /// What may wait to be sent on one socket, in bytes. Half of it is for the offers and answers of others, of which the rest
     /// is dropped; a socket that reads its replies too slowly to stay below is closed.
     pub max_outgoing: usize,
@@ -85,6 +87,7 @@ impl Default for Config {
             requests_per_second: 50,
             request_burst: 2_000,
             max_message: 256 * 1024,
+            message_within: Duration::from_secs(30),
             max_outgoing: 512 * 1024,
             messages_per_second: 200,
             message_burst: 2_000,

@@ -47,6 +47,8 @@ pub(crate) enum Failure {
     Busy,
     /// It did not read.
     SlowReader,
+    /// It did not complete a message.
+    SlowSender,
     /// It gave no sign of life.
     Silent,
 }
@@ -206,7 +208,7 @@ const EVENTS: [(Event, &str); 5] = [
 ];
 
 /// In the order of [`Failure`].
-const FAILURES: [(Failure, &str); 14] = [
+const FAILURES: [(Failure, &str); 15] = [
     (Failure::Malformed, "malformed"),
     (Failure::Torrent, "torrent"),
     (Failure::Passkey, "passkey"),
@@ -220,6 +222,7 @@ const FAILURES: [(Failure, &str); 14] = [
     (Failure::ConnectionId, "connection_id"),
     (Failure::Busy, "busy"),
     (Failure::SlowReader, "slow_reader"),
+    (Failure::SlowSender, "slow_sender"),
     (Failure::Silent, "silent"),
 ];
 

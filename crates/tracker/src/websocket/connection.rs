@@ -42,6 +42,8 @@ pub(super) struct Connection<S> {
     turn: u32,
     /// Since when the client has not read what it was sent.
     stuck_since: Option<Time>,
+    /// Since when the client has not completed a message that it has begun.
+    midway_since: Option<Time>,
     /// When the timer wakes this task.
     alarm_at: Time,
 }
@@ -64,6 +66,8 @@ enum End {
     Silent,
     /// It did not read what it was sent.
     SlowReader,
+    /// It did not complete a message.
+    SlowSender,
     /// What it sent was no WebSocket message, or a too long one.
     Broken(Error),
     /// The tracker ends.
@@ -85,6 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             passkey: client.passkey,
             turn: TURN,
             stuck_since: None,
+            midway_since: None,
             alarm_at: Time::ZERO,
         }
     }
@@ -97,6 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let metrics = &self.place.shared.metrics;
         match end {
             End::SlowReader => metrics.failed(Failure::SlowReader),
+            End::SlowSender => metrics.failed(Failure::SlowSender),
             End::Silent => metrics.failed(Failure::Silent),
             End::Broken(_) => metrics.failed(Failure::Malformed),
             End::Gone | End::Closing => {}
@@ -105,6 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             End::SlowReader => return,
             End::Gone => None,
             End::Silent => Some((CloseCode::Policy, "no sign of life".into())),
+            End::SlowSender => Some((CloseCode::Policy, "a message was begun and not completed".into())),
             End::Broken(error) => {
                 let reason = error.to_string().chars().take(MAX_REASON).collect();
                 Some((code(&error), reason))
@@ -163,12 +170,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(End::Broken(error))),
                 Poll::Ready(None) => return Poll::Ready(Err(End::Gone)),
+                Poll::Pending if self.socket.is_midway() => {
+                    self.midway_since.get_or_insert(now);
+                }
                 Poll::Pending => {}
             }
         }
         self.check_life(now)?;
         self.send(context, now)?;
-        let deadlines = [Some(self.liveness.next()), may_read_at, self.stuck_until()];
+        let deadlines = [
+            Some(self.liveness.next()),
+            may_read_at,
+            self.stuck_until(),
+            self.midway_until(),
+        ];
         let deadline = deadlines.into_iter().flatten().min().unwrap_or(now);
         let mut is_next_now = self.turn == 0;
         // The timer is moved ahead only when it has run out, since most deadlines are put off before that; and it is not
@@ -212,6 +227,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.stuck_until().is_some_and(|until| until <= now) {
             return Err(End::SlowReader);
         }
+        if self.midway_until().is_some_and(|until| until <= now) {
+            return Err(End::SlowSender);
+        }
         match self.liveness.poll(now) {
             Some(Due::Ping) => self.socket.ping(),
             Some(Due::GiveUp) => return Err(End::Silent),
@@ -224,6 +242,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn stuck_until(&self) -> Option<Time> {
         Some(self.stuck_since? + self.place.shared.config.send_within)
     }
+
+    /// Until when the client has to have completed the message that it has begun.
+    fn midway_until(&self) -> Option<Time> {
+        Some(self.midway_since? + self.place.shared.config.message_within)
+    }
 }
 
 impl<S> Connection<S> {
@@ -231,6 +254,9 @@ impl<S> Connection<S> {
         let now = self.place.shared.now();
         self.liveness.heard(now);
         self.outbox.trust(now);
+        if message.is_text() || message.is_binary() {
+            self.midway_since = None;
+        }
         match message {
             Message::Text(text) => self.handle_text(now, &text).await,
             // Some clients send their JSON so.

@@ -1,9 +1,11 @@
 //! Much of one thing, from one who pays for it alone.
 
+use core::time::Duration;
+
 use causeway_tracker::Config;
 use futures_util::SinkExt;
 use serde_json::json;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
@@ -29,6 +31,48 @@ async fn a_message_in_endless_fragments_ends_the_connection() {
     }
     client.closed().await;
     other.announce(announce(b'o', 1, &[])).await;
+}
+
+/// What keeps it alive does not keep its half message.
+#[tokio::test]
+async fn a_message_that_is_begun_and_not_completed_ends_the_connection() {
+    let server = Server::with(Config {
+        message_within: Duration::from_millis(500),
+        ..Config::default()
+    })
+    .await;
+    let mut patient = server.connect().await;
+    let mut client = server.connect().await;
+    for half in &mut [&mut patient, &mut client] {
+        let text = announce(b'a', 1, &[]).to_string();
+        let (first, rest) = text.split_at(10);
+        let pieces = [(Data::Text, first, false), (Data::Continue, rest, true)];
+        for (kind, piece, is_last) in pieces {
+            let frame = Frame::message(piece.to_owned(), OpCode::Data(kind), is_last);
+            half.socket.send(Message::Frame(frame)).await.expect("it reads");
+        }
+        assert!(half.receive().await["interval"].is_u64(), "parts of one are a message");
+    }
+    let begin = Frame::message(" ".repeat(5_000), OpCode::Data(Data::Text), false);
+    client
+        .socket
+        .send(Message::Frame(begin))
+        .await
+        .expect("it reads");
+    let mut pings = 0;
+    while client.socket.send(Message::Ping(Bytes::new())).await.is_ok() {
+        patient
+            .socket
+            .send(Message::Ping(Bytes::new()))
+            .await
+            .expect("it reads");
+        pings += 1;
+        assert!(pings < 1_000, "it is kept");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    patient.announce(announce(b'a', 1, &[])).await;
+    let name = "causeway_tracker_failures_total{reason=\"slow_sender\"} 1";
+    assert!(server.tracker.metrics().contains(name));
 }
 
 #[tokio::test]
