@@ -25,7 +25,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime;
 use tokio::sync::watch;
 
-use self::http::{HEAD_WITHIN, Http};
+use self::http::{HEAD_WITHIN, Http, READ_WITHIN};
 use self::proxy::Proxies;
 use self::reload::Reloaded;
 use self::workers::Workers;
@@ -95,6 +95,7 @@ async fn serve(plan: Plan, page: Router) -> Result<()> {
         stopped,
         patience: PATIENCE,
         head_within: HEAD_WITHIN,
+        read_within: READ_WITHIN,
     };
 
     let mut stdout = io::stdout();

@@ -24,6 +24,7 @@ use tungstenite::handshake::server::create_response_with_body;
 use self::connection::{Client, Connection};
 pub(crate) use self::outbox::Outbox;
 use self::socket::Socket;
+use crate::deadline::WriteDeadline;
 use crate::http::passkey;
 use crate::metrics::Failure;
 use crate::tracker::{Place, Shared};
@@ -128,12 +129,14 @@ pub(crate) fn accept(
     upgrade.response
 }
 
-/// Serves the client over the stream itself, where that is plain TCP, and else over whatever it is.
+/// Serves the client over the stream itself, where that is plain TCP as our server has it, and else over whatever it is.
 async fn serve(place: Place, upgraded: Upgraded, client: Client) {
     let max_message = place.shared.config.max_message;
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
+    match upgraded.downcast::<TokioIo<WriteDeadline<TcpStream>>>() {
         Ok(parts) => {
-            let socket = Socket::new(parts.io.into_inner(), parts.read_buf.into(), max_message);
+            // The connection has deadlines of its own.
+            let stream = parts.io.into_inner().into_inner();
+            let socket = Socket::new(stream, parts.read_buf.into(), max_message);
             Connection::new(place, socket, client).run().await;
         }
         Err(upgraded) => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
-use causeway_tracker::{Connections, Counted};
+use causeway_tracker::{Connections, Counted, WriteDeadline};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -37,6 +37,8 @@ pub(crate) struct Http {
     pub(crate) patience: Duration,
     /// How long a client may take to send the head of a request; also how long it may leave its connection idle.
     pub(crate) head_within: Duration,
+    /// How long a client may read nothing of what it is sent.
+    pub(crate) read_within: Duration,
 }
 
 impl Http {
@@ -150,6 +152,7 @@ impl Connection {
             ..
         } = self;
         let (service, proxies) = (TowerToHyperService::new(http.router), http.proxies);
+        let stream = WriteDeadline::new(stream, http.read_within);
         let head_within = http.head_within;
         // An upgraded connection ends here, and is counted by its owner from then on.
         let _counted = counted;
@@ -195,6 +198,9 @@ async fn recover(error: &io::Error) {
 /// How long strangers get for the head of a request.
 pub(crate) const HEAD_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long strangers may read nothing of what they have asked for. A lost network comes back sooner, or not.
+pub(crate) const READ_WITHIN: Duration = Duration::from_secs(30);
+
 /// How long what comes before the first request may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -212,23 +218,29 @@ mod tests {
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
 
-    /// Serves a page to clients that have so long to ask for it.
-    async fn serve(head_within: Duration) -> (SocketAddr, watch::Sender<()>) {
+    /// Serves a page to clients that have so long to ask for it, and so long to read it.
+    async fn serve(within: Duration) -> (SocketAddr, watch::Sender<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let (stopping, stopped) = watch::channel(());
         let http = Http {
             workers: Some(Arc::new(Workers::start(Some(1)).expect("a thread"))),
-            router: Router::new().route("/", get(|| async { "page" })),
+            router: Router::new()
+                .route("/", get(|| async { "page" }))
+                .route("/large", get(|| async { vec![b'x'; LARGE] })),
             proxies: Arc::new(Proxies::new(&ServerOptions::default())),
             connections: Connections::new(100),
             stopped,
             patience: Duration::from_secs(1),
-            head_within,
+            head_within: within,
+            read_within: within,
         };
         tokio::spawn(async move { http.serve(listener, None).await });
         (address, stopping)
     }
+
+    /// More than fits into the buffers of the operating system.
+    const LARGE: usize = 64 << 20;
 
     async fn rest(mut stream: OwnedReadHalf) -> String {
         let mut text = Vec::new();
@@ -267,5 +279,17 @@ mod tests {
             assert!(!slow.await.expect("it reads to the end").contains("page"));
         }
         assert_eq!(rest(silent).await, "");
+    }
+    #[tokio::test]
+    async fn who_does_not_read_what_it_asked_for_is_closed_and_who_does_gets_it_whole() {
+        let (address, _stopping) = serve(Duration::from_millis(500)).await;
+        for (pause, is_whole) in [(Duration::ZERO, true), (Duration::from_secs(3), false)] {
+            let stream = TcpStream::connect(address).await.expect("it listens");
+            let (reader, mut writer) = stream.into_split();
+            let request = b"GET /large HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+            writer.write_all(request).await.expect("it reads");
+            sleep(pause).await;
+            assert_eq!(rest(reader).await.len() > LARGE, is_whole, "{pause:?}");
+        }
     }
 }
