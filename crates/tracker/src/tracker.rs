@@ -76,12 +76,16 @@ impl Tracker {
         udp::serve(Arc::clone(&self.shared), socket).await;
     }
 
-    /// Changes who may use the tracker, from now on. Nobody loses a connection; swarms that are not served any more are
-    /// dropped.
+    /// Changes who may use the tracker, from now on. Nobody loses a connection; swarms of which a member might not be admitted
+    /// any more are dropped, and whoever is admitted is back with its next announce.
     pub fn set_access(&self, access: Access) {
         let access = Arc::new(access);
-        *self.shared.access.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&access);
-        self.shared.registry.retain(|info_hash| access.serves(info_hash));
+        let mut current = self.shared.access.write().unwrap_or_else(PoisonError::into_inner);
+        let before = core::mem::replace(&mut *current, Arc::clone(&access));
+        // To compare the lists, and to free them, takes its time: announces don't wait for it.
+        drop(current);
+        let keeps = access.keeps(&before);
+        self.shared.registry.retain(keeps);
     }
 
     /// What is asked for and by whom, from now on: every announce of every door, and everybody who leaves. There is one
@@ -169,7 +173,7 @@ impl Shared {
         self.origin + time.since(Time::ZERO)
     }
 
-    /// Where the swarms live. All that doors do with swarms goes through here.
+    /// Where the swarms live. All that doors do with a single swarm goes through here.
     pub(crate) fn home(&self) -> &impl Home<Link = Outbox> {
         &self.registry
     }
