@@ -9,6 +9,7 @@ use super::*;
 mod bounds;
 mod classic;
 mod names;
+mod threads;
 
 const SWARM: InfoHash = InfoHash::new([7; 20]);
 

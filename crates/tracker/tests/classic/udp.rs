@@ -1,6 +1,7 @@
 //! UDP.
 
 use core::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use causeway_core::InfoHash;
 use causeway_tracker::{Access, Config};
@@ -21,8 +22,16 @@ struct Client {
 
 impl Client {
     async fn connect(server: &Server) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port is free");
-        socket.connect(server.udp).await.expect("it is there");
+        Self::connect_at(server.udp).await
+    }
+
+    async fn connect_at(address: SocketAddr) -> Self {
+        let any: IpAddr = match address {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = UdpSocket::bind((any, 0)).await.expect("a port is free");
+        socket.connect(address).await.expect("it is there");
         let mut client = Self {
             socket,
             connection: 0,
@@ -97,6 +106,21 @@ async fn peers_are_told_of_each_other_and_counted() {
     assert_eq!(client.ask(&scrape).await, [&counts[..], &[0; 12]].concat());
     client.ask(&client.announcing(0, 3, 258, &[])).await;
     assert_eq!(server.tracker.counts(HASH).complete, 1);
+}
+
+/// Over one socket for both families, too: who came over IPv4 gets peers of 6 bytes, and over IPv6 of 18 (BEP 15).
+#[tokio::test]
+async fn ipv6_peers_are_told_of_ipv6_peers() {
+    let server = Server::at(Ipv6Addr::UNSPECIFIED.into(), Config::default()).await;
+    let port = server.udp.port();
+    let four = Client::connect_at((Ipv4Addr::LOCALHOST, port).into()).await;
+    let six = Client::connect_at((Ipv6Addr::LOCALHOST, port).into()).await;
+    four.ask(&four.announcing(0, 2, 258, &[])).await;
+    assert_eq!(six.ask(&six.announcing(0, 2, 259, &[])).await, head(0, 2));
+    let to_six = six.ask(&six.announcing(9, 2, 2, &[])).await;
+    assert_eq!(to_six, [&head(1, 2)[..], &[0; 15], &[1, 1, 3]].concat());
+    let to_four = four.ask(&four.announcing(9, 2, 3, &[])).await;
+    assert_eq!(to_four, [&head(2, 2)[..], &[127, 0, 0, 1, 1, 2]].concat());
 }
 
 #[tokio::test]

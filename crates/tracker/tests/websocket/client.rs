@@ -1,7 +1,7 @@
 //! A tracker on a free port, and clients that speak to it over real sockets.
 
 use core::time::Duration;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::Router;
 use causeway_tracker::{Config, Tracker};
@@ -28,12 +28,18 @@ impl Server {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
-        let socket = TcpSocket::new_v4().expect("there are sockets");
+        Self::at(Ipv4Addr::LOCALHOST.into(), config).await
+    }
+
+    pub(crate) async fn at(address: IpAddr, config: Config) -> Self {
+        let socket = match address {
+            IpAddr::V4(_) => TcpSocket::new_v4(),
+            IpAddr::V6(_) => TcpSocket::new_v6(),
+        };
+        let socket = socket.expect("there are sockets");
         // What does not fit into it is the tracker's to keep. Connections inherit it.
         socket.set_send_buffer_size(SMALL).expect("it can be small");
-        socket
-            .bind((Ipv4Addr::LOCALHOST, 0).into())
-            .expect("a port is free");
+        socket.bind((address, 0).into()).expect("a port is free");
         let listener = socket.listen(1024).expect("it can listen");
         let address = listener.local_addr().expect("it is bound");
         let tracker = Tracker::new(config);
@@ -60,8 +66,7 @@ impl Server {
     }
 
     pub(crate) async fn try_connect(&self, path: &str) -> Result<Client, tungstenite::Error> {
-        let (socket, _) = connect_async(format!("ws://{}{path}", self.address)).await?;
-        Ok(Client { socket })
+        Client::connect(self.address, path).await
     }
 
     /// The status that a page of this origin gets for its WebSocket at `path`.
@@ -94,29 +99,34 @@ impl Server {
 
     /// The status and the body of a plain request.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.address).await.expect("it listens");
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-            self.address
-        );
-        stream.write_all(request.as_bytes()).await.expect("it reads");
-        let mut response = String::new();
-        stream
-            .read_to_string(&mut response)
-            .await
-            .expect("it answers and closes");
-        let (head, body) = response.split_once("\r\n\r\n").expect("there is a head");
-        (
-            head[9..12].parse().expect("a status is a number"),
-            body.to_owned(),
-        )
+        get_at(self.address, path).await
     }
 
     pub(crate) async fn stats(&self) -> Value {
-        let (status, body) = self.get("/stats.json").await;
+        Self::stats_at(self.address).await
+    }
+
+    pub(crate) async fn stats_at(address: SocketAddr) -> Value {
+        let (status, body) = get_at(address, "/stats.json").await;
         assert_eq!(status, 200);
         serde_json::from_str(&body).expect("it is JSON")
     }
+}
+
+async fn get_at(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut response = String::new();
+    stream
+        .read_to_string(&mut response)
+        .await
+        .expect("it answers and closes");
+    let (head, body) = response.split_once("\r\n\r\n").expect("there is a head");
+    (
+        head[9..12].parse().expect("a status is a number"),
+        body.to_owned(),
+    )
 }
 
 impl Drop for Server {
@@ -130,6 +140,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    pub(crate) async fn connect(address: SocketAddr, path: &str) -> Result<Self, tungstenite::Error> {
+        let (socket, _) = connect_async(format!("ws://{address}{path}")).await?;
+        Ok(Self { socket })
+    }
+
     pub(crate) async fn send(&mut self, message: Value) {
         self.send_text(&message.to_string()).await;
     }
