@@ -25,7 +25,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime;
 use tokio::sync::watch;
 
-use self::http::{HEAD_WITHIN, Http, READ_WITHIN};
+use self::http::{HANDSHAKE_WITHIN, HEAD_WITHIN, Http, READ_WITHIN};
 use self::proxy::Proxies;
 use self::reload::Reloaded;
 use self::workers::Workers;
@@ -96,6 +96,7 @@ async fn serve(plan: Plan, page: Router) -> Result<()> {
         patience: PATIENCE,
         head_within: HEAD_WITHIN,
         read_within: READ_WITHIN,
+        handshake_within: HANDSHAKE_WITHIN,
     };
 
     let mut stdout = io::stdout();

@@ -162,14 +162,9 @@ pub(crate) struct TrackerOptions {
     #[arg(long, env = "CAUSEWAY_TRACKER_REQUIRE_PASSKEY")]
     pub(crate) require_passkey: bool,
 
-    /// Origin of pages that may use the tracker, as `https://HOST` or `https://*.DOMAIN` [default: all] (may be repeated)
-    #[arg(
-        long = "origin",
-        value_name = "ORIGIN",
-        env = "CAUSEWAY_TRACKER_ORIGINS",
-        value_delimiter = ','
-    )]
-    pub(crate) origins: Vec<String>,
+    /// File of the only origins whose pages may use the tracker, one on a line, as `https://HOST` or `https://*.DOMAIN`
+    #[arg(long, value_name = "FILE", env = "CAUSEWAY_TRACKER_ORIGINS")]
+    pub(crate) origins: Option<PathBuf>,
 }
 
 impl ServerOptions {
@@ -211,7 +206,7 @@ impl TrackerOptions {
             private: self.private.or(other.private),
             passkeys: self.passkeys.or(other.passkeys),
             require_passkey: self.require_passkey || other.require_passkey,
-            origins: or(self.origins, other.origins),
+            origins: self.origins.or(other.origins),
         }
     }
 

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::{self, ClientRequestBuilder};
 
 use crate::serve::announce;
 use crate::server::Server;
@@ -143,6 +143,33 @@ fn lists_are_read_again_and_a_broken_one_changes_nothing() {
     until(|| announced(&server, ANNOUNCE).contains("interval"));
 }
 
+#[test]
+fn origins_are_read_again_and_open_connections_stay() {
+    let folder = folder();
+    std::fs::write(folder.path().join("origins"), "https://a.example\n").expect("it can be written");
+    let server = Server::tracker(folder, &["--origins", "origins"]);
+    let knock = || {
+        let stream = TcpStream::connect(&server.address).expect("it listens");
+        let url = format!("ws://{}/announce", server.address)
+            .parse()
+            .expect("a URL");
+        let request = ClientRequestBuilder::new(url).with_header("Origin", "https://a.example");
+        match tungstenite::client(request, stream) {
+            Ok((socket, _)) => Ok(socket),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    let mut open = knock().expect("it may");
+    server.write("origins", "nonsense\n");
+    server.signal("-HUP");
+    until(|| server.log().contains("line 1 of origins"));
+    assert!(knock().is_ok(), "what was read before stays in force");
+    server.write("origins", "https://b.example # instead\n");
+    server.signal("-HUP");
+    until(|| knock().is_err_and(|error| error.contains("403")));
+    assert!(announce(&mut open)["interval"].is_u64(), "the open one goes on");
+}
+
 /// Connections that say nothing cost their own address, and the tracker no memory of them.
 #[test]
 fn a_flood_of_connections_is_stopped_at_its_address() {
@@ -165,9 +192,11 @@ fn a_flood_of_connections_is_stopped_at_its_address() {
             .and_then(|()| stream.read_to_string(&mut response))
             .is_ok_and(|_| response.ends_with("ok\n"))
     });
-    let refused = announced(&server, "/metrics")
-        .lines()
-        .find_map(|line| line.strip_prefix("causeway_tcp_refused_total ")?.parse::<u64>().ok());
+    let refused = announced(&server, "/metrics").lines().find_map(|line| {
+        line.strip_prefix("causeway_tcp_refused_total ")?
+            .parse::<u64>()
+            .ok()
+    });
     assert!(refused.is_some_and(|refused| refused >= 20), "{refused:?}");
 }
 
@@ -184,8 +213,7 @@ fn a_client_behind_a_proxy_is_stopped_and_others_behind_it_are_not() {
     let server = Server::tracker(folder(), &options);
     let ask = |client: &str| {
         let mut stream = TcpStream::connect(&server.address).expect("it listens");
-        let request =
-            format!("PROXY TCP4 {client} 127.0.0.1 5 6\r\nGET /health HTTP/1.1\r\nHost: t\r\n\r\n");
+        let request = format!("PROXY TCP4 {client} 127.0.0.1 5 6\r\nGET /health HTTP/1.1\r\nHost: t\r\n\r\n");
         let mut status = [0; 12];
         // Who is refused is closed without a word.
         let read = stream

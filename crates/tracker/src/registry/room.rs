@@ -32,9 +32,7 @@ impl Room {
     pub(super) fn new(config: &Config, key: SipHasher13) -> Self {
         Self {
             members: AtomicUsize::new(0),
-            of_sources: std::iter::repeat_with(AtomicU32::default)
-                .take(BUCKETS)
-                .collect(),
+            of_sources: std::iter::repeat_with(AtomicU32::default).take(BUCKETS).collect(),
             key,
             max_members: config.max_members,
             max_of_source: config.max_members_per_address,

@@ -8,9 +8,9 @@ use causeway_signal::{Event, OfferId, SwarmCounts};
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 
+use super::room::Room;
 #[cfg(test)]
 use super::room::Source;
-use super::room::Room;
 use super::stamp::{tick, ticks};
 use super::swarm::Swarm;
 use super::webrtc::Member;

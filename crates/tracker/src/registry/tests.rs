@@ -230,7 +230,12 @@ fn who_has_had_as_many_offers_as_it_takes_comes_last_until_it_announces_again() 
 fn nobody_gets_many_more_offers_than_it_takes_until_it_announces_again() {
     let world = World::new();
     let mut flooder = world.leecher(1);
-    for (number, wanted, most) in [(2, Some(0), 20), (3, Some(10), 40), (4, Some(80), 200), (5, None, 200)] {
+    for (number, wanted, most) in [
+        (2, Some(0), 20),
+        (3, Some(10), 40),
+        (4, Some(80), 200),
+        (5, None, 200),
+    ] {
         let mut peer = World::connect(number, number);
         peer.wanted = wanted;
         for _ in 0..2 {

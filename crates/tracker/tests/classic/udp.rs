@@ -36,11 +36,7 @@ impl Client {
             socket,
             connection: 0,
         };
-        let request = [
-            &GREETING.to_be_bytes()[..],
-            &[0, 0, 0, 0, 0, 0, 0, 5],
-        ]
-        .concat();
+        let request = [&GREETING.to_be_bytes()[..], &[0, 0, 0, 0, 0, 0, 0, 5]].concat();
         let answer = client.ask(&request).await;
         assert_eq!((answer.len(), &answer[..8]), (16, &[0, 0, 0, 0, 0, 0, 0, 5][..]));
         client.connection = u64::from_be_bytes(answer[8..].try_into().expect("8 bytes"));

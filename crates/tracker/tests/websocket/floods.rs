@@ -5,9 +5,9 @@ use core::time::Duration;
 use causeway_tracker::Config;
 use futures_util::SinkExt;
 use serde_json::json;
-use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::client::{Server, announce, answer, b20};
 
@@ -51,14 +51,13 @@ async fn a_message_that_is_begun_and_not_completed_ends_the_connection() {
             let frame = Frame::message(piece.to_owned(), OpCode::Data(kind), is_last);
             half.socket.send(Message::Frame(frame)).await.expect("it reads");
         }
-        assert!(half.receive().await["interval"].is_u64(), "parts of one are a message");
+        assert!(
+            half.receive().await["interval"].is_u64(),
+            "parts of one are a message"
+        );
     }
     let begin = Frame::message(" ".repeat(5_000), OpCode::Data(Data::Text), false);
-    client
-        .socket
-        .send(Message::Frame(begin))
-        .await
-        .expect("it reads");
+    client.socket.send(Message::Frame(begin)).await.expect("it reads");
     let mut pings = 0;
     while client.socket.send(Message::Ping(Bytes::new())).await.is_ok() {
         patient

@@ -102,21 +102,31 @@ fn one_address_can_not_fill_the_tracker_whatever_door_it_comes_through() {
         assert!(join(&mut greedy, swarm).is_ok());
     }
     assert_eq!(join(&mut greedy, 4), Err(Refusal::TooManyFromAddress(3)));
-    assert_eq!(join(&mut World::connect(2, 2), 1), Err(Refusal::TooManyFromAddress(3)));
+    assert_eq!(
+        join(&mut World::connect(2, 2), 1),
+        Err(Refusal::TooManyFromAddress(3))
+    );
     let classic = |address: [u8; 4]| ClassicAnnounce {
         address: (address, 1000).into(),
         ..classic::hello(9, false)
     };
     assert_eq!(
-        world.registry.announce_classic(world.now, &classic([127, 0, 0, 1])),
+        world
+            .registry
+            .announce_classic(world.now, &classic([127, 0, 0, 1])),
         Err(Refusal::TooManyFromAddress(3))
     );
-    let other = world.registry.announce_classic(world.now, &classic([10, 0, 0, 1]));
+    let other = world
+        .registry
+        .announce_classic(world.now, &classic([10, 0, 0, 1]));
     assert!(other.is_ok(), "others find room");
 
     assert!(join(&mut greedy, 1).is_ok(), "and what it has it keeps");
     world.leave(greedy);
-    assert!(join(&mut World::connect(2, 2), 1).is_ok(), "until it gives it back");
+    assert!(
+        join(&mut World::connect(2, 2), 1).is_ok(),
+        "until it gives it back"
+    );
 }
 
 #[test]

@@ -63,7 +63,9 @@ fn live(world: &World, number: u8) {
                     wanted: Some(5),
                 };
                 let offers = ids(&[1, 2, 3]);
-                let announced = world.registry.announce(now, &mut peer.session, &presence, &offers);
+                let announced = world
+                    .registry
+                    .announce(now, &mut peer.session, &presence, &offers);
                 announced.expect("there is room");
             }
         }
