@@ -148,9 +148,9 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// What of the swarms is in this process.
     pub(crate) registry: Registry<Outbox>,
-    /// Of requests over HTTP, those for WebSockets among them, and over UDP.
+    /// Of requests over HTTP, those for a WebSocket among them, and over UDP.
     pub(crate) rates: Rates,
-    /// Of messages over WebSockets.
+    /// Of messages over the WebSocket door.
     pub(crate) messages: Rates,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) statistics: stats::Desk,

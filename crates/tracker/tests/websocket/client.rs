@@ -7,8 +7,9 @@ use axum::Router;
 use causeway_tracker::{Config, Tracker};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -32,15 +33,11 @@ impl Server {
     }
 
     pub(crate) async fn at(address: IpAddr, config: Config) -> Self {
-        let socket = match address {
-            IpAddr::V4(_) => TcpSocket::new_v4(),
-            IpAddr::V6(_) => TcpSocket::new_v6(),
-        };
-        let socket = socket.expect("there are sockets");
+        let listener = TcpListener::bind((address, 0)).await.expect("a port is free");
         // What does not fit into it is the tracker's to keep. Connections inherit it.
-        socket.set_send_buffer_size(SMALL).expect("it can be small");
-        socket.bind((address, 0).into()).expect("a port is free");
-        let listener = socket.listen(1024).expect("it can listen");
+        SockRef::from(&listener)
+            .set_send_buffer_size(SMALL as usize)
+            .expect("it can be small");
         let address = listener.local_addr().expect("it is bound");
         let tracker = Tracker::new(config);
         let service = tracker

@@ -320,7 +320,7 @@ async fn the_swarms_of_ipv4_and_ipv6_clients_are_one() {
 #[tokio::test]
 async fn who_has_had_as_many_offers_as_it_takes_gets_none_while_others_take_some() {
     let server = Server::start().await;
-    let (mut seeder, mut leecher, mut sender) = (
+    let (mut seeder, mut leecher, mut other) = (
         server.connect().await,
         server.connect().await,
         server.connect().await,
@@ -332,16 +332,16 @@ async fn who_has_had_as_many_offers_as_it_takes_gets_none_while_others_take_some
     seeder.announce(modest.clone()).await;
     leecher.announce(eager).await;
     for offer in [1, 2] {
-        sender.announce(announce(b'o', 1, &[offer])).await;
+        other.announce(announce(b'o', 1, &[offer])).await;
         assert_eq!(seeder.receive().await["offer_id"], b20(offer), "seeders first");
     }
     for offer in [3, 4, 5] {
-        sender.announce(announce(b'o', 1, &[offer])).await;
+        other.announce(announce(b'o', 1, &[offer])).await;
         assert_eq!(leecher.receive().await["offer_id"], b20(offer));
     }
     seeder.is_idle().await;
     seeder.announce(modest).await;
-    sender.announce(announce(b'o', 1, &[6])).await;
+    other.announce(announce(b'o', 1, &[6])).await;
     assert_eq!(seeder.receive().await["offer_id"], b20(6));
 }
 
