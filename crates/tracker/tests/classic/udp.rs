@@ -266,6 +266,22 @@ async fn a_broken_socket_does_not_burn_the_processor() {
     assert!(spent < Duration::from_millis(100), "{spent:?}");
 }
 
+#[tokio::test]
+async fn a_torrent_that_is_not_served_is_refused_in_words_and_has_no_counts() {
+    let server = Server::start().await;
+    let client = Client::connect(&server).await;
+    client.ask(&client.announcing(0, 2, 258, &[])).await;
+    server.tracker.set_access(Access {
+        denied: [HASH].into(),
+        ..Access::default()
+    });
+    let refused = client.ask(&client.announcing(0, 2, 258, &[])).await;
+    assert_eq!(refused[..8], [0, 0, 0, 3, 0, 0, 0, 5], "an error");
+    assert!(String::from_utf8_lossy(&refused).contains("does not serve"));
+    let none = [0, 0, 0, 2, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(client.ask(&client.packet(2, HASH.as_bytes())).await, none);
+}
+
 /// BEP 41 carries the path of the tracker's URL.
 #[tokio::test]
 async fn a_passkey_comes_in_the_url_data() {
