@@ -293,8 +293,8 @@ mod tests {
     }
     #[tokio::test]
     async fn who_does_not_read_what_it_asked_for_is_closed_and_who_does_gets_it_whole() {
-        let (address, _stopping) = serve(Duration::from_millis(500)).await;
-        for (pause, is_whole) in [(Duration::ZERO, true), (Duration::from_secs(3), false)] {
+        let (address, _stopping) = serve(Duration::from_millis(1_500)).await;
+        for (pause, is_whole) in [(Duration::ZERO, true), (Duration::from_secs(5), false)] {
             let stream = TcpStream::connect(address).await.expect("it listens");
             let (reader, mut writer) = stream.into_split();
             let request = b"GET /large HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
