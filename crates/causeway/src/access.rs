@@ -1,10 +1,11 @@
 //! The operator's lists of who may use the tracker, kept up to date with their files.
 
+use core::str::FromStr;
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use causeway_core::InfoHash;
 use causeway_tracker::{Access, OriginRule};
 
@@ -13,32 +14,55 @@ use crate::settings::TrackerOptions;
 /// Reads the lists.
 pub(crate) fn read(options: &TrackerOptions) -> Result<Access> {
     let info_hashes = |path: &Option<_>| path.as_deref().map(info_hashes).transpose();
-    let origins = options
-        .origins
-        .iter()
-        .map(|origin| origin.parse().with_context(|| format!("`{origin}` is no origin")));
-    let origins: Vec<OriginRule> = origins.collect::<Result<_>>()?;
-    let passkeys = options.passkeys.as_deref().map(words).transpose()?;
+    let passkeys = options
+        .passkeys
+        .as_deref()
+        .map(words)
+        .transpose()?
+        .unwrap_or_default();
+    ensure!(
+        passkeys.iter().all(|passkey| passkey.len() <= 128),
+        "a passkey is longer than 128 bytes: choose a shorter one"
+    );
     Ok(Access {
         allowed: info_hashes(&options.allow)?,
         denied: info_hashes(&options.deny)?.unwrap_or_default(),
         private: info_hashes(&options.private)?.unwrap_or_default(),
         all_private: options.require_passkey,
-        passkeys: passkeys.unwrap_or_default(),
-        origins: (!origins.is_empty()).then_some(origins),
+        passkeys,
+        origins: options.origins.as_deref().map(origins).transpose()?,
     })
 }
 
 /// The files that [`read`] reads.
 pub(crate) fn files(options: &TrackerOptions) -> impl Iterator<Item = &Path> {
-    let all = [&options.allow, &options.deny, &options.private, &options.passkeys];
+    let all = [
+        &options.allow,
+        &options.deny,
+        &options.private,
+        &options.passkeys,
+        &options.origins,
+    ];
     all.into_iter().flatten().map(AsRef::as_ref)
 }
 
 /// The info-hashes in a file.
 pub(crate) fn info_hashes(path: &Path) -> Result<HashSet<InfoHash>> {
+    parsed(path)
+}
+
+fn origins(path: &Path) -> Result<Vec<OriginRule>> {
+    parsed(path)
+}
+
+/// What is on the lines of a file.
+fn parsed<T, C>(path: &Path) -> Result<C>
+where
+    T: FromStr<Err: core::error::Error + Send + Sync + 'static>,
+    C: FromIterator<T>,
+{
     let parse = |(number, line): (usize, &str)| {
-        line.parse()
+        line.parse::<T>()
             .with_context(|| format!("line {} of {}", number + 1, path.display()))
     };
     lines(&text(path)?).map(parse).collect()

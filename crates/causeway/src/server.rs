@@ -18,7 +18,6 @@ use axum::extract::ConnectInfo;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use causeway_bridge::gateway::Gateway;
 use causeway_tracker::{Connections, Tracker};
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -26,7 +25,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime;
 use tokio::sync::watch;
 
-use self::http::{HEAD_WITHIN, Http};
+use self::http::{HANDSHAKE_WITHIN, HEAD_WITHIN, Http, READ_WITHIN};
 use self::proxy::Proxies;
 use self::reload::Reloaded;
 use self::workers::Workers;
@@ -79,18 +78,25 @@ async fn serve(plan: Plan, page: Router) -> Result<()> {
         None => None,
     };
     let of_gateway = gateway.as_ref().map(|running| running.gateway.clone());
-    let router = tracker
-        .router(page)
-        .merge(metrics(&tracker, of_gateway.clone(), server));
+    let connections = Connections::new(server.max_tcp_per_address.unwrap_or(MAX_TCP_PER_ADDRESS));
+    let (asked, counted) = (tracker.clone(), connections.clone());
+    let gateway_asked = of_gateway.clone();
+    let metrics = move || {
+        let of_gateway = gateway_asked.as_ref().map(|gateway| gateway.metrics());
+        asked.metrics() + &of_gateway.unwrap_or_default() + &refused(&counted)
+    };
+    let router = tracker.router(page).merge(metrics_route(server, metrics));
     let (stopping, stopped) = watch::channel(());
     let http = Http {
         workers: Some(Arc::clone(&workers)),
         router,
         proxies: Arc::new(Proxies::new(server)),
-        connections: Connections::new(server.max_tcp_per_address.unwrap_or(MAX_TCP_PER_ADDRESS)),
+        connections,
         stopped,
         patience: PATIENCE,
         head_within: HEAD_WITHIN,
+        read_within: READ_WITHIN,
+        handshake_within: HANDSHAKE_WITHIN,
     };
 
     let mut stdout = io::stdout();
@@ -151,8 +157,10 @@ async fn serve(plan: Plan, page: Router) -> Result<()> {
 }
 
 /// `/metrics`, for those who may read it.
-fn metrics(tracker: &Tracker, gateway: Option<Arc<Gateway>>, server: &ServerOptions) -> Router {
-    let tracker = tracker.clone();
+fn metrics_route(
+    server: &ServerOptions,
+    metrics: impl Fn() -> String + Clone + Send + Sync + 'static,
+) -> Router {
     let mut allowed = server.metrics_from.clone();
     if allowed.is_empty() {
         let this_machine = [
@@ -167,10 +175,18 @@ fn metrics(tracker: &Tracker, gateway: Option<Arc<Gateway>>, server: &ServerOpti
             return (StatusCode::FORBIDDEN, "Not for you: see --metrics-from.\n").into_response();
         }
         let kind = (header::CONTENT_TYPE, "text/plain; version=0.0.4");
-        let of_gateway = gateway.map(|gateway| gateway.metrics()).unwrap_or_default();
-        ([kind], tracker.metrics() + &of_gateway).into_response()
+        ([kind], metrics()).into_response()
     };
     Router::new().route("/metrics", get(answer))
+}
+
+/// The connections that were closed at once, for Prometheus.
+fn refused(connections: &Connections) -> String {
+    format!(
+        "# HELP causeway_tcp_refused_total TCP connections beyond those that one address may have.\n\
+         # TYPE causeway_tcp_refused_total counter\ncauseway_tcp_refused_total {}\n",
+        connections.refused()
+    )
 }
 
 /// A TCP listener and, on the same port, so many UDP sockets that share the work.

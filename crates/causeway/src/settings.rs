@@ -121,13 +121,26 @@ pub(crate) struct TrackerOptions {
     )]
     max_connections_per_address: Option<usize>,
 
-    /// HTTP and UDP requests a second from one address, for long; 0 for any number [default: 50]
+    /// HTTP and UDP requests a second from one address, for long, WebSocket connections among them; 0 for any number
+    /// [default: 50]
     #[arg(long, value_name = "NUMBER", env = "CAUSEWAY_TRACKER_REQUESTS_PER_SECOND")]
     requests_per_second: Option<u32>,
+
+    /// WebSocket messages a second from one address, for long; 0 for any number [default: 2000]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "CAUSEWAY_TRACKER_MESSAGES_PER_SECOND_PER_ADDRESS"
+    )]
+    messages_per_second_per_address: Option<u32>,
 
     /// Peers of all torrents together [default: 2000000]
     #[arg(long, value_name = "NUMBER", env = "CAUSEWAY_TRACKER_MAX_MEMBERS")]
     max_members: Option<usize>,
+
+    /// The same, from one address [default: a fiftieth of all]
+    #[arg(long, value_name = "NUMBER", env = "CAUSEWAY_TRACKER_MAX_MEMBERS_PER_ADDRESS")]
+    max_members_per_address: Option<usize>,
 
     /// File of the only info-hashes to be tracked, one on a line, in hexadecimal
     #[arg(long, value_name = "FILE", env = "CAUSEWAY_TRACKER_ALLOW")]
@@ -149,14 +162,9 @@ pub(crate) struct TrackerOptions {
     #[arg(long, env = "CAUSEWAY_TRACKER_REQUIRE_PASSKEY")]
     pub(crate) require_passkey: bool,
 
-    /// Origin of pages that may use the tracker, as `https://HOST` or `https://*.DOMAIN` [default: all] (may be repeated)
-    #[arg(
-        long = "origin",
-        value_name = "ORIGIN",
-        env = "CAUSEWAY_TRACKER_ORIGINS",
-        value_delimiter = ','
-    )]
-    pub(crate) origins: Vec<String>,
+    /// File of the only origins whose pages may use the tracker, one on a line, as `https://HOST` or `https://*.DOMAIN`
+    #[arg(long, value_name = "FILE", env = "CAUSEWAY_TRACKER_ORIGINS")]
+    pub(crate) origins: Option<PathBuf>,
 }
 
 impl ServerOptions {
@@ -188,13 +196,17 @@ impl TrackerOptions {
                 .max_connections_per_address
                 .or(other.max_connections_per_address),
             requests_per_second: self.requests_per_second.or(other.requests_per_second),
+            messages_per_second_per_address: self
+                .messages_per_second_per_address
+                .or(other.messages_per_second_per_address),
             max_members: self.max_members.or(other.max_members),
+            max_members_per_address: self.max_members_per_address.or(other.max_members_per_address),
             allow: self.allow.or(other.allow),
             deny: self.deny.or(other.deny),
             private: self.private.or(other.private),
             passkeys: self.passkeys.or(other.passkeys),
             require_passkey: self.require_passkey || other.require_passkey,
-            origins: or(self.origins, other.origins),
+            origins: self.origins.or(other.origins),
         }
     }
 
@@ -227,7 +239,18 @@ impl TrackerOptions {
             config.requests_per_second = rate;
             config.request_burst = rate.saturating_mul(40);
         }
+        if let Some(rate) = self.messages_per_second_per_address {
+            config.messages_per_second_per_address = rate;
+            config.message_burst_per_address = rate.saturating_mul(10);
+        }
         config.max_members = self.max_members.unwrap_or(config.max_members);
+        ensure!(
+            config.max_members > 0,
+            "`max-members` is 0, so that nobody could announce anything: set it to 1 or more"
+        );
+        config.max_members_per_address = self
+            .max_members_per_address
+            .unwrap_or(config.max_members.div_ceil(50));
         Ok(config)
     }
 }
@@ -271,6 +294,7 @@ mod tests {
             (config.interval, config.max_members),
             (Duration::from_secs(30), 7)
         );
+        assert_eq!(config.max_members_per_address, 1, "a fiftieth, and one at least");
         assert_eq!(file.server.trusted_proxies.len(), 2);
     }
 
@@ -284,10 +308,17 @@ mod tests {
         ] {
             assert!(toml::from_str::<Settings>(text).is_err(), "{text}");
         }
-        let options = TrackerOptions {
-            interval: Some(0),
-            ..TrackerOptions::default()
-        };
-        assert!(options.config().is_err());
+        for options in [
+            TrackerOptions {
+                interval: Some(0),
+                ..TrackerOptions::default()
+            },
+            TrackerOptions {
+                max_members: Some(0),
+                ..TrackerOptions::default()
+            },
+        ] {
+            assert!(options.config().is_err());
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::settings::{ServerOptions, SettingsFile, TrackerOptions};
 /// ws://ADDRESS:PORT/announce, http://ADDRESS:PORT/announce or udp://ADDRESS:PORT/announce.
 ///
 /// Settings come from the settings file, from environment variables and from these flags, the latter before the former. The
-/// lists of info-hashes and passkeys, and the certificate, are read again when they change, and on SIGHUP.
+/// lists of info-hashes, passkeys and origins, and the certificate, are read again when they change, and on SIGHUP.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::server::http::{HEAD_WITHIN, Http};
+use crate::server::http::{HANDSHAKE_WITHIN, HEAD_WITHIN, Http, READ_WITHIN};
 use crate::server::proxy::Proxies;
 use crate::settings::ServerOptions;
 
@@ -101,6 +101,8 @@ impl Door {
             stopped,
             patience: PATIENCE,
             head_within: HEAD_WITHIN,
+            read_within: READ_WITHIN,
+            handshake_within: HANDSHAKE_WITHIN,
         };
         let task = tokio::spawn(async move { http.serve(self.listener, None).await });
         Serving { stopping, task }

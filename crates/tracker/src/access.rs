@@ -15,7 +15,7 @@ pub struct Access {
     pub private: HashSet<InfoHash>,
     /// Whether all torrents are private.
     pub all_private: bool,
-    /// What is to be given as `/announce/PASSKEY`, `/PASSKEY/announce` or `?passkey=PASSKEY`.
+    /// What is to be given as `/announce/PASSKEY`, `/PASSKEY/announce` or `?passkey=PASSKEY`; each of up to 128 bytes.
     pub passkeys: HashSet<String>,
     /// The pages that may use the WebSocket door; all, where this is `None`. Programs that are no browsers send no origin,
     /// and are not held up by this.
@@ -59,6 +59,15 @@ impl Access {
     #[must_use]
     pub fn is_private(&self, info_hash: InfoHash) -> bool {
         self.all_private || self.private.contains(&info_hash)
+    }
+
+    /// Says of each torrent whether all that were admitted to it under the rules `before` would be admitted still.
+    pub(crate) fn keeps(&self, before: &Self) -> impl Fn(InfoHash) -> bool {
+        let is_revoked = !before.passkeys.is_subset(&self.passkeys);
+        move |info_hash| {
+            let was_private = before.is_private(info_hash) && !is_revoked;
+            self.serves(info_hash) && (was_private || !self.is_private(info_hash))
+        }
     }
 
     /// Whether a page of this origin may use the tracker.
@@ -159,6 +168,37 @@ mod tests {
         }
         access.all_private = true;
         assert_eq!(access.admit(OTHER, None), Err(Denial::Passkey));
+    }
+
+    #[test]
+    fn swarms_are_kept_where_all_their_members_would_be_admitted_again() {
+        let open = Access::default();
+        let private = |passkeys: &[&str]| Access {
+            private: [HASH].into(),
+            passkeys: passkeys.iter().map(|passkey| (*passkey).to_owned()).collect(),
+            ..Access::default()
+        };
+        let all_private = Access {
+            all_private: true,
+            ..private(&["a", "b"])
+        };
+        let denied = Access {
+            denied: [HASH].into(),
+            ..Access::default()
+        };
+        for (before, after, is_kept) in [
+            (&open, &open, true),
+            (&open, &denied, false),
+            (&open, &private(&["a"]), false),
+            (&private(&["a"]), &open, true),
+            (&private(&["a"]), &private(&["a", "b"]), true),
+            (&private(&["a", "b"]), &private(&["b"]), false),
+            (&private(&["a", "b"]), &all_private, true),
+        ] {
+            assert_eq!(after.keeps(before)(HASH), is_kept, "{before:?} {after:?}");
+        }
+        assert!(private(&["b"]).keeps(&private(&["a"]))(OTHER), "others are open");
+        assert!(!all_private.keeps(&private(&["a"]))(OTHER));
     }
 
     #[test]

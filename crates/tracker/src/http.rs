@@ -89,7 +89,7 @@ pub(crate) async fn answer(
         .announce_classic(begin, &announce)
         .await
         .map_err(|refusal| {
-            shared.metrics.failed(Failure::Full);
+            shared.metrics.failed(refusal.into());
             Refusal::to_string(&refusal)
         })?;
     let reply = AnnounceReply {

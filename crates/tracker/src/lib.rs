@@ -21,6 +21,7 @@
 
 mod access;
 mod config;
+mod deadline;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod http;
@@ -34,5 +35,6 @@ mod websocket;
 
 pub use access::{Access, Denial, OriginRule, ParseOriginError};
 pub use config::Config;
+pub use deadline::WriteDeadline;
 pub use limit::{Connections, Counted};
 pub use tracker::Tracker;

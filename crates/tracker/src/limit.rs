@@ -39,21 +39,46 @@ impl Rates {
 
     /// Whether one more request from this address is to be served now. One that is not costs nothing.
     pub(crate) fn admit(&self, now: Time, address: IpAddr) -> bool {
-        if self.paid.is_empty() {
+        let Some(paid) = self.paid.get(self.bucket(address).0) else {
             return true;
-        }
+        };
         let now = now.as_micros();
-        let hash = self.hasher.hash_one(source(address));
-        let bucket = &self.paid[usize::try_from(hash % BUCKETS as u64).unwrap_or(0)];
         let pay = |paid: u64| {
             let paid = paid.max(now) + self.price;
             (paid <= now + self.credit).then_some(paid)
         };
-        bucket
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay)
+        paid.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay)
             .is_ok()
     }
+
+    /// Where an address pays.
+    pub(crate) fn bucket(&self, address: IpAddr) -> Bucket {
+        let hash = self.hasher.hash_one(source(address));
+        Bucket(usize::try_from(hash % BUCKETS as u64).unwrap_or(0))
+    }
+
+    /// Takes note of what was served already, and counts as so many requests.
+    pub(crate) fn charge(&self, now: Time, bucket: Bucket, requests: u32) {
+        if let Some(paid) = self.paid.get(bucket.0) {
+            let price = self.price * u64::from(requests);
+            let pay = |paid: u64| Some(paid.max(now.as_micros()) + price);
+            // It always takes it.
+            paid.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay)
+                .unwrap_or_default();
+        }
+    }
+
+    /// When more is to be served, where that is not now.
+    pub(crate) fn waits_until(&self, now: Time, bucket: Bucket) -> Option<Time> {
+        let paid = self.paid.get(bucket.0)?.load(Ordering::Relaxed);
+        let until = Time::from_micros(paid.saturating_sub(self.credit));
+        (until > now).then_some(until)
+    }
 }
+
+/// Where an address pays for its requests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucket(usize);
 
 /// 512 KiB.
 const BUCKETS: usize = 1 << 16;
@@ -62,6 +87,7 @@ const BUCKETS: usize = 1 << 16;
 #[derive(Clone, Debug)]
 pub struct Connections {
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    refused: Arc<AtomicU64>,
     max_per_address: usize,
 }
 
@@ -78,6 +104,7 @@ impl Connections {
     pub fn new(max_per_address: usize) -> Self {
         Self {
             open: Arc::default(),
+            refused: Arc::default(),
             max_per_address,
         }
     }
@@ -87,15 +114,22 @@ impl Connections {
     pub fn admit(&self, address: IpAddr) -> Option<Counted> {
         let source = source(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(source).or_default();
-        if *count >= self.max_per_address {
+        let count = open.get(&source).copied().unwrap_or(0);
+        if count >= self.max_per_address {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        *count += 1;
+        open.insert(source, count + 1);
         Some(Counted {
             open: Arc::clone(&self.open),
             source,
         })
+    }
+
+    /// How many were not admitted so far.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 }
 
@@ -112,7 +146,7 @@ impl Drop for Counted {
 }
 
 /// Who can be told from whom: an IPv6 customer has a whole /64.
-fn source(address: IpAddr) -> IpAddr {
+pub(crate) fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
@@ -151,6 +185,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_served_beyond_the_burst_is_waited_for() {
+        let rates = Rates::new(2, 5);
+        let bucket = rates.bucket(address("10.0.0.1"));
+        rates.charge(at(10), bucket, 5);
+        assert_eq!(rates.waits_until(at(10), bucket), None);
+        rates.charge(at(10), bucket, 4);
+        assert_eq!(rates.waits_until(at(10), bucket), Some(at(12)));
+        assert_eq!(rates.waits_until(at(12), bucket), None);
+        let other = rates.bucket(address("10.0.0.2"));
+        assert_eq!(rates.waits_until(at(10), other), None);
+    }
+
+    #[test]
     fn a_network_of_one_customer_is_one_address() {
         let rates = Rates::new(1, 1);
         assert!(rates.admit(at(1), address("2001:db8::1")));
@@ -172,8 +219,17 @@ mod tests {
         let first = connections.admit(address("10.0.0.1")).expect("one");
         let _second = connections.admit(address("::ffff:10.0.0.1")).expect("two");
         assert!(connections.admit(address("10.0.0.1")).is_none());
+        assert_eq!(connections.refused(), 1);
         assert!(connections.admit(address("10.0.0.2")).is_some());
         drop(first);
         assert!(connections.admit(address("10.0.0.1")).is_some());
+    }
+    #[test]
+    fn who_is_refused_leaves_nothing_behind() {
+        let connections = Connections::new(0);
+        for last in 0..10 {
+            assert!(connections.admit(IpAddr::from([10, 0, 0, last])).is_none());
+        }
+        assert_eq!(connections.open.lock().map(|open| open.len()).ok(), Some(0));
     }
 }

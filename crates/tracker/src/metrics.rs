@@ -8,6 +8,8 @@ use core::time::Duration;
 
 use causeway_signal::Event;
 
+use crate::registry::Refusal;
+
 /// A way in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Door {
@@ -31,6 +33,8 @@ pub(crate) enum Failure {
     Full,
     /// The socket is in too many swarms.
     TooManyTorrents,
+    /// The address has too many members.
+    TooManyFromAddress,
     /// The address asks too often.
     TooFast,
     /// The address has too many connections, or all have.
@@ -39,10 +43,24 @@ pub(crate) enum Failure {
     Answer,
     /// A UDP connection id that was not given to this address lately.
     ConnectionId,
+    /// What was to be passed on to somebody who has much to read already.
+    Busy,
     /// It did not read.
     SlowReader,
+    /// It did not complete a message.
+    SlowSender,
     /// It gave no sign of life.
     Silent,
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TooManyTorrents(_) => Self::TooManyTorrents,
+            Refusal::TooManyFromAddress(_) => Self::TooManyFromAddress,
+            Refusal::Full => Self::Full,
+        }
+    }
 }
 
 /// All counts.
@@ -190,18 +208,21 @@ const EVENTS: [(Event, &str); 5] = [
 ];
 
 /// In the order of [`Failure`].
-const FAILURES: [(Failure, &str); 12] = [
+const FAILURES: [(Failure, &str); 15] = [
     (Failure::Malformed, "malformed"),
     (Failure::Torrent, "torrent"),
     (Failure::Passkey, "passkey"),
     (Failure::Origin, "origin"),
     (Failure::Full, "full"),
     (Failure::TooManyTorrents, "too_many_torrents"),
+    (Failure::TooManyFromAddress, "too_many_from_address"),
     (Failure::TooFast, "too_fast"),
     (Failure::TooManyConnections, "too_many_connections"),
     (Failure::Answer, "answer"),
     (Failure::ConnectionId, "connection_id"),
+    (Failure::Busy, "busy"),
     (Failure::SlowReader, "slow_reader"),
+    (Failure::SlowSender, "slow_sender"),
     (Failure::Silent, "silent"),
 ];
 

@@ -15,14 +15,16 @@
 //! same seed, times and calls, everything repeats.
 //!
 //! # When it is full
-//! A member more than [`Config::max_members`] finds room where classic peers are overdue; else it is refused. So a flood
-//! of newcomers pushes out nobody who keeps announcing.
+//! A member more than [`Config::max_members`] is refused, and so is one more than [`Config::max_members_per_address`] from
+//! its address, while the others find room. A flood of newcomers pushes out nobody who keeps announcing: in a full registry
+//! [`Registry::expire`] forgets the classic peers that are overdue, and no others.
 //!
 //! # Whom an offer goes to
 //! The i-th offer of an announce goes to the i-th chosen peer, and the surplus is dropped. To a leecher seeders are chosen
 //! first and then leechers, at random within each; to a seeder leechers alone, since a seeder gains nothing from a
 //! seeder. Who has had as many offers as it asked for ([`Presence::wanted`]) comes after all who have not, until it
-//! announces again: libtorrent drops what comes beyond its `numwant`. Nobody gets an offer that bears its own `peer_id`.
+//! announces again: libtorrent drops what comes beyond its `numwant`. Beyond four times as many (20 at least, and 200 at
+//! most) it gets none till then: whoever floods the tracker with offers floods nobody else. Nobody gets an offer that bears its own `peer_id`.
 //! IPv4 and IPv6 peers share a swarm: WebRTC finds the path.
 //!
 //! # Whose answer is passed on
@@ -37,13 +39,14 @@
 //! * The first link *holds* the name: it alone is counted, and offers to the name go to it. The newcomer is a *rival*. It
 //!   gets its replies, its own offers are relayed and the answers to them come back to it, and it gets the offers of
 //!   others that would otherwise be surplus.
-//! * The holder is asked for a sign of life ([`Announced::doubted`]). Until it gives one ([`Link::is_in_doubt`]), offers
-//!   to the name go to the rival. A dead holder's link is closed by its owner soon after, and the rival takes its place.
+//! * The holder is asked for a sign of life ([`Announced::doubted`]), unless it has just given one. Until it does
+//!   ([`Link::is_in_doubt`]), offers to the name go to the rival. A dead holder's link is closed by its owner soon after, and the rival takes its place.
 //! * What a link says changes that link's own membership only. So a stranger can neither remove a live peer, nor change
-//!   what it is, nor take its offers, nor answer for it; the stranger counts for less than under a name of its own.
+//!   what it is, nor answer for it, nor take its offers but those that come before its sign of life; the stranger counts for less than under a name of its own.
 
 mod classic;
 mod home;
+mod room;
 mod sample;
 mod shard;
 mod stamp;
@@ -60,8 +63,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use causeway_core::{InfoHash, PeerId, Time};
 use causeway_signal::{Event, OfferId, SwarmCounts};
+use siphasher::sip::SipHasher13;
 
 pub use self::home::Home;
+use self::room::Room;
 use self::shard::Shard;
 use self::subscriber::Subscription;
 pub use self::subscriber::{Announcer, Caller, Heard, Subscriber};
@@ -70,12 +75,17 @@ use crate::Config;
 
 /// A way to reach one connection. Clones reach the same connection and are equal; others are not.
 pub trait Link: Clone + Eq + Send + Sync {
-    /// Sends a message, which is JSON, to whoever is at the other end. It does not wait, and what is not read soon ends the
+    /// Sends a reply, which is JSON, to whoever is at the other end. It does not wait, and what is not read soon ends the
     /// connection.
     fn deliver(&self, json: &[u8]);
 
-    /// Asks the connection for a sign of life. Until it gives one, it is in doubt; without one it is closed soon.
-    fn doubt(&self);
+    /// Passes on what somebody else says, and answers whether it did. Where much waits to be read already, it does not: nobody
+    /// ends another's connection by what he sends to it.
+    fn relay(&self, json: &[u8]) -> bool;
+
+    /// Asks the connection for a sign of life, unless it has just given one. Until it does, it is in doubt; without one it is
+    /// closed soon.
+    fn doubt(&self, now: Time);
 
     /// Whether the connection was asked for a sign of life and has not given one yet.
     fn is_in_doubt(&self) -> bool;
@@ -87,7 +97,10 @@ pub struct Session<L> {
     link: L,
     ipv4: bool,
     caller: Arc<Caller>,
+    /// It may have been forgotten meanwhile.
     joined: BTreeMap<InfoHash, PeerId>,
+    /// When `joined` was last compared with the swarms.
+    looked_over: Option<Time>,
 }
 
 impl<L> Session<L> {
@@ -100,6 +113,7 @@ impl<L> Session<L> {
             ipv4: address.is_ipv4(),
             caller: Arc::new(caller),
             joined: BTreeMap::new(),
+            looked_over: None,
         }
     }
 
@@ -199,6 +213,11 @@ pub enum Refusal {
         "this connection announces {0} torrents already, which is all that this tracker allows: stop some first"
     )]
     TooManyTorrents(usize),
+    /// As many members are from its address as may be.
+    #[error(
+        "your address announces {0} peers already, which is all that this tracker allows: stop some torrents first"
+    )]
+    TooManyFromAddress(usize),
     /// The tracker has as many members as it may have.
     #[error("this tracker is full: try again later, or use another one")]
     Full,
@@ -224,6 +243,9 @@ pub struct MemberView {
 pub struct Registry<L> {
     config: Config,
     shards: Vec<Mutex<Shard<L>>>,
+    room: Arc<Room>,
+    /// Says which shard a swarm is in; strangers choose the info-hashes, but not this.
+    key: SipHasher13,
     subscription: Subscription,
 }
 
@@ -232,10 +254,14 @@ impl<L: Link> Registry<L> {
     #[must_use]
     pub fn new(config: Config, seed: u64) -> Self {
         let mut seeds = fastrand::Rng::with_seed(seed);
-        let shard = || Mutex::new(Shard::new(seeds.fork()));
+        let key = SipHasher13::new_with_keys(seeds.u64(..), seeds.u64(..));
+        let room = Arc::new(Room::new(&config, key));
+        let shard = || Mutex::new(Shard::new(key, Arc::clone(&room), seeds.fork()));
         Self {
             config,
             shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
+            room,
+            key,
             subscription: Subscription::default(),
         }
     }
@@ -259,8 +285,11 @@ impl<L: Link> Registry<L> {
         presence: &Presence,
         offers: &[OfferId],
     ) -> Result<Announced<L>, Refusal> {
-        let mut shard = self.shard(presence.info_hash);
         let known = session.joined.get(&presence.info_hash).copied();
+        if known.is_none() && presence.event != Event::Stopped {
+            self.check_number(now, session)?;
+        }
+        let mut shard = self.shard(presence.info_hash);
         if let Some(name) = known
             && (name != presence.peer_id || presence.event == Event::Stopped)
         {
@@ -278,9 +307,6 @@ impl<L: Link> Registry<L> {
                 doubted: None,
             });
         }
-        if known.is_none() && session.joined.len() >= self.config.max_torrents_per_socket {
-            return Err(Refusal::TooManyTorrents(session.joined.len()));
-        }
         let announced = shard.announce(&self.config, now, session, presence, offers)?;
         drop(shard);
         session.joined.insert(presence.info_hash, presence.peer_id);
@@ -292,7 +318,7 @@ impl<L: Link> Registry<L> {
     /// Takes note of what a classic peer says of itself, and chooses others for it.
     ///
     /// # Errors
-    /// [`Refusal::Full`]; then nothing was changed.
+    /// [`Refusal::TooManyFromAddress`] and [`Refusal::Full`]; then nothing was changed.
     pub fn announce_classic(
         &self,
         now: Time,
@@ -345,10 +371,16 @@ impl<L: Link> Registry<L> {
     }
 
     /// Forgets members that have not announced for [`Config::member_timeout`] or [`Config::classic_timeout`], and offers
-    /// that nobody answered in time; all this up to an eighth of the time late, or a minute.
+    /// that nobody answered in time; all this up to an eighth of the time late, or a minute. Where all places are taken,
+    /// it looks at all swarms, and forgets classic peers that are late for [`Config::classic_interval`], too.
     pub fn expire(&self, now: Time) {
+        let is_full = self.room.is_full();
         for shard in &self.shards {
-            lock(shard).expire(now, &self.config);
+            let mut shard = lock(shard);
+            shard.expire(now, &self.config);
+            if is_full {
+                shard.shed(now, &self.config);
+            }
         }
     }
 
@@ -375,8 +407,11 @@ impl<L: Link> Registry<L> {
     pub fn some_counts(&self, limit: usize) -> Vec<(InfoHash, SwarmCounts)> {
         let mut all = Vec::new();
         for shard in &self.shards {
-            let shard = lock(shard);
             let room = limit - all.len();
+            if room == 0 {
+                break;
+            }
+            let shard = lock(shard);
             let swarms = shard.swarms().take(room);
             all.extend(swarms.map(|swarm| (swarm.info_hash, swarm.counts())));
         }
@@ -386,10 +421,8 @@ impl<L: Link> Registry<L> {
     /// How many swarms there are, and how many members they have together, rivals included.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
-        self.shards.iter().fold((0, 0), |(swarms, members), shard| {
-            let shard = lock(shard);
-            (swarms + shard.len(), members + shard.members())
-        })
+        let swarms = self.shards.iter().map(|shard| lock(shard).len()).sum();
+        (swarms, self.room.members())
     }
 
     /// Shows every member of every swarm to `visit`, a shard at a time. Rivals are left out.
@@ -401,9 +434,35 @@ impl<L: Link> Registry<L> {
         }
     }
 
+    /// Whether the link may be in one swarm more. What was forgotten does not count: libtorrent never says `stopped`. That is
+    /// looked for once in an interval at most, since the link may be in many swarms.
+    fn check_number(&self, now: Time, session: &mut Session<L>) -> Result<(), Refusal> {
+        let max = self.config.max_torrents_per_socket;
+        let was_lately = |at: Time| now.since(at) < self.config.interval;
+        if session.joined.len() >= max && !session.looked_over.is_some_and(was_lately) {
+            session.looked_over = Some(now);
+            let link = &session.link;
+            session.joined.retain(|info_hash, name| {
+                let who = Member { id: *name, link };
+                self.shard(*info_hash).contains(*info_hash, who)
+            });
+        }
+        if session.joined.len() >= max {
+            return Err(Refusal::TooManyTorrents(session.joined.len()));
+        }
+        Ok(())
+    }
+
     fn shard(&self, info_hash: InfoHash) -> MutexGuard<'_, Shard<L>> {
-        let [.., last] = *info_hash.as_bytes();
-        lock(&self.shards[usize::from(last) % SHARDS])
+        // Other bits than a shard's own table goes by.
+        let [_, _, _, _, byte, ..] = self.key.hash(info_hash.as_bytes()).to_le_bytes();
+        lock(&self.shards[usize::from(byte) % SHARDS])
+    }
+
+    #[cfg(test)]
+    fn check_invariants(&self) {
+        let sources = self.shards.iter().map(|shard| lock(shard).check_invariants());
+        self.room.check_invariants(sources.collect::<Vec<_>>().concat());
     }
 }
 

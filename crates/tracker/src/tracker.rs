@@ -37,6 +37,10 @@ impl Tracker {
         let shared = Arc::new(Shared {
             registry: Registry::new(config.clone(), fastrand::Rng::new().u64(..)),
             rates: Rates::new(config.requests_per_second, config.request_burst),
+            messages: Rates::new(
+                config.messages_per_second_per_address,
+                config.message_burst_per_address,
+            ),
             connections: Connections::new(config.max_sockets_per_address),
             config,
             access: RwLock::default(),
@@ -72,12 +76,16 @@ impl Tracker {
         udp::serve(Arc::clone(&self.shared), socket).await;
     }
 
-    /// Changes who may use the tracker, from now on. Nobody loses a connection; swarms that are not served any more are
-    /// dropped.
+    /// Changes who may use the tracker, from now on. Nobody loses a connection; swarms of which a member might not be admitted
+    /// any more are dropped, and whoever is admitted is back with its next announce.
     pub fn set_access(&self, access: Access) {
         let access = Arc::new(access);
-        *self.shared.access.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&access);
-        self.shared.registry.retain(|info_hash| access.serves(info_hash));
+        let mut current = self.shared.access.write().unwrap_or_else(PoisonError::into_inner);
+        let before = core::mem::replace(&mut *current, Arc::clone(&access));
+        // To compare the lists, and to free them, takes its time: announces don't wait for it.
+        drop(current);
+        let keeps = access.keeps(&before);
+        self.shared.registry.retain(keeps);
     }
 
     /// What is asked for and by whom, from now on: every announce of every door, and everybody who leaves. There is one
@@ -140,7 +148,10 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// What of the swarms is in this process.
     pub(crate) registry: Registry<Outbox>,
+    /// Of requests over HTTP, those for a WebSocket among them, and over UDP.
     pub(crate) rates: Rates,
+    /// Of messages over the WebSocket door.
+    pub(crate) messages: Rates,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) statistics: stats::Desk,
     pub(crate) tickets: udp::Tickets,
@@ -162,7 +173,7 @@ impl Shared {
         self.origin + time.since(Time::ZERO)
     }
 
-    /// Where the swarms live. All that doors do with swarms goes through here.
+    /// Where the swarms live. All that doors do with a single swarm goes through here.
     pub(crate) fn home(&self) -> &impl Home<Link = Outbox> {
         &self.registry
     }

@@ -2,18 +2,21 @@
 //!
 //! Nobody is sent more than it has sent before it has shown that it receives what is sent to its address: whoever is not
 //! known by a connection id gets 16 bytes for 16, and nothing for anything else. The ids are not remembered but
-//! computed ([`Tickets`]), so asking for them fills no memory.
+//! computed ([`Tickets`]), so asking for them fills no memory. And it is not charged to the address either: the packet may
+//! be somebody else's, who would spend what the address may ask for.
 
 mod packet;
 mod ticket;
 
 use core::net::IpAddr;
+use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use causeway_signal::{Event, SwarmCounts};
 use tokio::net::UdpSocket;
+use tokio::time::sleep;
 
 use self::packet::{Reply, Request};
 pub(crate) use self::ticket::Tickets;
@@ -36,13 +39,18 @@ pub(crate) async fn serve(shared: Arc<Shared>, socket: UdpSocket) {
             tracing::warn!(%error, "the UDP door is broken: no classic client is answered over UDP any more");
             return;
         }
+        let mut errors = 0;
         // Others have to be served, too.
         for _ in 0..BATCH {
             let (length, source) = match socket.try_recv_from(&mut packet) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // An earlier answer could not be delivered, for example.
-                Err(_) => continue,
+                Err(error) => {
+                    errors += 1;
+                    tracing::trace!(%error, "no packet was received");
+                    continue;
+                }
             };
             answer.clear();
             handle(&shared, source, &packet[..length], &mut answer).await;
@@ -53,6 +61,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, socket: UdpSocket) {
                 tracing::trace!(%error, "an answer was not sent");
             }
         }
+        if errors == BATCH {
+            tracing::warn!("the UDP door receives nothing but errors: restart the tracker if this goes on");
+            sleep(PAUSE).await;
+        }
     }
 }
 
@@ -62,9 +74,6 @@ pub(crate) async fn handle(shared: &Shared, source: SocketAddr, packet: &[u8], a
     let Some(request) = Request::parse(packet) else {
         return shared.metrics.failed(Failure::Malformed);
     };
-    if !shared.rates.admit(now, source.ip()) {
-        return shared.metrics.failed(Failure::TooFast);
-    }
     let (transaction, known) = match &request {
         Request::Connect { transaction } => {
             let connection = shared.tickets.issue(now, source);
@@ -84,6 +93,9 @@ pub(crate) async fn handle(shared: &Shared, source: SocketAddr, packet: &[u8], a
     if !known {
         // Not a word: the address may be somebody else's. A client asks for another id when nothing comes.
         return shared.metrics.failed(Failure::ConnectionId);
+    }
+    if !shared.rates.admit(now, source.ip()) {
+        return shared.metrics.failed(Failure::TooFast);
     }
     match request {
         Request::Connect { .. } => {}
@@ -139,7 +151,7 @@ async fn announce_from(
         .announce_classic(shared.now(), &classic)
         .await
         .map_err(|refusal| {
-            shared.metrics.failed(Failure::Full);
+            shared.metrics.failed(refusal.into());
             refusal.to_string()
         })?;
     let interval = shared.config.classic_interval.as_secs();
@@ -177,6 +189,9 @@ const MAX_PACKET: usize = 2048;
 
 /// So many packets are answered before somebody else has its turn.
 const BATCH: usize = 64;
+
+/// To try again at once where a socket has failed would only burn the processor.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// So many peers are given to who does not say how many it would like.
 const DEFAULT_NUMWANT: usize = 50;

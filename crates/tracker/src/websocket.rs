@@ -24,6 +24,7 @@ use tungstenite::handshake::server::create_response_with_body;
 use self::connection::{Client, Connection};
 pub(crate) use self::outbox::Outbox;
 use self::socket::Socket;
+use crate::deadline::WriteDeadline;
 use crate::http::passkey;
 use crate::metrics::Failure;
 use crate::tracker::{Place, Shared};
@@ -89,6 +90,11 @@ pub(crate) fn accept(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Response {
+    if !shared.rates.admit(shared.now(), address) {
+        shared.metrics.failed(Failure::TooFast);
+        let body = "Your address asks this tracker too often: wait a while.\n";
+        return (StatusCode::TOO_MANY_REQUESTS, body).into_response();
+    }
     let origin = headers
         .get(header::ORIGIN)
         .map(|origin| origin.to_str().unwrap_or_default());
@@ -107,10 +113,12 @@ pub(crate) fn accept(
     };
     let mut query = uri.query().unwrap_or_default().split('&');
     let gateway = query.find_map(|pair| pair.strip_prefix("gateway="));
+    // They are kept for as long as the connection lives.
+    let kept = |word: Option<&str>| word.filter(|word| word.len() <= MAX_WORD).map(Into::into);
     let client = Client {
         address,
-        passkey: passkey(uri).map(Into::into),
-        gateway: gateway.map(Into::into),
+        passkey: kept(passkey(uri)),
+        gateway: kept(gateway),
     };
     tokio::spawn(async move {
         match upgrade.upgraded.await {
@@ -121,12 +129,14 @@ pub(crate) fn accept(
     upgrade.response
 }
 
-/// Serves the client over the stream itself, where that is plain TCP, and else over whatever it is.
+/// Serves the client over the stream itself, where that is plain TCP as our server has it, and else over whatever it is.
 async fn serve(place: Place, upgraded: Upgraded, client: Client) {
     let max_message = place.shared.config.max_message;
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
+    match upgraded.downcast::<TokioIo<WriteDeadline<TcpStream>>>() {
         Ok(parts) => {
-            let socket = Socket::new(parts.io.into_inner(), parts.read_buf.into(), max_message);
+            // The connection has deadlines of its own.
+            let stream = parts.io.into_inner().into_inner();
+            let socket = Socket::new(stream, parts.read_buf.into(), max_message);
             Connection::new(place, socket, client).run().await;
         }
         Err(upgraded) => {
@@ -135,3 +145,6 @@ async fn serve(place: Place, upgraded: Upgraded, client: Client) {
         }
     }
 }
+
+/// The longest passkey or token that is one, in bytes.
+const MAX_WORD: usize = 128;

@@ -56,7 +56,12 @@ impl Link for Socket {
         self.with(|desk| desk.deliveries.push(Delivery::Text(self.number, message)));
     }
 
-    fn doubt(&self) {
+    fn relay(&self, message: &[u8]) -> bool {
+        self.deliver(message);
+        true
+    }
+
+    fn doubt(&self, _now: Time) {
         self.with(|desk| {
             if !desk.doubted.contains(&self.number) {
                 desk.doubted.push(self.number);
@@ -110,7 +115,7 @@ impl Door {
                 };
                 let between = (peer_id, to_peer_id);
                 if let Some(to) = self.registry.answer(now, session, info_hash, between, offer_id) {
-                    to.deliver(
+                    to.relay(
                         TrackerMessage::Answer {
                             info_hash,
                             peer_id,
@@ -184,7 +189,7 @@ impl Door {
         for (receiver, offer) in receivers.iter().zip(&announce.offers) {
             assert_ne!(*receiver, own, "nobody is offered to itself");
             let (peer_id, offer_id, offer) = (announce.peer_id, offer.offer_id, offer.offer);
-            receiver.deliver(
+            receiver.relay(
                 TrackerMessage::Offer {
                     info_hash,
                     peer_id,
@@ -196,7 +201,7 @@ impl Door {
             );
         }
         if let Some(holder) = doubted {
-            holder.doubt();
+            holder.doubt(now);
         }
     }
 

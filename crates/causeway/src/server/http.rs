@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
-use causeway_tracker::{Connections, Counted};
+use causeway_tracker::{Connections, Counted, WriteDeadline};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -37,6 +37,10 @@ pub(crate) struct Http {
     pub(crate) patience: Duration,
     /// How long a client may take to send the head of a request; also how long it may leave its connection idle.
     pub(crate) head_within: Duration,
+    /// How long a client may read nothing of what it is sent.
+    pub(crate) read_within: Duration,
+    /// How long what comes before the first request may take.
+    pub(crate) handshake_within: Duration,
 }
 
 impl Http {
@@ -114,21 +118,27 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, mut stream: TcpStream, mut address: SocketAddr) {
+    async fn serve(mut self, mut stream: TcpStream, mut address: SocketAddr) {
         // Introductions are small, and wanted at once.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::trace!(%address, %error, "no TCP_NODELAY");
         }
         if self.http.proxies.expects_header(address.ip()) {
-            match timeout(HANDSHAKE_WITHIN, proxy::read_header(&mut stream)).await {
-                Ok(Ok(client)) => address = client.unwrap_or(address),
+            match timeout(self.http.handshake_within, proxy::read_header(&mut stream)).await {
+                Ok(Ok(None)) => {}
+                Ok(Ok(Some(client))) => {
+                    let Some(counted) = self.http.admit(client) else {
+                        return tracing::debug!(%client, "too many connections from this address");
+                    };
+                    (address, self.counted) = (client, counted);
+                }
                 Ok(Err(error)) => return tracing::debug!(%address, %error, "a proxy's connection failed"),
                 Err(_) => return tracing::debug!(%address, "a proxy's connection began with nothing"),
             }
         }
         match &self.tls {
             None => self.speak(stream, address).await,
-            Some(acceptor) => match timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await {
+            Some(acceptor) => match timeout(self.http.handshake_within, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => self.speak(stream, address).await,
                 Ok(Err(error)) => tracing::debug!(%address, %error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!(%address, "a TLS handshake took too long"),
@@ -144,6 +154,7 @@ impl Connection {
             ..
         } = self;
         let (service, proxies) = (TowerToHyperService::new(http.router), http.proxies);
+        let stream = WriteDeadline::new(stream, http.read_within);
         let head_within = http.head_within;
         // An upgraded connection ends here, and is counted by its owner from then on.
         let _counted = counted;
@@ -189,8 +200,11 @@ async fn recover(error: &io::Error) {
 /// How long strangers get for the head of a request.
 pub(crate) const HEAD_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long what comes before the first request may take.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// How long strangers may read nothing of what they have asked for. A lost network comes back sooner, or not.
+pub(crate) const READ_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long strangers get for TLS, and proxies for their header.
+pub(crate) const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Browsers send about twenty.
 const MAX_HEADERS: usize = 100;
@@ -206,23 +220,38 @@ mod tests {
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
 
-    /// Serves a page to clients that have so long to ask for it.
-    async fn serve(head_within: Duration) -> (SocketAddr, watch::Sender<()>) {
+    /// Serves a page to clients that have so long to ask for it, and so long to read it.
+    async fn serve(within: Duration) -> (SocketAddr, watch::Sender<()>) {
+        serve_as(&ServerOptions::default(), None, within).await
+    }
+
+    async fn serve_as(
+        options: &ServerOptions,
+        tls: Option<Acceptor>,
+        within: Duration,
+    ) -> (SocketAddr, watch::Sender<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let (stopping, stopped) = watch::channel(());
         let http = Http {
             workers: Some(Arc::new(Workers::start(Some(1)).expect("a thread"))),
-            router: Router::new().route("/", get(|| async { "page" })),
-            proxies: Arc::new(Proxies::new(&ServerOptions::default())),
+            router: Router::new()
+                .route("/", get(|| async { "page" }))
+                .route("/large", get(|| async { vec![b'x'; LARGE] })),
+            proxies: Arc::new(Proxies::new(options)),
             connections: Connections::new(100),
             stopped,
             patience: Duration::from_secs(1),
-            head_within,
+            head_within: within,
+            read_within: within,
+            handshake_within: within,
         };
-        tokio::spawn(async move { http.serve(listener, None).await });
+        tokio::spawn(async move { http.serve(listener, tls).await });
         (address, stopping)
     }
+
+    /// More than fits into the buffers of the operating system.
+    const LARGE: usize = 64 << 20;
 
     async fn rest(mut stream: OwnedReadHalf) -> String {
         let mut text = Vec::new();
@@ -261,5 +290,49 @@ mod tests {
             assert!(!slow.await.expect("it reads to the end").contains("page"));
         }
         assert_eq!(rest(silent).await, "");
+    }
+    #[tokio::test]
+    async fn who_does_not_read_what_it_asked_for_is_closed_and_who_does_gets_it_whole() {
+        let (address, _stopping) = serve(Duration::from_millis(1_500)).await;
+        for (pause, is_whole) in [(Duration::ZERO, true), (Duration::from_secs(5), false)] {
+            let stream = TcpStream::connect(address).await.expect("it listens");
+            let (reader, mut writer) = stream.into_split();
+            let request = b"GET /large HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+            writer.write_all(request).await.expect("it reads");
+            sleep(pause).await;
+            assert_eq!(rest(reader).await.len() > LARGE, is_whole, "{pause:?}");
+        }
+    }
+    #[tokio::test]
+    async fn a_proxy_or_a_tls_client_that_says_nothing_or_half_of_it_is_closed() {
+        let within = Duration::from_millis(300);
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        let (certificate, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        std::fs::write(&certificate, made.cert.pem()).expect("it can be written");
+        std::fs::write(&key, made.signing_key.serialize_pem()).expect("it can be written");
+        let with_tls = ServerOptions {
+            tls_certificate: Some(certificate),
+            tls_key: Some(key),
+            ..ServerOptions::default()
+        };
+        let tls = Acceptor::new(&with_tls).expect("they belong together");
+        let behind_proxy = ServerOptions {
+            trusted_proxies: vec!["127.0.0.0/8".parse().expect("a network")],
+            proxy_protocol: true,
+            ..ServerOptions::default()
+        };
+        for (options, tls, half) in [
+            (&with_tls, Some(tls), &b"\x16\x03\x01\x02\x00\x01"[..]),
+            (&behind_proxy, None, b"PROXY TCP4 192."),
+        ] {
+            let (address, _stopping) = serve_as(options, tls, within).await;
+            for said in [&b""[..], half] {
+                let stream = TcpStream::connect(address).await.expect("it listens");
+                let (reader, mut writer) = stream.into_split();
+                writer.write_all(said).await.expect("it reads");
+                assert_eq!(rest(reader).await, "");
+            }
+        }
     }
 }

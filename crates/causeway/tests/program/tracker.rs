@@ -1,7 +1,7 @@
 //! `tracker`, and what `serve` has in common with it.
 
 use std::io::{Read, Write};
-use std::net::{TcpStream, UdpSocket};
+use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::{self, ClientRequestBuilder};
 
 use crate::serve::announce;
 use crate::server::Server;
@@ -143,6 +143,57 @@ fn lists_are_read_again_and_a_broken_one_changes_nothing() {
     until(|| announced(&server, ANNOUNCE).contains("interval"));
 }
 
+#[test]
+fn origins_are_read_again_and_open_connections_stay() {
+    let folder = folder();
+    std::fs::write(folder.path().join("origins"), "https://a.example\n").expect("it can be written");
+    let server = Server::tracker(folder, &["--origins", "origins"]);
+    let knock = || {
+        let stream = TcpStream::connect(&server.address).expect("it listens");
+        let url = format!("ws://{}/announce", server.address)
+            .parse()
+            .expect("a URL");
+        let request = ClientRequestBuilder::new(url).with_header("Origin", "https://a.example");
+        match tungstenite::client(request, stream) {
+            Ok((socket, _)) => Ok(socket),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    let mut open = knock().expect("it may");
+    server.write("origins", "nonsense\n");
+    server.signal("-HUP");
+    until(|| server.log().contains("line 1 of origins"));
+    assert!(knock().is_ok(), "what was read before stays in force");
+    server.write("origins", "https://b.example # instead\n");
+    server.signal("-HUP");
+    until(|| knock().is_err_and(|error| error.contains("403")));
+    assert!(announce(&mut open)["interval"].is_u64(), "the open one goes on");
+}
+
+#[test]
+fn only_what_is_allowed_is_tracked_and_what_is_private_wants_a_passkey() {
+    let folder = folder();
+    for (name, text) in [
+        ("allow", ["68".repeat(20), "69".repeat(20)].join("\n")),
+        ("private", "69".repeat(20)),
+        ("keys", "secret".to_owned()),
+    ] {
+        std::fs::write(folder.path().join(name), text).expect("it can be written");
+    }
+    let options = ["--allow", "allow", "--private", "private", "--passkeys", "keys"];
+    let server = Server::tracker(folder, &options);
+    let of = |letter: &str| ANNOUNCE.replace(&"h".repeat(20), &letter.repeat(20));
+    for (path, word) in [
+        (of("h"), "interval"),
+        (of("i"), "passkey"),
+        (of("i").replace("/announce", "/announce/secret"), "interval"),
+        (of("j"), "does not serve"),
+    ] {
+        let reply = announced(&server, &path);
+        assert!(reply.contains(word), "{path}: {reply}");
+    }
+}
+
 /// Connections that say nothing cost their own address, and the tracker no memory of them.
 #[test]
 fn a_flood_of_connections_is_stopped_at_its_address() {
@@ -165,12 +216,54 @@ fn a_flood_of_connections_is_stopped_at_its_address() {
             .and_then(|()| stream.read_to_string(&mut response))
             .is_ok_and(|_| response.ends_with("ok\n"))
     });
+    let refused = announced(&server, "/metrics").lines().find_map(|line| {
+        line.strip_prefix("causeway_tcp_refused_total ")?
+            .parse::<u64>()
+            .ok()
+    });
+    assert!(refused.is_some_and(|refused| refused >= 20), "{refused:?}");
+}
+
+/// A proxy that begins with a PROXY header speaks for one client on each connection, whose own limit counts.
+#[test]
+fn a_client_behind_a_proxy_is_stopped_and_others_behind_it_are_not() {
+    let options = [
+        "--trusted-proxy",
+        "127.0.0.0/8",
+        "--proxy-protocol",
+        "--max-tcp-per-address",
+        "3",
+    ];
+    let server = Server::tracker(folder(), &options);
+    let ask = |client: &str| {
+        let mut stream = TcpStream::connect(&server.address).expect("it listens");
+        let request = format!("PROXY TCP4 {client} 127.0.0.1 5 6\r\nGET /health HTTP/1.1\r\nHost: t\r\n\r\n");
+        let mut status = [0; 12];
+        // Who is refused is closed without a word.
+        let read = stream
+            .write_all(request.as_bytes())
+            .and_then(|()| stream.read_exact(&mut status));
+        read.is_ok().then_some(stream)
+    };
+    let _open: Vec<_> = (0..3).map(|_| ask("192.0.2.9").expect("it has three")).collect();
+    assert!(ask("192.0.2.9").is_none());
+    assert!(ask("192.0.2.10").is_some());
 }
 
 /// Who asks is nobody's business: at INFO no address is logged, whatever happens.
 #[test]
 fn the_log_names_no_address() {
-    let server = Server::tracker(folder(), &["--log-format", "json", "--requests-per-second", "1"]);
+    let options = [
+        "--log-format",
+        "json",
+        "--requests-per-second",
+        "1",
+        "--max-tcp-per-address",
+        "50",
+        "--deny",
+        "deny",
+    ];
+    let server = with_tls(&certificate(), &options);
     drop(announce(&mut server.socket("/announce")));
     for path in [ANNOUNCE, "/announce?", "/scrape?info_hash=1", "/absent"] {
         server.get(path);
@@ -178,11 +271,51 @@ fn the_log_names_no_address() {
     for _ in 0..100 {
         server.get("/scrape");
     }
-    let mut broken = TcpStream::connect(&server.address).expect("it listens");
-    broken
-        .write_all(b"\x16\x03\x01 nonsense\r\n\r\n")
-        .expect("it reads");
-    let mut server = server;
+    let of_tls = server.tls_address.as_deref().expect("it listens for TLS");
+    for address in [&server.address, of_tls] {
+        say(address, b"\x16\x03\x01 nonsense\r\n\r\n");
+    }
+    let idle: Vec<_> = (0..60).map(|_| TcpStream::connect(&server.address)).collect();
+    for text in ["nonsense\n", ""] {
+        server.write("deny", text);
+        server.signal("-HUP");
+        until(|| {
+            server.log().contains(if text.is_empty() {
+                "read again\""
+            } else {
+                "line 1 of deny"
+            })
+        });
+    }
+    drop(idle);
+    let behind_proxy = Server::tracker(
+        folder(),
+        &[
+            "--log-format",
+            "json",
+            "--trusted-proxy",
+            "127.0.0.0/8",
+            "--proxy-protocol",
+        ],
+    );
+    for header in ["PROXY TCP4 127.0.0.1 nonsense\r\n", "GET / HTTP/1.1\r\n\r\n"] {
+        say(&behind_proxy.address, header.as_bytes());
+    }
+    for server in [server, behind_proxy] {
+        names_no_address(server);
+    }
+}
+
+/// Says something, and hears what is said to it until the connection is closed.
+fn say(address: &str, bytes: &[u8]) {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.write_all(bytes).expect("it reads");
+    stream.shutdown(Shutdown::Write).unwrap_or_default();
+    // To be reset is an end, too.
+    stream.read_to_end(&mut Vec::new()).unwrap_or_default();
+}
+
+fn names_no_address(mut server: Server) {
     server.end("-TERM");
     let log = server.log();
     assert!(
@@ -210,11 +343,12 @@ fn certificate() -> Pair {
 }
 
 /// A tracker that has this certificate.
-fn with_tls(pair: &Pair) -> Server {
+fn with_tls(pair: &Pair, more: &[&str]) -> Server {
     let folder = folder();
+    std::fs::write(folder.path().join("deny"), "").expect("it can be written");
     std::fs::write(folder.path().join("c.pem"), &pair.certificate).expect("it can be written");
     std::fs::write(folder.path().join("k.pem"), &pair.key).expect("it can be written");
-    let options = [
+    let options = &[
         "--tls-listen",
         "127.0.0.1:0",
         "--tls-certificate",
@@ -222,7 +356,7 @@ fn with_tls(pair: &Pair) -> Server {
         "--tls-key",
         "k.pem",
     ];
-    Server::tracker(folder, &options)
+    Server::tracker(folder, &[options, more].concat())
 }
 
 /// A TLS connection that believes this certificate alone.
@@ -258,7 +392,7 @@ fn health(stream: &mut StreamOwned<ClientConnection, TcpStream>) -> String {
 #[test]
 fn websockets_over_tls_are_in_the_same_swarms() {
     let pair = certificate();
-    let server = with_tls(&pair);
+    let server = with_tls(&pair, &[]);
     let address = server.tls_address.as_deref().expect("it listens for TLS");
     let stream = secure(address, &pair.root);
     let (mut socket, _) =
@@ -270,7 +404,7 @@ fn websockets_over_tls_are_in_the_same_swarms() {
 #[test]
 fn a_new_certificate_is_used_from_then_on_and_open_connections_go_on() {
     let (first, second) = (certificate(), certificate());
-    let server = with_tls(&first);
+    let server = with_tls(&first, &[]);
     let address = server.tls_address.as_deref().expect("it listens for TLS");
     let mut open = secure(address, &first.root);
     assert!(health(&mut open).starts_with("HTTP/1.1 200"));

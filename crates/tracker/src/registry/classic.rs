@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use causeway_core::PeerId;
 
 use super::ClassicPeer;
+use super::room::{Room, Source};
 use super::sample::sample;
 use super::stamp::Stamp;
 
@@ -92,23 +93,32 @@ impl<const N: usize> ClassicPeers<N> {
     }
 
     /// Takes a peer out, where it is this one.
-    pub(super) fn leave(&mut self, endpoint: Endpoint<N>, id: PeerId) {
+    pub(super) fn leave(&mut self, room: &Room, endpoint: Endpoint<N>, id: PeerId)
+    where
+        [u8; N]: Into<IpAddr>,
+    {
         if let Some(place) = self.find(endpoint)
             && self.peers[place].id == id
         {
             self.take(place);
+            room.give_back(room.source(endpoint.address.into()));
         }
     }
 
     /// Takes out all that have not announced for `limit` ticks or longer, and answers how long the idlest of the others
     /// has not.
-    pub(super) fn expire(&mut self, now: Stamp, limit: u16) -> Option<u16> {
+    pub(super) fn expire(&mut self, room: &Room, now: Stamp, limit: u16) -> Option<u16>
+    where
+        [u8; N]: Into<IpAddr>,
+    {
         let mut idlest = None;
         for place in (0..self.peers.len()).rev() {
             let age = now.since(self.peers[place].announced);
             if age >= limit {
+                let address = self.peers[place].endpoint.address;
                 // What takes its place comes from behind, and has been looked at.
                 self.take(place);
+                room.give_back(room.source(address.into()));
             } else {
                 idlest = idlest.max(Some(age));
             }
@@ -144,6 +154,16 @@ impl<const N: usize> ClassicPeers<N> {
             .iter()
             .enumerate()
             .map(|(place, peer)| (peer.id, place < self.seeders()))
+    }
+
+    /// Whose places the peers take.
+    pub(super) fn sources(&self, room: &Room) -> impl Iterator<Item = Source>
+    where
+        [u8; N]: Into<IpAddr>,
+    {
+        self.peers
+            .iter()
+            .map(|peer| room.source(peer.endpoint.address.into()))
     }
 
     fn find(&self, endpoint: Endpoint<N>) -> Option<usize> {

@@ -5,9 +5,12 @@ use causeway_signal::{OfferId, SwarmCounts};
 
 use super::{Announced, ClassicAnnounce, ClassicAnnounced, Link, Presence, Refusal, Registry, Session};
 
-/// What the doors ask of the swarms, wherever they are kept. This is the seam of a cluster: which node owns a swarm is known
+/// What the doors ask of one swarm, wherever it is kept. This is the seam of a cluster: which node owns a swarm is known
 /// behind it alone, so a door waits for the answer, as for one that comes over a network; and an offer reaches a peer on
-/// another node through [`Link::deliver`], since the link that the owner chose knows where it leads.
+/// another node through [`Link::relay`], since the link that the owner chose knows where it leads.
+///
+/// What is asked of all swarms together is asked of the [`Registry`] of this process, and is about the swarms that it owns:
+/// statistics, a scrape that names no torrent, and which swarms the operator's rules leave.
 ///
 /// [`Registry`] is the home that is in this process: it owns all swarms and answers at once.
 pub trait Home: Send + Sync {

@@ -1,13 +1,16 @@
-//! The swarms whose info-hashes end alike.
+//! A part of all swarms.
 
-use core::hash::BuildHasher;
-use std::collections::hash_map::RandomState;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use causeway_core::{InfoHash, PeerId, Time};
 use causeway_signal::{Event, OfferId, SwarmCounts};
 use hashbrown::HashTable;
+use siphasher::sip::SipHasher13;
 
+use super::room::Room;
+#[cfg(test)]
+use super::room::Source;
 use super::stamp::{tick, ticks};
 use super::swarm::Swarm;
 use super::webrtc::Member;
@@ -18,34 +21,31 @@ use crate::Config;
 /// A part of the registry, behind a lock of its own.
 ///
 /// Invariant: `slots` has each swarm in one slot, under which `table` and `wheel` know it, and `free` has the slots
-/// without one. No swarm is empty, and `members` counts those of all of them, rivals included.
+/// without one. No swarm is empty. Every member, rivals included, has its place in `room`.
 #[derive(Debug)]
 pub(super) struct Shard<L> {
     /// Slots by info-hash. The hash is keyed, since strangers choose the info-hashes.
     table: HashTable<u32>,
-    hasher: RandomState,
+    key: SipHasher13,
     slots: Vec<Option<Swarm<L>>>,
     free: Vec<u32>,
     wheel: Wheel,
-    members: usize,
+    /// That of all shards.
+    room: Arc<Room>,
     rng: fastrand::Rng,
 }
 
 impl<L: Link> Shard<L> {
-    pub(super) fn new(rng: fastrand::Rng) -> Self {
+    pub(super) fn new(key: SipHasher13, room: Arc<Room>, rng: fastrand::Rng) -> Self {
         Self {
             table: HashTable::new(),
-            hasher: RandomState::new(),
+            key,
             slots: Vec::new(),
             free: Vec::new(),
             wheel: Wheel::new(),
-            members: 0,
+            room,
             rng,
         }
-    }
-
-    pub(super) fn members(&self) -> usize {
-        self.members
     }
 
     pub(super) fn announce(
@@ -61,16 +61,13 @@ impl<L: Link> Shard<L> {
             link: &session.link,
         };
         let known = self.find(presence.info_hash);
-        let is_member = known.is_some_and(|slot| self.at(slot).contains_link(who));
-        if !is_member {
-            self.make_room(config, now)?;
+        if !known.is_some_and(|slot| self.at(slot).contains_link(who)) {
+            self.room.take(self.room.source(session.caller.address))?;
         }
-        // Making room may have taken the swarm.
-        let slot = self.find_or_insert(presence.info_hash, now);
+        let slot = known.unwrap_or_else(|| self.insert(presence.info_hash, now));
         let swarm = at(&mut self.slots, slot);
-        let (before, had_webrtc) = (swarm.members(), swarm.webrtc_members() > 0);
-        let doubted = swarm.join(now, who, session.ipv4, presence);
-        self.members = self.members + swarm.members() - before;
+        let had_webrtc = swarm.webrtc_members() > 0;
+        let doubted = swarm.join(&self.room, now, session, presence);
         let receivers = swarm.relay(now + config.offer_timeout, &mut self.rng, who, offers);
         let counts = swarm.counts();
         if !had_webrtc {
@@ -94,9 +91,9 @@ impl<L: Link> Shard<L> {
         // Whoever can't be connected to is told of others, and no others are told of it.
         let joins = announce.event != Event::Stopped && announce.address.port() != 0;
         if joins && !is_member {
-            self.make_room(config, now)?;
+            self.room.take(self.room.source(announce.address.ip()))?;
         }
-        let slot = match self.find(announce.info_hash) {
+        let slot = match known {
             None if !joins => {
                 return Ok(ClassicAnnounced {
                     counts: SwarmCounts::default(),
@@ -105,7 +102,7 @@ impl<L: Link> Shard<L> {
             }
             Some(slot) => slot,
             None => {
-                let slot = self.find_or_insert(announce.info_hash, now);
+                let slot = self.insert(announce.info_hash, now);
                 self.wheel
                     .file(slot, tick(now) + ticks(config.classic_timeout) + 1);
                 slot
@@ -113,9 +110,7 @@ impl<L: Link> Shard<L> {
         };
         let swarm = at(&mut self.slots, slot);
         if joins || is_member {
-            let before = swarm.members();
-            swarm.announce_classic(now, announce);
-            self.members = self.members + swarm.members() - before;
+            swarm.announce_classic(&self.room, now, announce);
         }
         let announced = ClassicAnnounced {
             counts: swarm.counts(),
@@ -129,6 +124,11 @@ impl<L: Link> Shard<L> {
         Ok(announced)
     }
 
+    pub(super) fn contains(&self, info_hash: InfoHash, who: Member<'_, L>) -> bool {
+        let slot = self.find(info_hash);
+        slot.is_some_and(|slot| self.at(slot).contains_link(who))
+    }
+
     pub(super) fn swarm_mut(&mut self, info_hash: InfoHash) -> Option<&mut Swarm<L>> {
         let slot = self.find(info_hash)?;
         self.slots.get_mut(slot as usize)?.as_mut()
@@ -138,10 +138,7 @@ impl<L: Link> Shard<L> {
         let Some(slot) = self.find(info_hash) else {
             return;
         };
-        let swarm = at(&mut self.slots, slot);
-        let before = swarm.members();
-        swarm.remove(Member { id, link });
-        self.members = self.members + swarm.members() - before;
+        at(&mut self.slots, slot).remove(&self.room, Member { id, link });
         self.drop_if_empty(slot);
     }
 
@@ -149,21 +146,29 @@ impl<L: Link> Shard<L> {
     pub(super) fn expire(&mut self, now: Time, config: &Config) {
         let this_tick = tick(now);
         while let Some(slot) = self.wheel.pop_due(this_tick) {
-            let swarm = at(&mut self.slots, slot);
-            let before = swarm.members();
-            let next = swarm.expire(now, config);
-            self.members = self.members + swarm.members() - before;
+            let next = at(&mut self.slots, slot).expire(&self.room, now, config);
             self.wheel.file(slot, this_tick + next.max(1));
+            self.drop_if_empty(slot);
+        }
+    }
+
+    /// Forgets the classic peers of all swarms that are overdue.
+    pub(super) fn shed(&mut self, now: Time, config: &Config) {
+        let overdue = ticks(config.classic_interval) + 2;
+        for slot in self.taken() {
+            at(&mut self.slots, slot).expire_classic(&self.room, now, overdue);
             self.drop_if_empty(slot);
         }
     }
 
     /// Drops whole swarms.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(InfoHash) -> bool) {
-        for slot in 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX) {
-            let swarm = self.slots[slot as usize].as_ref();
-            if let Some(swarm) = swarm.filter(|swarm| !keep(swarm.info_hash)) {
-                self.members -= swarm.members();
+        for slot in self.taken() {
+            let swarm = self.at(slot);
+            if !keep(swarm.info_hash) {
+                for source in swarm.sources(&self.room) {
+                    self.room.give_back(source);
+                }
                 self.drop_slot(slot);
             }
         }
@@ -202,54 +207,38 @@ impl<L: Link> Shard<L> {
     }
 
     pub(super) fn swarms(&self) -> impl Iterator<Item = &Swarm<L>> {
-        self.slots.iter().flatten()
+        // The table has no more holes than its memory needs, and `slots` has as many as there ever were swarms.
+        self.table.iter().map(|slot| self.at(*slot))
     }
 
     pub(super) fn len(&self) -> usize {
         self.table.len()
     }
 
-    /// Sees to it that one more member finds room: where there is none, the idlest of some swarms chosen at random
-    /// have to go, but nobody who has announced in time. So a flood of newcomers pushes out nobody who is there.
-    fn make_room(&mut self, config: &Config, now: Time) -> Result<(), Refusal> {
-        let max = config.max_members.div_ceil(super::SHARDS);
-        let overdue = ticks(config.classic_interval) + 2;
-        for _ in 0..SHED_TRIES {
-            if self.members < max {
-                return Ok(());
-            }
-            let slot = self
-                .rng
-                .u32(..u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
-            if let Some(swarm) = &mut self.slots[slot as usize] {
-                let before = swarm.members();
-                swarm.expire_classic(now, overdue);
-                self.members = self.members + swarm.members() - before;
-                self.drop_if_empty(slot);
-            }
-        }
-        Err(Refusal::Full)
+    /// The slots that have swarms.
+    fn taken(&self) -> Vec<u32> {
+        self.table.iter().copied().collect()
     }
 
     fn find(&self, info_hash: InfoHash) -> Option<u32> {
         let is_it = |slot: &u32| self.at(*slot).info_hash == info_hash;
         self.table
-            .find(self.hasher.hash_one(Some(info_hash)), is_it)
+            .find(self.key.hash(info_hash.as_bytes()), is_it)
             .copied()
     }
 
-    fn find_or_insert(&mut self, info_hash: InfoHash, now: Time) -> u32 {
-        if let Some(slot) = self.find(info_hash) {
-            return slot;
-        }
+    /// Adds a swarm that is not there.
+    fn insert(&mut self, info_hash: InfoHash, now: Time) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("the bound on members is far below")
         });
         self.slots[slot as usize] = Some(Swarm::new(info_hash));
-        let (hasher, slots) = (&self.hasher, &self.slots);
-        let rehash =
-            |slot: &u32| hasher.hash_one(slots[*slot as usize].as_ref().map(|swarm| swarm.info_hash));
+        let (key, slots) = (&self.key, &self.slots);
+        let rehash = |slot: &u32| {
+            let swarm = slots[*slot as usize].as_ref();
+            swarm.map_or(0, |swarm| key.hash(swarm.info_hash.as_bytes()))
+        };
         let hash = rehash(&slot);
         self.table.insert_unique(hash, slot, rehash);
         self.wheel.file(slot, tick(now) + 1);
@@ -266,7 +255,7 @@ impl<L: Link> Shard<L> {
         let Some(swarm) = self.slots[slot as usize].take() else {
             return;
         };
-        let hash = self.hasher.hash_one(Some(swarm.info_hash));
+        let hash = self.key.hash(swarm.info_hash.as_bytes());
         if let Ok(entry) = self.table.find_entry(hash, |known| *known == slot) {
             entry.remove();
         }
@@ -286,8 +275,9 @@ impl<L: Link> Shard<L> {
     }
 
     #[cfg(test)]
-    pub(super) fn check_invariants(&self) {
-        let mut members = 0;
+    /// Answers whose places the members take.
+    pub(super) fn check_invariants(&self) -> Vec<Source> {
+        let mut sources = Vec::new();
         for (slot, swarm) in self.slots.iter().enumerate() {
             let slot = u32::try_from(slot).expect("few");
             let Some(swarm) = swarm else {
@@ -299,16 +289,14 @@ impl<L: Link> Shard<L> {
             assert!(swarm.members() > 0, "empty swarms are gone");
             assert_eq!(self.find(swarm.info_hash), Some(slot), "each is found");
             assert!(self.wheel.contains(slot), "each is looked at some time");
-            members += swarm.members();
+            sources.extend(swarm.sources(&self.room));
+            assert_eq!(swarm.sources(&self.room).count(), swarm.members());
         }
         assert_eq!(self.table.len() + self.free.len(), self.slots.len());
-        assert_eq!(members, self.members, "all members are counted");
+        sources
     }
 }
 
 fn at<L>(slots: &mut [Option<Swarm<L>>], slot: u32) -> &mut Swarm<L> {
     slots[slot as usize].as_mut().expect("the slot has a swarm")
 }
-
-/// At how many slots one announce looks for room, at most.
-const SHED_TRIES: usize = 16;

@@ -31,7 +31,7 @@ pub struct Heard {
 pub struct Caller {
     /// Its address, as the server knows it.
     pub address: IpAddr,
-    /// What it gave as `?gateway=TOKEN` in the address that it announces to. Nothing here depends on it.
+    /// What it gave as `?gateway=TOKEN` in the address that it announces to, of up to 128 bytes. Nothing here depends on it.
     pub token: Option<Box<str>>,
 }
 

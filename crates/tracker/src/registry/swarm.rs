@@ -6,9 +6,10 @@ use causeway_core::{InfoHash, PeerId, Time};
 use causeway_signal::{Event, OfferId, SwarmCounts};
 
 use super::classic::{Arrival, ClassicPeers, Endpoint};
+use super::room::{Room, Source};
 use super::stamp::{Stamp, tick, ticks};
 use super::webrtc::{Member, WebRtcPeers};
-use super::{ClassicAnnounce, ClassicPeer, Link, MemberView, Presence, Shore};
+use super::{ClassicAnnounce, ClassicPeer, Link, MemberView, Presence, Session, Shore};
 use crate::Config;
 
 /// The peers of one torrent. What most swarms lack is not in it, but behind a pointer: there are many swarms.
@@ -89,20 +90,21 @@ impl<L: Link> Swarm<L> {
     /// [`Joined::doubted`](super::webrtc::Joined::doubted).
     pub(super) fn join(
         &mut self,
+        room: &Room,
         now: Time,
-        who: Member<'_, L>,
-        ipv4: bool,
+        session: &Session<L>,
         presence: &Presence,
     ) -> Option<L> {
-        let joined = self.webrtc.get_or_insert_default().join(now, who, ipv4, presence);
+        let webrtc = self.webrtc.get_or_insert_default();
+        let joined = webrtc.join(room, now, session, presence);
         self.downloaded = self.downloaded.saturating_add(joined.completes.into());
         joined.doubted
     }
 
     /// Takes a peer that holds a link out.
-    pub(super) fn remove(&mut self, who: Member<'_, L>) {
+    pub(super) fn remove(&mut self, room: &Room, who: Member<'_, L>) {
         if let Some(webrtc) = &mut self.webrtc {
-            webrtc.remove(who);
+            webrtc.remove(room, who);
         }
         self.webrtc.take_if(|webrtc| webrtc.members() == 0);
     }
@@ -126,14 +128,12 @@ impl<L: Link> Swarm<L> {
     }
 
     /// Adds or updates a classic peer, or takes it out where it has stopped.
-    pub(super) fn announce_classic(&mut self, now: Time, announce: &ClassicAnnounce) {
-        // As with WebRTC peers: who says `completed` without having downloaded anything made the torrent.
-        let finished = announce.event == Event::Completed && announce.complete && announce.downloaded > 0;
+    pub(super) fn announce_classic(&mut self, room: &Room, now: Time, announce: &ClassicAnnounce) {
         let completes = match family(announce.address) {
-            Family::Four(endpoint) => update(&mut self.four, endpoint, now, announce, finished),
+            Family::Four(endpoint) => update(room, &mut self.four, endpoint, now, announce),
             Family::Six(endpoint) => {
                 let six = self.six.get_or_insert_default();
-                let completes = update(six, endpoint, now, announce, finished);
+                let completes = update(room, six, endpoint, now, announce);
                 self.six.take_if(|six| six.len() == 0);
                 completes
             }
@@ -173,13 +173,13 @@ impl<L: Link> Swarm<L> {
     }
 
     /// Forgets who fell silent. Answers in how many ticks the swarm is to be looked at again.
-    pub(super) fn expire(&mut self, now: Time, config: &Config) -> u64 {
+    pub(super) fn expire(&mut self, room: &Room, now: Time, config: &Config) -> u64 {
         if let Some(webrtc) = &mut self.webrtc {
-            webrtc.expire(now, config.member_timeout);
+            webrtc.expire(room, now, config.member_timeout);
         }
         self.webrtc.take_if(|webrtc| webrtc.members() == 0);
         let limit = ticks(config.classic_timeout) + 1;
-        let idlest = self.expire_classic(now, limit);
+        let idlest = self.expire_classic(room, now, limit);
         if self.webrtc.is_some() {
             return WEBRTC_TICKS;
         }
@@ -188,13 +188,20 @@ impl<L: Link> Swarm<L> {
     }
 
     /// Forgets classic peers that have not announced for `limit` ticks; answers for how many the idlest has not.
-    pub(super) fn expire_classic(&mut self, now: Time, limit: u64) -> u16 {
+    pub(super) fn expire_classic(&mut self, room: &Room, now: Time, limit: u64) -> u16 {
         let limit = u16::try_from(limit).unwrap_or(u16::MAX);
         let now = Stamp::new(tick(now));
-        let four = self.four.expire(now, limit);
-        let six = self.six.as_mut().and_then(|six| six.expire(now, limit));
+        let four = self.four.expire(room, now, limit);
+        let six = self.six.as_mut().and_then(|six| six.expire(room, now, limit));
         self.six.take_if(|six| six.len() == 0);
         four.max(six).unwrap_or(0)
+    }
+
+    /// Whose places its members take.
+    pub(super) fn sources(&self, room: &Room) -> impl Iterator<Item = Source> {
+        let six = self.six.iter().flat_map(|six| six.sources(room));
+        let webrtc = self.webrtc.iter().flat_map(|webrtc| webrtc.sources());
+        self.four.sources(room).chain(six).chain(webrtc)
     }
 
     /// How many of its members are WebRTC peers and complete.
@@ -241,17 +248,23 @@ fn family(address: SocketAddr) -> Family {
     }
 }
 
+/// Answers whether a download has come to its end.
 fn update<const N: usize>(
+    room: &Room,
     peers: &mut ClassicPeers<N>,
     endpoint: Endpoint<N>,
     now: Time,
     announce: &ClassicAnnounce,
-    finished: bool,
-) -> bool {
+) -> bool
+where
+    [u8; N]: Into<IpAddr>,
+{
     if announce.event == Event::Stopped {
-        peers.leave(endpoint, announce.peer_id);
+        peers.leave(room, endpoint, announce.peer_id);
         return false;
     }
+    // As with WebRTC peers: who says `completed` without having downloaded anything made the torrent.
+    let finished = announce.event == Event::Completed && announce.complete && announce.downloaded > 0;
     let arrival = Arrival {
         endpoint,
         id: announce.peer_id,

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 use causeway_core::{InfoHash, PeerId, Time};
 use causeway_signal::{Event, OfferId};
 
+use super::room::{Room, Source};
 use super::sample::sample;
-use super::{Link, MemberView, Presence, Shore};
+use super::{Link, MemberView, Presence, Session, Shore};
 
 /// The peers of one torrent that hold links.
 ///
@@ -51,6 +52,7 @@ impl<L> Copy for Member<'_, L> {}
 struct Peer<L> {
     id: PeerId,
     link: L,
+    source: Source,
     ipv4: bool,
     complete: bool,
     /// Its `completed` was counted.
@@ -61,6 +63,21 @@ struct Peer<L> {
     received: u32,
     /// What it offered and has no answer to, oldest first.
     offers: VecDeque<Relayed<L>>,
+}
+
+impl<L> Peer<L> {
+    fn as_member(&self) -> Member<'_, L> {
+        Member {
+            id: self.id,
+            link: &self.link,
+        }
+    }
+
+    /// Whether it is to get more offers than it takes, where nobody else does.
+    fn takes_more(&self) -> bool {
+        let most = self.wanted.saturating_mul(4);
+        self.received < most.clamp(LEAST_RECEIVED, MOST_RECEIVED)
+    }
 }
 
 /// An offer that went out.
@@ -113,14 +130,24 @@ impl<L: Link> WebRtcPeers<L> {
         }
     }
 
-    /// Adds or updates a member.
+    /// Whose places the members take.
+    pub(super) fn sources(&self) -> impl Iterator<Item = Source> {
+        let rivals = self.rivals.values().flatten();
+        self.holders.iter().chain(rivals).map(|peer| peer.source)
+    }
+
+    /// Adds or updates a member; there is room for it.
     pub(super) fn join(
         &mut self,
+        room: &Room,
         now: Time,
-        who: Member<'_, L>,
-        ipv4: bool,
+        session: &Session<L>,
         presence: &Presence,
     ) -> Joined<L> {
+        let who = Member {
+            id: presence.peer_id,
+            link: &session.link,
+        };
         if let Some(peer) = self.find_mut(who) {
             peer.announced = now;
             (peer.wanted, peer.received) = (presence.wanted.unwrap_or(u32::MAX), 0);
@@ -138,7 +165,8 @@ impl<L: Link> WebRtcPeers<L> {
         let peer = Peer {
             id: who.id,
             link: who.link.clone(),
-            ipv4,
+            source: room.source(session.caller.address),
+            ipv4: session.ipv4,
             complete: presence.complete,
             counted: completes,
             announced: now,
@@ -156,7 +184,7 @@ impl<L: Link> WebRtcPeers<L> {
         };
         let rivals = self.rivals.entry(who.id).or_default();
         if rivals.len() == MAX_RIVALS {
-            rivals.remove(0);
+            room.give_back(rivals.remove(0).source);
             self.members -= 1;
         }
         rivals.push(peer);
@@ -168,19 +196,20 @@ impl<L: Link> WebRtcPeers<L> {
     }
 
     /// Takes a member out. Where it held its name, the rival that came last holds it from now on.
-    pub(super) fn remove(&mut self, who: Member<'_, L>) {
+    pub(super) fn remove(&mut self, room: &Room, who: Member<'_, L>) {
         let Some(place) = self.places.get(&who.id).copied() else {
             return;
         };
         let heir = if self.holders[place].link == *who.link {
-            self.remove_holder(place);
+            room.give_back(self.remove_holder(place).source);
             self.members -= 1;
             self.rivals.get_mut(&who.id).and_then(Vec::pop)
         } else {
-            if let Some(rivals) = self.rivals.get_mut(&who.id) {
-                let before = rivals.len();
-                rivals.retain(|peer| peer.link != *who.link);
-                self.members -= before - rivals.len();
+            if let Some(rivals) = self.rivals.get_mut(&who.id)
+                && let Some(place) = rivals.iter().position(|peer| peer.link == *who.link)
+            {
+                room.give_back(rivals.remove(place).source);
+                self.members -= 1;
             }
             None
         };
@@ -241,7 +270,7 @@ impl<L: Link> WebRtcPeers<L> {
     }
 
     /// Forgets whoever has not announced for `timeout`, and the offers whose time has passed.
-    pub(super) fn expire(&mut self, now: Time, timeout: Duration) {
+    pub(super) fn expire(&mut self, room: &Room, now: Time, timeout: Duration) {
         let silent = |peer: &Peer<L>| now.since(peer.announced) >= timeout;
         let mut gone: Vec<(PeerId, L)> = Vec::new();
         for peer in self.holders.iter_mut().chain(self.rivals.values_mut().flatten()) {
@@ -252,7 +281,7 @@ impl<L: Link> WebRtcPeers<L> {
             }
         }
         for (id, link) in gone {
-            self.remove(Member { id, link: &link });
+            self.remove(room, Member { id, link: &link });
         }
     }
 
@@ -278,9 +307,12 @@ impl<L: Link> WebRtcPeers<L> {
             // The sample is fair, its order is not.
             rng.shuffle(&mut places);
             for holder in places.iter().map(|place| &self.holders[*place]) {
-                let is_sated = holder.received >= holder.wanted;
-                let chosen = if is_sated { &mut sated } else { &mut chosen };
-                chosen.push(self.reachable(holder));
+                let peer = self.reachable(holder);
+                if peer.takes_more() {
+                    let is_sated = peer.received >= peer.wanted;
+                    let chosen = if is_sated { &mut sated } else { &mut chosen };
+                    chosen.push(peer.as_member());
+                }
             }
         }
         chosen.extend(sated);
@@ -291,32 +323,25 @@ impl<L: Link> WebRtcPeers<L> {
             .iter()
             .filter(|(id, _)| **id != sender)
             .flat_map(|(_, rivals)| rivals);
-        for rival in others.filter(|rival| !(complete && rival.complete)) {
+        for rival in others.filter(|rival| !(complete && rival.complete) && rival.takes_more()) {
             if chosen.len() >= count {
                 break;
             }
             if chosen.iter().all(|member| *member.link != rival.link) {
-                chosen.push(Member {
-                    id: rival.id,
-                    link: &rival.link,
-                });
+                chosen.push(rival.as_member());
             }
         }
         chosen
     }
 
     /// Where an offer to this holder's name goes: to its latest rival, as long as the holder itself is in doubt.
-    fn reachable<'a>(&'a self, holder: &'a Peer<L>) -> Member<'a, L> {
+    fn reachable<'a>(&'a self, holder: &'a Peer<L>) -> &'a Peer<L> {
         let rival = holder
             .link
             .is_in_doubt()
             .then(|| self.rivals.get(&holder.id))
             .flatten();
-        let peer = rival.and_then(|rivals| rivals.last()).unwrap_or(holder);
-        Member {
-            id: peer.id,
-            link: &peer.link,
-        }
+        rival.and_then(|rivals| rivals.last()).unwrap_or(holder)
     }
 
     fn find(&self, who: Member<'_, L>) -> Option<&Peer<L>> {
@@ -431,6 +456,13 @@ const MAX_RIVALS: usize = 4;
 
 /// For each offer so many peers are looked at, to find one that still takes offers.
 const LOOKED_AT: usize = 2;
+
+/// So many offers a peer gets between two of its announces in any case, where there are some: who wants none may not know
+/// better, or make none itself.
+const LEAST_RECEIVED: u32 = 20;
+
+/// And so many at most, whatever it wants.
+const MOST_RECEIVED: u32 = 200;
 
 /// How many unanswered offers of one peer are remembered: clients make 5 to 10 a minute.
 const MAX_RELAYED: usize = 128;

@@ -16,10 +16,11 @@ use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::outbox::{Delivery, Outbox};
-use super::pace::{Due, Liveness, Pace};
+use super::pace::{Due, Liveness, Pace, messages};
 use super::socket::Socket;
+use crate::limit::Bucket;
 use crate::metrics::{Door, Failure};
-use crate::registry::{Announced, Home, Link, Presence, Refusal, Session};
+use crate::registry::{Announced, Home, Link, Presence, Session};
 use crate::tracker::{Place, Shared};
 
 /// A connected client.
@@ -33,12 +34,16 @@ pub(super) struct Connection<S> {
     outbox: Outbox,
     session: Session<Outbox>,
     pace: Pace,
+    /// Where the address pays for what all its connections send together.
+    bucket: Bucket,
     liveness: Liveness,
     passkey: Option<Box<str>>,
     /// How many messages may still be read before something is sent and others have their turn.
     turn: u32,
     /// Since when the client has not read what it was sent.
     stuck_since: Option<Time>,
+    /// Since when the client has not completed a message that it has begun.
+    midway_since: Option<Time>,
     /// When the timer wakes this task.
     alarm_at: Time,
 }
@@ -61,6 +66,8 @@ enum End {
     Silent,
     /// It did not read what it was sent.
     SlowReader,
+    /// It did not complete a message.
+    SlowSender,
     /// What it sent was no WebSocket message, or a too long one.
     Broken(Error),
     /// The tracker ends.
@@ -74,6 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Self {
             session: Session::new(outbox.clone(), client.address).with_token(client.gateway),
             pace: Pace::new(config.messages_per_second, config.message_burst),
+            bucket: place.shared.messages.bucket(client.address),
             liveness: Liveness::new(place.shared.now(), config.ping_after, config.pong_within),
             place,
             socket,
@@ -81,6 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             passkey: client.passkey,
             turn: TURN,
             stuck_since: None,
+            midway_since: None,
             alarm_at: Time::ZERO,
         }
     }
@@ -93,6 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let metrics = &self.place.shared.metrics;
         match end {
             End::SlowReader => metrics.failed(Failure::SlowReader),
+            End::SlowSender => metrics.failed(Failure::SlowSender),
             End::Silent => metrics.failed(Failure::Silent),
             End::Broken(_) => metrics.failed(Failure::Malformed),
             End::Gone | End::Closing => {}
@@ -101,6 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             End::SlowReader => return,
             End::Gone => None,
             End::Silent => Some((CloseCode::Policy, "no sign of life".into())),
+            End::SlowSender => Some((CloseCode::Policy, "a message was begun and not completed".into())),
             End::Broken(error) => {
                 let reason = error.to_string().chars().take(MAX_REASON).collect();
                 Some((code(&error), reason))
@@ -149,7 +160,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !self.socket.is_sent() {
             self.send(context, now)?;
         }
-        let may_read_at = self.pace.waits_until(now);
+        let of_address = self.place.shared.messages.waits_until(now, self.bucket);
+        let may_read_at = self.pace.waits_until(now).max(of_address);
         if self.socket.is_sent() && self.turn > 0 && may_read_at.is_none() {
             match self.socket.poll_read(context) {
                 Poll::Ready(Some(Ok(message))) => {
@@ -158,12 +170,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(End::Broken(error))),
                 Poll::Ready(None) => return Poll::Ready(Err(End::Gone)),
+                Poll::Pending if self.socket.is_midway() => {
+                    self.midway_since.get_or_insert(now);
+                }
                 Poll::Pending => {}
             }
         }
         self.check_life(now)?;
         self.send(context, now)?;
-        let deadlines = [Some(self.liveness.next()), may_read_at, self.stuck_until()];
+        let deadlines = [
+            Some(self.liveness.next()),
+            may_read_at,
+            self.stuck_until(),
+            self.midway_until(),
+        ];
         let deadline = deadlines.into_iter().flatten().min().unwrap_or(now);
         let mut is_next_now = self.turn == 0;
         // The timer is moved ahead only when it has run out, since most deadlines are put off before that; and it is not
@@ -207,6 +227,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.stuck_until().is_some_and(|until| until <= now) {
             return Err(End::SlowReader);
         }
+        if self.midway_until().is_some_and(|until| until <= now) {
+            return Err(End::SlowSender);
+        }
         match self.liveness.poll(now) {
             Some(Due::Ping) => self.socket.ping(),
             Some(Due::GiveUp) => return Err(End::Silent),
@@ -219,26 +242,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn stuck_until(&self) -> Option<Time> {
         Some(self.stuck_since? + self.place.shared.config.send_within)
     }
+
+    /// Until when the client has to have completed the message that it has begun.
+    fn midway_until(&self) -> Option<Time> {
+        Some(self.midway_since? + self.place.shared.config.message_within)
+    }
 }
 
 impl<S> Connection<S> {
     async fn handle(&mut self, message: Message) {
         let now = self.place.shared.now();
         self.liveness.heard(now);
-        self.outbox.trust();
+        self.outbox.trust(now);
+        if message.is_text() || message.is_binary() {
+            self.midway_since = None;
+        }
         match message {
             Message::Text(text) => self.handle_text(now, &text).await,
             // Some clients send their JSON so.
             Message::Binary(bytes) => self.handle_text(now, &String::from_utf8_lossy(&bytes)).await,
             // A ping is answered, and a close confirmed, by the WebSocket itself.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {
-                self.pace.charge(now, 0);
+                self.charge(now, 0);
             }
         }
     }
 
+    /// Takes note of a message of `length` bytes that was read.
+    fn charge(&mut self, now: Time, length: usize) {
+        let messages = messages(length);
+        self.pace.charge(now, messages);
+        self.place.shared.messages.charge(now, self.bucket, messages);
+    }
+
     async fn handle_text(&mut self, now: Time, text: &str) {
-        self.pace.charge(now, text.len());
+        self.charge(now, text.len());
         match ClientMessage::parse(text) {
             Ok(ClientMessage::Announce(announce)) => self.announce(now, &announce).await,
             Ok(ClientMessage::Answer {
@@ -263,8 +301,11 @@ impl<S> Connection<S> {
                 };
                 let mut json = Vec::new();
                 message.write_json(&mut json);
-                to.deliver(&json);
-                shared.metrics.answer_relayed();
+                if to.relay(&json) {
+                    shared.metrics.answer_relayed();
+                } else {
+                    shared.metrics.failed(Failure::Busy);
+                }
             }
             Ok(ClientMessage::Scrape { info_hashes }) => self.scrape(&info_hashes).await,
             Err(error) => {
@@ -307,10 +348,7 @@ impl<S> Connection<S> {
         } = match announced.await {
             Ok(announced) => announced,
             Err(refusal) => {
-                metrics.failed(match refusal {
-                    Refusal::TooManyTorrents(_) => Failure::TooManyTorrents,
-                    Refusal::Full => Failure::Full,
-                });
+                metrics.failed(refusal.into());
                 return self.refuse(info_hash, &refusal);
             }
         };
@@ -322,7 +360,7 @@ impl<S> Connection<S> {
             tracker_id: None,
             warning: None,
         });
-        let mut json = Vec::new();
+        let (mut json, mut relayed) = (Vec::new(), 0);
         for (receiver, offer) in receivers.iter().zip(offers) {
             let (peer_id, offer_id, offer) = (announce.peer_id, offer.offer_id, offer.offer);
             let message = TrackerMessage::Offer {
@@ -333,12 +371,16 @@ impl<S> Connection<S> {
             };
             json.clear();
             message.write_json(&mut json);
-            receiver.deliver(&json);
+            if receiver.relay(&json) {
+                relayed += 1;
+            } else {
+                metrics.failed(Failure::Busy);
+            }
         }
         if let Some(holder) = doubted {
-            holder.doubt();
+            holder.doubt(now);
         }
-        metrics.offers_relayed(receivers.len());
+        metrics.offers_relayed(relayed);
         let took = shared.now().since(now);
         metrics.announced(Door::WebSocket, announce.event, took);
     }

@@ -1,9 +1,11 @@
 //! What waits to be sent on one connection.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::task::{Context, Waker};
+use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use causeway_core::Time;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
@@ -21,6 +23,8 @@ pub(crate) struct Outbox(Arc<Inner>);
 struct Inner {
     queue: Mutex<Queue>,
     in_doubt: AtomicBool,
+    /// Until when it is not doubted again, in microseconds.
+    trusted_until: AtomicU64,
     bound: usize,
 }
 
@@ -52,13 +56,16 @@ impl Outbox {
         Self(Arc::new(Inner {
             queue: Mutex::default(),
             in_doubt: AtomicBool::new(false),
+            trusted_until: AtomicU64::new(0),
             bound,
         }))
     }
 
     /// The other side has shown that it is alive.
-    pub(super) fn trust(&self) {
+    pub(super) fn trust(&self, now: Time) {
         if self.0.in_doubt.load(Ordering::Relaxed) {
+            let until = (now + TRUSTED_FOR).as_micros();
+            self.0.trusted_until.store(until, Ordering::Relaxed);
             self.0.in_doubt.store(false, Ordering::Relaxed);
         }
     }
@@ -89,6 +96,14 @@ impl Outbox {
 }
 
 impl Queue {
+    fn put(&mut self, json: &[u8]) {
+        self.frames.reserve(frame_length(json));
+        HEADER
+            .format(json.len() as u64, &mut self.frames)
+            .expect("a vector takes all that is written");
+        self.frames.extend_from_slice(json);
+    }
+
     fn wake(&mut self) {
         if core::mem::take(&mut self.is_waiting)
             && let Some(waker) = &self.waker
@@ -101,30 +116,34 @@ impl Queue {
 impl Link for Outbox {
     /// Queues a message, unless more bytes would wait than may: that ends the connection.
     fn deliver(&self, json: &[u8]) {
-        let header = FrameHeader {
-            opcode: OpCode::Data(Data::Text),
-            ..FrameHeader::default()
-        };
         let mut queue = self.queue();
         if queue.has_overflowed {
             return;
         }
-        let length = header.len(json.len() as u64) + json.len();
-        if queue.frames.len() + length > self.0.bound {
+        if queue.frames.len() + frame_length(json) > self.0.bound {
             queue.frames = Vec::new();
             queue.has_overflowed = true;
         } else {
-            queue.frames.reserve(length);
-            header
-                .format(json.len() as u64, &mut queue.frames)
-                .expect("a vector takes all that is written");
-            queue.frames.extend_from_slice(json);
+            queue.put(json);
         }
         queue.wake();
     }
 
-    fn doubt(&self) {
-        if !self.0.in_doubt.swap(true, Ordering::Relaxed) {
+    /// Queues a message, unless the queue would be more than half full: the rest is for replies.
+    fn relay(&self, json: &[u8]) -> bool {
+        let mut queue = self.queue();
+        let is_room = queue.frames.is_empty() || queue.frames.len() + frame_length(json) <= self.0.bound / 2;
+        if queue.has_overflowed || !is_room {
+            return false;
+        }
+        queue.put(json);
+        queue.wake();
+        true
+    }
+
+    fn doubt(&self, now: Time) {
+        let is_trusted = now.as_micros() < self.0.trusted_until.load(Ordering::Relaxed);
+        if !is_trusted && !self.0.in_doubt.swap(true, Ordering::Relaxed) {
             let mut queue = self.queue();
             queue.is_asked = true;
             queue.wake();
@@ -143,6 +162,24 @@ impl PartialEq for Outbox {
 }
 
 impl Eq for Outbox {}
+
+fn frame_length(json: &[u8]) -> usize {
+    HEADER.len(json.len() as u64) + json.len()
+}
+
+/// Each message is one frame.
+const HEADER: FrameHeader = FrameHeader {
+    is_final: true,
+    rsv1: false,
+    rsv2: false,
+    rsv3: false,
+    opcode: OpCode::Data(Data::Text),
+    mask: None,
+};
+
+/// Who has shown that it is alive is not asked again for so long: else a stranger who claims its name again and again would
+/// keep it in doubt, and get what is meant for it.
+const TRUSTED_FOR: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -216,16 +253,30 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_asked_once_until_it_has_shown_that_it_lives() {
+    fn what_others_say_leaves_room_for_replies_and_ends_nothing() {
+        let outbox = Outbox::new(48);
+        let taken = (0..5).map(|_| outbox.relay(&[b'x'; 10])).filter(|taken| *taken);
+        assert_eq!(taken.count(), 2, "half of it");
+        outbox.deliver(&[b'x'; 22]);
+        assert!(matches!(take(&outbox), Some(Delivery::Frames(frames)) if frames.len() == 48));
+        assert!(outbox.relay(&[b'x'; 40]), "a single one may be long");
+    }
+
+    #[test]
+    fn a_link_is_asked_once_until_it_has_shown_that_it_lives_and_then_not_for_a_while() {
         let outbox = Outbox::new(1000);
+        let mut now = Time::ZERO;
         for _ in 0..2 {
-            outbox.doubt();
-            outbox.doubt();
+            outbox.doubt(now);
+            outbox.doubt(now);
             assert!(outbox.is_in_doubt());
             assert_eq!(take(&outbox), Some(Delivery::ProofOfLife));
             assert_eq!(take(&outbox), None);
-            outbox.trust();
+            outbox.trust(now);
+            outbox.doubt(now + Duration::from_secs(29));
             assert!(!outbox.is_in_doubt());
+            assert_eq!(take(&outbox), None);
+            now += TRUSTED_FOR;
         }
     }
 }

@@ -25,10 +25,9 @@ impl Pace {
         }
     }
 
-    /// Takes note of a message of `length` bytes that was read.
-    pub(super) fn charge(&mut self, now: Time, length: usize) {
-        let units = u32::try_from(length / UNIT).unwrap_or(u32::MAX).saturating_add(1);
-        self.paid_at = self.paid_at.max(now) + self.price.saturating_mul(units);
+    /// Takes note of a message that was read and counts as so many.
+    pub(super) fn charge(&mut self, now: Time, messages: u32) {
+        self.paid_at = self.paid_at.max(now) + self.price.saturating_mul(messages);
     }
 
     /// When the next message may be read, where that is not now.
@@ -36,6 +35,11 @@ impl Pace {
         let too_far_ahead = self.paid_at.since(now).saturating_sub(self.credit);
         (!too_far_ahead.is_zero()).then(|| now + too_far_ahead)
     }
+}
+
+/// As how many messages one of `length` bytes counts.
+pub(super) fn messages(length: usize) -> u32 {
+    u32::try_from(length / UNIT).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 /// Up to so many bytes a message counts as one.
@@ -117,28 +121,28 @@ mod tests {
                 None,
                 "message {message} is within the burst"
             );
-            pace.charge(at(5000), 100);
+            pace.charge(at(5000), 1);
         }
-        pace.charge(at(5000), 100);
+        pace.charge(at(5000), 1);
         assert_eq!(pace.waits_until(at(5000)), Some(at(5100)));
         assert_eq!(pace.waits_until(at(5100)), None);
-        pace.charge(at(5100), 100);
+        pace.charge(at(5100), 1);
         assert_eq!(pace.waits_until(at(5100)), Some(at(5200)));
     }
 
     #[test]
     fn a_long_message_counts_as_several() {
         let mut pace = Pace::new(10, 1);
-        pace.charge(at(0), 2 * UNIT);
+        pace.charge(at(0), messages(2 * UNIT));
         assert_eq!(pace.waits_until(at(0)), Some(at(200)));
     }
 
     #[test]
     fn silence_saves_up_one_burst_and_no_more() {
         let mut pace = Pace::new(10, 2);
-        pace.charge(at(0), 0);
+        pace.charge(at(0), 1);
         for _ in 0..3 {
-            pace.charge(at(3_600_000), 0);
+            pace.charge(at(3_600_000), 1);
         }
         assert_eq!(pace.waits_until(at(3_600_000)), Some(at(3_600_100)));
     }

@@ -39,6 +39,9 @@ struct Wire<S> {
     /// How many bytes the library was given at least for which it has given no message yet. With 0 it stands between two
     /// messages.
     owed: usize,
+    /// How many of them may belong to a message that has begun and is not complete: all since the last one, without pings and
+    /// the like.
+    begun: usize,
     /// What is to be written to the stream, from `sent` on.
     unsent: Vec<u8>,
     sent: usize,
@@ -60,6 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 unread,
                 taken: 0,
                 owed: 0,
+                begun: 0,
                 unsent: Vec::new(),
                 sent: 0,
                 is_flushed: true,
@@ -95,6 +99,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 // A longer header than needed, or several, leave something owed for good: then nothing is taken as it is.
                 let least = header.len(message.len() as u64) + message.len();
                 self.wire.owed = self.wire.owed.saturating_sub(least);
+                self.wire.begun = if message.is_text() || message.is_binary() {
+                    0
+                } else {
+                    self.wire.begun.saturating_sub(least)
+                };
                 Some(Ok(message))
             }
             Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return Poll::Pending,
@@ -106,6 +115,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             ) => None,
             Err(error) => Some(Err(error)),
         })
+    }
+
+    /// Whether part of a message is kept until the rest of it comes; less of it than each connection has a buffer for does not
+    /// count.
+    pub(super) fn is_midway(&self) -> bool {
+        self.wire.begun > READ_BUFFER
     }
 
     /// Appends frames to what is to be sent.
@@ -241,6 +256,7 @@ impl<S: AsyncRead + Unpin> Read for Driven<'_, '_, S> {
             into[..length].copy_from_slice(&rest[..length]);
             wire.take(length);
             wire.owed += length;
+            wire.begun += length;
             return Ok(length);
         }
         with_buffer(|buffer| {
@@ -254,6 +270,7 @@ impl<S: AsyncRead + Unpin> Read for Driven<'_, '_, S> {
             into[..now.len()].copy_from_slice(now);
             wire.unread = later.to_vec();
             wire.owed += now.len();
+            wire.begun += now.len();
             Ok(now.len())
         })
     }

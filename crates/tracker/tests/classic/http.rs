@@ -1,5 +1,7 @@
 //! HTTP.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use causeway_core::InfoHash;
 use causeway_tracker::{Access, Config};
 
@@ -64,6 +66,32 @@ async fn peers_are_told_of_each_other_in_the_format_they_ask_for() {
             .get(&announce(2, 5, "&numwant=0"))
             .await
             .ends_with(b"5:peers0:e")
+    );
+}
+
+/// Over one socket for both families an IPv4 address is written as an IPv6 address, and is none. All are told of both (BEP 7),
+/// of their own first.
+#[tokio::test]
+async fn ipv6_peers_have_a_list_of_their_own() {
+    let server = Server::at(Ipv6Addr::UNSPECIFIED.into(), Config::default()).await;
+    let port = server.http.port();
+    let four = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let six = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+    server.get_at(four, &announce(258, 0, "")).await;
+    let first = server.get_at(six, &announce(259, 0, "")).await;
+    assert!(text(&first).contains("8:completei2e"), "{}", text(&first));
+    let to_six = server.get_at(six, &announce(2, 5, "&numwant=1")).await;
+    let loopback = [&[0; 15][..], &[1, 1, 3]].concat();
+    assert!(
+        to_six.ends_with(&[&b"5:peers0:6:peers618:"[..], &loopback, b"e"].concat()),
+        "{}",
+        text(&to_six)
+    );
+    let to_four = server.get_at(four, &announce(3, 5, "&numwant=1")).await;
+    assert!(
+        to_four.ends_with(b"5:peers6:\x7f\x00\x00\x01\x01\x02e"),
+        "{}",
+        text(&to_four)
     );
 }
 

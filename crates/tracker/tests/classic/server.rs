@@ -1,7 +1,7 @@
 //! A tracker with all its doors on free ports of the loopback interface.
 
 use core::time::Duration;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::Router;
 use causeway_tracker::{Config, Tracker};
@@ -22,9 +22,13 @@ impl Server {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
+        Self::at(Ipv4Addr::LOCALHOST.into(), config).await
+    }
+
+    pub(crate) async fn at(address: IpAddr, config: Config) -> Self {
         let tracker = Tracker::new(config);
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port is free");
+        let listener = TcpListener::bind((address, 0)).await.expect("a port is free");
+        let socket = UdpSocket::bind((address, 0)).await.expect("a port is free");
         let server = Self {
             tracker: tracker.clone(),
             http: listener.local_addr().expect("it is bound"),
@@ -39,7 +43,12 @@ impl Server {
 
     /// The body of a response, which must have status 200.
     pub(crate) async fn get(&self, path: &str) -> Vec<u8> {
-        let mut stream = TcpStream::connect(self.http).await.expect("it listens");
+        self.get_at(self.http, path).await
+    }
+
+    /// The same at another address that leads there.
+    pub(crate) async fn get_at(&self, address: SocketAddr, path: &str) -> Vec<u8> {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
         let request = format!("GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("it reads");
         let mut response = Vec::new();

@@ -1,6 +1,7 @@
 //! UDP.
 
 use core::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use causeway_core::InfoHash;
 use causeway_tracker::{Access, Config};
@@ -11,6 +12,9 @@ use crate::server::{SOON, Server};
 
 const HASH: InfoHash = InfoHash::new([b'h'; 20]);
 
+/// What stands where a connection id would be, in the request for one (BEP 15).
+const GREETING: u64 = 0x0000_0417_2710_1980;
+
 struct Client {
     socket: UdpSocket,
     connection: u64,
@@ -18,17 +22,21 @@ struct Client {
 
 impl Client {
     async fn connect(server: &Server) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port is free");
-        socket.connect(server.udp).await.expect("it is there");
+        Self::connect_at(server.udp).await
+    }
+
+    async fn connect_at(address: SocketAddr) -> Self {
+        let any: IpAddr = match address {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = UdpSocket::bind((any, 0)).await.expect("a port is free");
+        socket.connect(address).await.expect("it is there");
         let mut client = Self {
             socket,
             connection: 0,
         };
-        let request = [
-            &0x0000_0417_2710_1980u64.to_be_bytes()[..],
-            &[0, 0, 0, 0, 0, 0, 0, 5],
-        ]
-        .concat();
+        let request = [&GREETING.to_be_bytes()[..], &[0, 0, 0, 0, 0, 0, 0, 5]].concat();
         let answer = client.ask(&request).await;
         assert_eq!((answer.len(), &answer[..8]), (16, &[0, 0, 0, 0, 0, 0, 0, 5][..]));
         client.connection = u64::from_be_bytes(answer[8..].try_into().expect("8 bytes"));
@@ -96,6 +104,21 @@ async fn peers_are_told_of_each_other_and_counted() {
     assert_eq!(server.tracker.counts(HASH).complete, 1);
 }
 
+/// Over one socket for both families, too: who came over IPv4 gets peers of 6 bytes, and over IPv6 of 18 (BEP 15).
+#[tokio::test]
+async fn ipv6_peers_are_told_of_ipv6_peers() {
+    let server = Server::at(Ipv6Addr::UNSPECIFIED.into(), Config::default()).await;
+    let port = server.udp.port();
+    let four = Client::connect_at((Ipv4Addr::LOCALHOST, port).into()).await;
+    let six = Client::connect_at((Ipv6Addr::LOCALHOST, port).into()).await;
+    four.ask(&four.announcing(0, 2, 258, &[])).await;
+    assert_eq!(six.ask(&six.announcing(0, 2, 259, &[])).await, head(0, 2));
+    let to_six = six.ask(&six.announcing(9, 2, 2, &[])).await;
+    assert_eq!(to_six, [&head(1, 2)[..], &[0; 15], &[1, 1, 3]].concat());
+    let to_four = four.ask(&four.announcing(9, 2, 3, &[])).await;
+    assert_eq!(to_four, [&head(2, 2)[..], &[127, 0, 0, 1, 1, 2]].concat());
+}
+
 #[tokio::test]
 async fn classic_peers_of_all_doors_are_one_swarm() {
     let server = Server::start().await;
@@ -124,7 +147,7 @@ async fn without_its_own_connection_id_nobody_is_answered_or_entered() {
         .send(&forger.announcing(0, 2, 258, &[]))
         .await
         .expect("sent");
-    for guess in [0, 1, u64::MAX, 0x0000_0417_2710_1980] {
+    for guess in [0, 1, u64::MAX, GREETING] {
         forger.connection = guess;
         forger
             .socket
@@ -154,7 +177,7 @@ async fn nobody_is_sent_more_than_it_sent_before_it_is_known() {
         &[0; 16],
         &[0xff; 98],
         &[0; 2048],
-        &0x0000_0417_2710_1980u64.to_be_bytes(),
+        &GREETING.to_be_bytes(),
     ];
     for packet in packets {
         client.socket.send(packet).await.expect("sent");
@@ -190,6 +213,73 @@ async fn an_address_that_asks_too_fast_is_not_heard() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(client.hear(SOON).await.is_some(), "the first of them were");
+}
+
+/// Anybody can send with somebody else's address, but nobody knows the connection ids of that address.
+#[tokio::test]
+async fn packets_in_the_name_of_an_address_cost_it_nothing() {
+    let server = Server::with(Config {
+        requests_per_second: 1,
+        request_burst: 3,
+        ..Config::default()
+    })
+    .await;
+    let mut forger = Client::connect(&server).await;
+    forger.connection = 1;
+    for _ in 0..50 {
+        let greeting = [&GREETING.to_be_bytes()[..], &[0, 0, 0, 0, 0, 0, 0, 5]].concat();
+        for packet in [forger.announcing(0, 2, 258, &[]), greeting] {
+            forger.socket.send(&packet).await.expect("sent");
+        }
+    }
+    while server.metric("causeway_tracker_failures_total{reason=\"connection_id\"}") < 50 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let path = format!(
+        "/announce?info_hash={0}&peer_id={0}&port=2&left=1",
+        "h".repeat(20)
+    );
+    let body = server.get(&path).await;
+    assert!(body.starts_with(b"d8:complete"), "{}", body.escape_ascii());
+}
+
+/// A socket that is always readable, and of which nothing can be read.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_broken_socket_does_not_burn_the_processor() {
+    let broken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let _readable = std::net::TcpStream::connect(broken.local_addr().expect("it is bound"));
+    broken.set_nonblocking(true).expect("it can be");
+    let socket = std::net::UdpSocket::from(std::os::fd::OwnedFd::from(broken));
+    let socket = UdpSocket::from_std(socket).expect("it can be waited for");
+    let tracker = causeway_tracker::Tracker::new(Config::default());
+    // In nanoseconds; this test has one thread.
+    let spent = || {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux says");
+        let first = text.split(' ').next().and_then(|word| word.parse::<u64>().ok());
+        Duration::from_nanos(first.expect("a number"))
+    };
+    let before = spent();
+    let serving = timeout(Duration::from_millis(500), tracker.serve_udp(socket));
+    assert!(serving.await.is_err(), "it goes on");
+    let spent = spent().saturating_sub(before);
+    assert!(spent < Duration::from_millis(100), "{spent:?}");
+}
+
+#[tokio::test]
+async fn a_torrent_that_is_not_served_is_refused_in_words_and_has_no_counts() {
+    let server = Server::start().await;
+    let client = Client::connect(&server).await;
+    client.ask(&client.announcing(0, 2, 258, &[])).await;
+    server.tracker.set_access(Access {
+        denied: [HASH].into(),
+        ..Access::default()
+    });
+    let refused = client.ask(&client.announcing(0, 2, 258, &[])).await;
+    assert_eq!(refused[..8], [0, 0, 0, 3, 0, 0, 0, 5], "an error");
+    assert!(String::from_utf8_lossy(&refused).contains("does not serve"));
+    let none = [0, 0, 0, 2, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(client.ask(&client.packet(2, HASH.as_bytes())).await, none);
 }
 
 /// BEP 41 carries the path of the tracker's URL.

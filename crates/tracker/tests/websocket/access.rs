@@ -4,7 +4,7 @@ use causeway_core::InfoHash;
 use causeway_tracker::Access;
 use serde_json::json;
 
-use crate::client::{Server, announce, b20};
+use crate::client::{Server, announce, answer, b20};
 
 #[tokio::test]
 async fn pages_of_other_origins_are_refused_and_programs_are_not() {
@@ -51,12 +51,23 @@ async fn new_rules_hold_for_open_connections_without_closing_them() {
     };
     server.tracker.set_access(private("secret"));
     client.announce(announce(b'a', 1, &[])).await;
+    let mut other = server.connect_at("/announce/secret").await;
+    other.announce(announce(b'o', 1, &[1])).await;
+    assert_eq!(client.receive().await["offer_id"], b20(1));
     server.tracker.set_access(private("another"));
+    client.send(answer(b'a', b'o', 1)).await;
+    client.is_idle().await;
+    other.is_idle().await;
     client.send(announce(b'a', 1, &[])).await;
     assert!(
         client.receive().await["failure reason"]
             .as_str()
             .is_some_and(|reason| reason.contains("passkey"))
+    );
+    assert_eq!(
+        server.stats().await["torrents"],
+        0,
+        "and out of the swarm that it was in"
     );
     client
         .send(json!({"action": "scrape", "info_hash": b20(0xff)}))

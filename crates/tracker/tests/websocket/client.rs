@@ -1,19 +1,20 @@
 //! A tracker on a free port, and clients that speak to it over real sockets.
 
 use core::time::Duration;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::Router;
 use causeway_tracker::{Config, Tracker};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, connect_async_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config, connect_async};
 
 /// A tracker that runs for as long as this exists.
 pub(crate) struct Server {
@@ -28,7 +29,15 @@ impl Server {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        Self::at(Ipv4Addr::LOCALHOST.into(), config).await
+    }
+
+    pub(crate) async fn at(address: IpAddr, config: Config) -> Self {
+        let listener = TcpListener::bind((address, 0)).await.expect("a port is free");
+        // What does not fit into it is the tracker's to keep. Connections inherit it.
+        SockRef::from(&listener)
+            .set_send_buffer_size(SMALL as usize)
+            .expect("it can be small");
         let address = listener.local_addr().expect("it is bound");
         let tracker = Tracker::new(config);
         let service = tracker
@@ -54,8 +63,7 @@ impl Server {
     }
 
     pub(crate) async fn try_connect(&self, path: &str) -> Result<Client, tungstenite::Error> {
-        let (socket, _) = connect_async(format!("ws://{}{path}", self.address)).await?;
-        Ok(Client { socket })
+        Client::connect(self.address, path).await
     }
 
     /// The status that a page of this origin gets for its WebSocket at `path`.
@@ -73,11 +81,14 @@ impl Server {
             .expect("a status is a number")
     }
 
-    /// A client that takes what it is sent in small portions, so that little of it fits into its buffers.
+    /// A client that takes what it is sent in small portions, and into whose buffers little fits.
     pub(crate) async fn connect_without_room(&self) -> Client {
         let config = WebSocketConfig::default().read_buffer_size(1024);
+        let socket = TcpSocket::new_v4().expect("there are sockets");
+        socket.set_recv_buffer_size(SMALL).expect("it can be small");
+        let stream = socket.connect(self.address).await.expect("it listens");
         let url = format!("ws://{}/announce", self.address);
-        let (socket, _) = connect_async_with_config(url, Some(config), true)
+        let (socket, _) = client_async_with_config(url, MaybeTlsStream::Plain(stream), Some(config))
             .await
             .expect("it connects");
         Client { socket }
@@ -85,29 +96,34 @@ impl Server {
 
     /// The status and the body of a plain request.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.address).await.expect("it listens");
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-            self.address
-        );
-        stream.write_all(request.as_bytes()).await.expect("it reads");
-        let mut response = String::new();
-        stream
-            .read_to_string(&mut response)
-            .await
-            .expect("it answers and closes");
-        let (head, body) = response.split_once("\r\n\r\n").expect("there is a head");
-        (
-            head[9..12].parse().expect("a status is a number"),
-            body.to_owned(),
-        )
+        get_at(self.address, path).await
     }
 
     pub(crate) async fn stats(&self) -> Value {
-        let (status, body) = self.get("/stats.json").await;
+        Self::stats_at(self.address).await
+    }
+
+    pub(crate) async fn stats_at(address: SocketAddr) -> Value {
+        let (status, body) = get_at(address, "/stats.json").await;
         assert_eq!(status, 200);
         serde_json::from_str(&body).expect("it is JSON")
     }
+}
+
+async fn get_at(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut response = String::new();
+    stream
+        .read_to_string(&mut response)
+        .await
+        .expect("it answers and closes");
+    let (head, body) = response.split_once("\r\n\r\n").expect("there is a head");
+    (
+        head[9..12].parse().expect("a status is a number"),
+        body.to_owned(),
+    )
 }
 
 impl Drop for Server {
@@ -121,6 +137,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    pub(crate) async fn connect(address: SocketAddr, path: &str) -> Result<Self, tungstenite::Error> {
+        let (socket, _) = connect_async(format!("ws://{address}{path}")).await?;
+        Ok(Self { socket })
+    }
+
     pub(crate) async fn send(&mut self, message: Value) {
         self.send_text(&message.to_string()).await;
     }
@@ -223,6 +244,9 @@ pub(crate) fn answer(from: u8, to: u8, offer: u8) -> Value {
 pub(crate) fn sdp(kind: &str) -> Value {
     json!({"type": kind, "sdp": "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=\"-\"\r\n"})
 }
+
+/// A small buffer of the operating system, in bytes.
+const SMALL: u32 = 16 * 1024;
 
 /// Long enough for a machine that does other things too.
 const SOON: Duration = Duration::from_secs(20);

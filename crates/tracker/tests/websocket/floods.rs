@@ -1,11 +1,13 @@
 //! Much of one thing, from one who pays for it alone.
 
+use core::time::Duration;
+
 use causeway_tracker::Config;
 use futures_util::SinkExt;
 use serde_json::json;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::client::{Server, announce, answer, b20};
 
@@ -29,6 +31,47 @@ async fn a_message_in_endless_fragments_ends_the_connection() {
     }
     client.closed().await;
     other.announce(announce(b'o', 1, &[])).await;
+}
+
+/// What keeps it alive does not keep its half message.
+#[tokio::test]
+async fn a_message_that_is_begun_and_not_completed_ends_the_connection() {
+    let server = Server::with(Config {
+        message_within: Duration::from_millis(500),
+        ..Config::default()
+    })
+    .await;
+    let mut patient = server.connect().await;
+    let mut client = server.connect().await;
+    for half in &mut [&mut patient, &mut client] {
+        let text = announce(b'a', 1, &[]).to_string();
+        let (first, rest) = text.split_at(10);
+        let pieces = [(Data::Text, first, false), (Data::Continue, rest, true)];
+        for (kind, piece, is_last) in pieces {
+            let frame = Frame::message(piece.to_owned(), OpCode::Data(kind), is_last);
+            half.socket.send(Message::Frame(frame)).await.expect("it reads");
+        }
+        assert!(
+            half.receive().await["interval"].is_u64(),
+            "parts of one are a message"
+        );
+    }
+    let begin = Frame::message(" ".repeat(5_000), OpCode::Data(Data::Text), false);
+    client.socket.send(Message::Frame(begin)).await.expect("it reads");
+    let mut pings = 0;
+    while client.socket.send(Message::Ping(Bytes::new())).await.is_ok() {
+        patient
+            .socket
+            .send(Message::Ping(Bytes::new()))
+            .await
+            .expect("it reads");
+        pings += 1;
+        assert!(pings < 1_000, "it is kept");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    patient.announce(announce(b'a', 1, &[])).await;
+    let name = "causeway_tracker_failures_total{reason=\"slow_sender\"} 1";
+    assert!(server.tracker.metrics().contains(name));
 }
 
 #[tokio::test]
@@ -71,6 +114,24 @@ async fn a_million_info_hashes_on_one_socket_enter_no_more_swarms_than_one_may()
     }
     assert_eq!(refused, 900);
     assert_eq!(server.stats().await["torrents"], 100);
+}
+
+/// A URL may be of 64 KiB, and what is kept of it is kept for each socket.
+#[tokio::test]
+async fn a_long_token_or_passkey_is_none() {
+    let server = Server::start().await;
+    let mut heard = server.tracker.subscribe();
+    for (length, is_kept) in [(128, true), (129, false), (50_000, false)] {
+        let token = "t".repeat(length);
+        let mut client = server.connect_at(&format!("/announce?gateway={token}")).await;
+        client.announce(announce(b'a', 1, &[])).await;
+        let caller = heard.recv().await.and_then(|heard| heard.caller);
+        let kept = caller.and_then(|caller| caller.token.clone());
+        assert_eq!(kept.as_deref(), is_kept.then_some(&*token), "{length} bytes");
+        client.socket.close(None).await.expect("it can be closed");
+        client.closed().await;
+        heard.recv().await.expect("it left");
+    }
 }
 
 #[tokio::test]

@@ -99,9 +99,8 @@ async fn offers_that_are_none_are_left_out() {
 }
 
 #[tokio::test]
-async fn who_reads_too_slowly_is_closed_and_costs_nobody_else() {
+async fn who_does_not_read_its_replies_is_closed_and_costs_nobody_else() {
     let config = Config {
-        max_outgoing: 64 * 1024,
         messages_per_second: 100_000,
         message_burst: 100_000,
         send_within: Duration::from_millis(500),
@@ -111,19 +110,46 @@ async fn who_reads_too_slowly_is_closed_and_costs_nobody_else() {
     let mut slow = server.connect_without_room().await;
     slow.announce(announce(b's', 1, &[])).await;
     let mut other = server.connect().await;
-    let mut message = announce(b'o', 1, &[7]);
-    let sdp = "x".repeat(32 * 1024);
-    message["offers"][0]["offer"]["sdp"] = json!(sdp);
-    // The buffers of the operating system take some megabytes before the tracker notices anything.
-    let mut offers = 0;
-    while other.announce(message.clone()).await["incomplete"] == 2 {
-        offers += 1;
-        assert!(
-            offers < 10_000,
-            "the tracker keeps on to a client that does not read"
-        );
+    let everything: Vec<_> = (0..100).map(b20).collect();
+    let scrape = json!({"action": "scrape", "info_hash": everything}).to_string();
+    tokio::spawn(async move {
+        // The buffers of the operating system take some megabytes before the tracker notices anything.
+        while slow.socket.send(Message::text(scrape.as_str())).await.is_ok() {}
+    });
+    while other.announce(announce(b'o', 1, &[])).await["incomplete"] == 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(server.stats().await["peersAll"], 1);
+}
+
+/// What it reads is enough for its replies, and for some of the offers.
+#[tokio::test]
+async fn a_flood_of_offers_does_not_disconnect_who_reads_slowly() {
+    let config = Config {
+        max_outgoing: 128 * 1024,
+        messages_per_second: 100_000,
+        message_burst: 100_000,
+        ..Config::default()
+    };
+    let server = Server::with(config).await;
+    let mut victim = server.connect_without_room().await;
+    let mut hello = announce(b'v', 1, &[]);
+    hello["numwant"] = json!(50);
+    victim.announce(hello.clone()).await;
+    let mut flooder = server.connect().await;
+    let mut flood = announce(b'f', 1, &[7]);
+    flood["offers"][0]["offer"]["sdp"] = json!("x".repeat(16 * 1024));
+    for _ in 0..300 {
+        let reply = flooder.announce(flood.clone()).await;
+        assert_eq!(reply["incomplete"], 2, "the victim is there");
+    }
+    // 100 KB a second.
+    for _ in 0..4 {
+        victim.receive().await;
+        tokio::time::sleep(Duration::from_millis(160)).await;
+    }
+    victim.send(hello).await;
+    while victim.receive().await.get("interval").is_none() {}
 }
 
 #[tokio::test]
@@ -147,6 +173,51 @@ async fn a_fast_sender_is_read_at_the_pace() {
         "24 messages at 50 a second: {:?}",
         begin.elapsed()
     );
+}
+
+#[tokio::test]
+async fn the_sockets_of_one_address_share_its_pace() {
+    let config = Config {
+        messages_per_second_per_address: 50,
+        message_burst_per_address: 5,
+        ..Config::default()
+    };
+    let server = Server::with(config).await;
+    let mut clients = [server.connect().await, server.connect().await];
+    let begin = Instant::now();
+    for client in &mut clients {
+        for _ in 0..15 {
+            client.send(announce(b'a', 1, &[])).await;
+        }
+    }
+    for client in &mut clients {
+        for _ in 0..15 {
+            client.receive().await;
+        }
+    }
+    assert!(
+        begin.elapsed() >= Duration::from_millis(450),
+        "24 messages at 50 a second: {:?}",
+        begin.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn an_address_may_open_so_many_sockets_a_second() {
+    let server = Server::with(Config {
+        requests_per_second: 1,
+        request_burst: 3,
+        ..Config::default()
+    })
+    .await;
+    let mut refused = 0;
+    for _ in 0..10 {
+        if let Err(refusal) = server.try_connect("/announce").await {
+            assert!(refusal.to_string().contains("429"), "{refusal}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
 }
 
 #[tokio::test]
@@ -281,6 +352,33 @@ async fn a_live_socket_whose_name_is_claimed_anew_keeps_its_offers() {
         other.announce(announce(b'o', 1, &[offer])).await;
         assert_eq!(live.receive().await["offer_id"], b20(offer));
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stranger.is_idle().await;
+}
+
+/// A stranger who claims a name over and over gets what comes before the first sign of life, and nothing after it.
+#[tokio::test]
+async fn a_name_that_is_claimed_again_and_again_keeps_its_offers() {
+    let server = Server::start().await;
+    let (mut live, mut stranger, mut other) = (
+        server.connect().await,
+        server.connect().await,
+        server.connect().await,
+    );
+    live.announce(announce(b'a', 1, &[])).await;
+    other.announce(announce(b'o', 1, &[])).await;
+    let mut stop = announce(b'a', 1, &[]);
+    stop["event"] = json!("stopped");
+    stranger.announce(announce(b'a', 1, &[])).await;
+    stranger.announce(stop.clone()).await;
+    // Reading answers the ping, and another announce comes after it.
+    live.announce(announce(b'a', 1, &[])).await;
+    for offer in 1..=50 {
+        stranger.announce(announce(b'a', 1, &[])).await;
+        other.announce(announce(b'o', 1, &[offer])).await;
+        assert_eq!(live.receive().await["offer_id"], b20(offer));
+        live.announce(announce(b'a', 1, &[])).await;
+        stranger.announce(stop.clone()).await;
     }
     stranger.is_idle().await;
 }

@@ -1,9 +1,11 @@
 //! What the deployed clients expect of a WebTorrent tracker, each point over real sockets.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use causeway_tracker::Config;
 use serde_json::json;
 
-use crate::client::{Server, announce, answer, b20, sdp};
+use crate::client::{Client, Server, announce, answer, b20, sdp};
 
 /// webtorrent destroys the socket on a message without a known `action`, libtorrent closes it without `info_hash`.
 #[tokio::test]
@@ -297,10 +299,71 @@ async fn offers_with_the_same_id_are_relayed_each_time() {
 
 #[tokio::test]
 async fn the_swarms_of_ipv4_and_ipv6_clients_are_one() {
+    let server = Server::at(Ipv6Addr::UNSPECIFIED.into(), Config::default()).await;
+    let port = server.address.port();
+    let connect = |address: IpAddr| async move {
+        let client = Client::connect((address, port).into(), "/announce").await;
+        client.expect("the tracker takes WebSockets")
+    };
+    let mut four = connect(Ipv4Addr::LOCALHOST.into()).await;
+    let mut six = connect(Ipv6Addr::LOCALHOST.into()).await;
+    four.announce(announce(b'a', 1, &[])).await;
+    assert_eq!(six.announce(announce(b'b', 1, &[7])).await["incomplete"], 2);
+    assert_eq!(four.receive().await["offer_id"], b20(7));
+    four.send(answer(b'a', b'b', 7)).await;
+    assert_eq!(six.receive().await["offer_id"], b20(7));
+    let stats = Server::stats_at((Ipv4Addr::LOCALHOST, port).into()).await;
+    assert_eq!((&stats["peersIPv4"], &stats["peersIPv6"]), (&json!(1), &json!(1)));
+}
+
+/// libtorrent drops what comes beyond its `numwant` until it announces again.
+#[tokio::test]
+async fn who_has_had_as_many_offers_as_it_takes_gets_none_while_others_take_some() {
     let server = Server::start().await;
-    let (mut a, mut b) = (server.connect().await, server.connect().await);
-    a.announce(announce(b'a', 1, &[])).await;
-    assert_eq!(b.announce(announce(b'b', 1, &[])).await["incomplete"], 2);
+    let (mut seeder, mut leecher, mut other) = (
+        server.connect().await,
+        server.connect().await,
+        server.connect().await,
+    );
+    let mut modest = announce(b's', 0, &[]);
+    modest["numwant"] = json!(2);
+    let mut eager = announce(b'l', 1, &[]);
+    eager["numwant"] = json!(50);
+    seeder.announce(modest.clone()).await;
+    leecher.announce(eager).await;
+    for offer in [1, 2] {
+        other.announce(announce(b'o', 1, &[offer])).await;
+        assert_eq!(seeder.receive().await["offer_id"], b20(offer), "seeders first");
+    }
+    for offer in [3, 4, 5] {
+        other.announce(announce(b'o', 1, &[offer])).await;
+        assert_eq!(leecher.receive().await["offer_id"], b20(offer));
+    }
+    seeder.is_idle().await;
+    seeder.announce(modest).await;
+    other.announce(announce(b'o', 1, &[6])).await;
+    assert_eq!(seeder.receive().await["offer_id"], b20(6));
+}
+
+/// Everybody that gets an offer learns its sender's name.
+#[tokio::test]
+async fn nobody_can_stop_another_one() {
+    let server = Server::start().await;
+    let (mut victim, mut stranger, mut other) = (
+        server.connect().await,
+        server.connect().await,
+        server.connect().await,
+    );
+    victim.announce(announce(b'v', 1, &[])).await;
+    let mut stop = announce(b'v', 1, &[]);
+    stop["event"] = json!("stopped");
+    stranger.announce(stop.clone()).await;
+    stranger.announce(announce(b'x', 1, &[])).await;
+    let reply = stranger.announce(stop).await;
+    assert_eq!(reply["incomplete"], 1, "it stopped itself, whatever name it said");
+    other.announce(announce(b'o', 1, &[7])).await;
+    assert_eq!(victim.receive().await["offer_id"], b20(7));
+    stranger.is_idle().await;
 }
 
 /// The path, and the fields, that the reference tracker has.

@@ -128,6 +128,10 @@ pub(crate) async fn start_causeway(arguments: &Arguments, more: &[&str]) -> Resu
             "1000000",
             "--max-tcp-per-address",
             "1000000",
+            "--messages-per-second-per-address",
+            "0",
+            "--max-members-per-address",
+            "3000000",
         ])
         .args(more);
     let (program, address) = Program::start("causeway", command, "listening on http://")

@@ -1,12 +1,15 @@
 //! Many WebSocket clients at once.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -135,7 +138,8 @@ fn snapshot(counts: &Counts, server: &Server) -> Result<Measured> {
     })
 }
 
-/// Holds many connections for long, and says what that costs; fails where one is lost.
+/// Holds many connections for long, which announce in time, and says what that costs; fails where one is lost, or a member
+/// forgotten.
 pub(crate) async fn hold(arguments: &Arguments) -> Result<()> {
     let server = contender::start_causeway(arguments, &[]).await?;
     let before = server.resident()?;
@@ -167,8 +171,10 @@ pub(crate) async fn hold(arguments: &Arguments) -> Result<()> {
         }
         () = tokio::time::sleep(HOLD) => {}
     }
+    let peers = peers(address).await?;
+    ensure!(peers == held, "{peers} peers are left of {held}");
     println!(
-        "\n{held} connections for {} s: none lost; {:.1} KiB each after the first announce, {:.1} KiB at the end; {:.1} s of CPU meanwhile",
+        "\n{held} connections for {} s: none lost, and all are members still; {:.1} KiB each after the first announce, {:.1} KiB at the end; {:.1} s of CPU meanwhile",
         HOLD.as_secs(),
         per_connection(after - before, held),
         per_connection(server.resident()? - before, held),
@@ -179,6 +185,19 @@ pub(crate) async fn hold(arguments: &Arguments) -> Result<()> {
         stayed??;
     }
     Ok(())
+}
+
+/// How many peers a tracker says that it has.
+async fn peers(address: SocketAddr) -> Result<usize> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = "GET /stats.json HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    let (_, body) = response.split_once("\r\n\r\n").context("no response")?;
+    let statistics: serde_json::Value = serde_json::from_str(body)?;
+    let peers = statistics["peersAll"].as_u64().context("no peersAll")?;
+    Ok(usize::try_from(peers)?)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
-use tokio::time::{Instant as Alarm, sleep_until, timeout};
+use tokio::time::{Instant as Alarm, interval_at, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config};
@@ -167,17 +167,26 @@ impl Client {
         Ok(self.socket.send(Message::text(text)).await?)
     }
 
-    /// Reads, answering pings, until the connection ends; says why it did.
+    /// Announces whenever it is time, and reads, answering pings, until the connection ends; says why it did.
     pub(crate) async fn stay(&mut self) -> Result<()> {
-        while let Some(message) = self.socket.next().await {
-            drop(message.context("a connection failed")?);
+        let mut again = interval_at(Alarm::now() + INTERVAL, INTERVAL);
+        loop {
+            tokio::select! {
+                _ = again.tick() => self.announce("update", 0).await?,
+                message = self.socket.next() => {
+                    let message = message.context("the tracker closed a connection")?;
+                    drop(message.context("a connection failed")?);
+                }
+            }
         }
-        anyhow::bail!("the tracker closed a connection")
     }
 }
 
 /// Of each announce.
 const OFFERS: usize = 5;
+
+/// What trackers ask for.
+const INTERVAL: Duration = Duration::from_mins(2);
 
 /// The length of an offer's or an answer's description, in bytes.
 const SDP: usize = 1_500;

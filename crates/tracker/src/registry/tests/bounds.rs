@@ -22,23 +22,110 @@ fn a_socket_may_be_in_so_many_swarms_and_no_more() {
     assert!(join(4, Event::Started).is_ok(), "there is room again");
 }
 
+/// libtorrent never says `stopped`, and its socket lives as long as it does.
+#[test]
+fn swarms_that_a_socket_was_forgotten_in_do_not_count() {
+    let mut world = World::with(Config {
+        max_torrents_per_socket: 2,
+        ..Config::default()
+    });
+    let mut peer = World::connect(1, 1);
+    let mut join = |world: &World, number: u8| {
+        let swarm = InfoHash::new([number; 20]);
+        world.try_announce(&mut peer, swarm, Event::Update, false, &[])
+    };
+    for round in 0..3 {
+        for number in 0..2 {
+            assert!(join(&world, 2 * round + number).is_ok());
+        }
+        assert_eq!(join(&world, 99), Err(Refusal::TooManyTorrents(2)));
+        world.now += Config::default().member_timeout;
+        world.registry.expire(world.now);
+    }
+}
+
+/// Who asks for everything holds up nobody with what it does not get. A shard that is looked at would be waited for here.
+#[test]
+fn some_swarms_are_found_without_looking_at_all() {
+    let world = World::new();
+    let mut peer = World::connect(1, 1);
+    for number in 0..=255 {
+        let swarm = InfoHash::new([number; 20]);
+        world
+            .try_announce(&mut peer, swarm, Event::Started, false, &[])
+            .expect("there is room");
+    }
+    let (found, finding) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let _held = world.registry.shards.last().map(lock);
+        scope.spawn(|| found.send(world.registry.some_counts(10).len()));
+        assert_eq!(finding.recv_timeout(Duration::from_secs(20)), Ok(10));
+    });
+}
+
+/// The bound is one for all swarms, and a single swarm may have all of it.
 #[test]
 fn a_full_tracker_refuses_newcomers_and_keeps_its_members_while_they_announce() {
     let world = World::with(Config {
-        max_members: 2 * SHARDS,
+        max_members: 2,
         ..Config::default()
     });
     let (mut first, _second, mut third) = (world.leecher(1), world.leecher(2), World::connect(3, 3));
-    assert_eq!(
-        world.try_announce(&mut third, SWARM, Event::Started, false, &[]),
-        Err(Refusal::Full)
-    );
+    for swarm in [SWARM, InfoHash::new([1; 20])] {
+        assert_eq!(
+            world.try_announce(&mut third, swarm, Event::Started, false, &[]),
+            Err(Refusal::Full)
+        );
+    }
     assert_eq!(world.offer(&mut first, false, &[1]), [2]);
     world.leave(first);
     assert!(
         world
             .try_announce(&mut third, SWARM, Event::Started, false, &[])
             .is_ok()
+    );
+}
+
+#[test]
+fn one_address_can_not_fill_the_tracker_whatever_door_it_comes_through() {
+    let world = World::with(Config {
+        max_members: 10,
+        max_members_per_address: 3,
+        ..Config::default()
+    });
+    let mut greedy = World::connect(1, 1);
+    let join = |peer: &mut Peer, swarm: u8| {
+        let swarm = InfoHash::new([swarm; 20]);
+        world.try_announce(peer, swarm, Event::Started, false, &[])
+    };
+    for swarm in 1..=3 {
+        assert!(join(&mut greedy, swarm).is_ok());
+    }
+    assert_eq!(join(&mut greedy, 4), Err(Refusal::TooManyFromAddress(3)));
+    assert_eq!(
+        join(&mut World::connect(2, 2), 1),
+        Err(Refusal::TooManyFromAddress(3))
+    );
+    let classic = |address: [u8; 4]| ClassicAnnounce {
+        address: (address, 1000).into(),
+        ..classic::hello(9, false)
+    };
+    assert_eq!(
+        world
+            .registry
+            .announce_classic(world.now, &classic([127, 0, 0, 1])),
+        Err(Refusal::TooManyFromAddress(3))
+    );
+    let other = world
+        .registry
+        .announce_classic(world.now, &classic([10, 0, 0, 1]));
+    assert!(other.is_ok(), "others find room");
+
+    assert!(join(&mut greedy, 1).is_ok(), "and what it has it keeps");
+    world.leave(greedy);
+    assert!(
+        join(&mut World::connect(2, 2), 1).is_ok(),
+        "until it gives it back"
     );
 }
 

@@ -12,7 +12,7 @@ fn address6(number: u16) -> SocketAddr {
     SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 1000 + number)
 }
 
-fn hello(number: u8, complete: bool) -> ClassicAnnounce {
+pub(super) fn hello(number: u8, complete: bool) -> ClassicAnnounce {
     ClassicAnnounce {
         info_hash: SWARM,
         peer_id: PeerId::new([number; 20]),
@@ -223,7 +223,7 @@ fn classic_peers_that_fall_silent_are_forgotten_soon_after_their_time_and_not_be
 #[test]
 fn a_full_tracker_sheds_those_who_are_overdue_and_nobody_else() {
     let mut world = World::with(Config {
-        max_members: 2 * SHARDS,
+        max_members: 2,
         ..Config::default()
     });
     world.classic(&hello(1, true));
@@ -234,7 +234,14 @@ fn a_full_tracker_sheds_those_who_are_overdue_and_nobody_else() {
         Err(Refusal::Full),
         "all have announced in time"
     );
+    world.registry.expire(world.now);
+    assert_eq!(
+        world.registry.announce_classic(world.now, &third),
+        Err(Refusal::Full),
+        "which does not change by looking again"
+    );
     world.now += Config::default().classic_interval + Duration::from_mins(1);
+    world.registry.expire(world.now);
     assert_eq!(world.offer(&mut browser, false, &[1]), [0; 0]);
     assert_eq!(world.peers(&third), [0; 0], "the silent one had to go");
     assert_eq!(world.counts(), (0, 2, 0));
@@ -286,6 +293,24 @@ fn dropped_swarms_are_gone_with_their_members() {
     world.check_invariants();
     assert_eq!(world.registry.size(), (0, 0));
     world.leave(browser);
+}
+
+#[test]
+fn whatever_was_dropped_before_all_swarms_can_be_dropped() {
+    let world = World::new();
+    let swarm = |number: u16, event| {
+        let mut announce = hello(1, false);
+        let [high, low] = number.to_be_bytes();
+        announce.info_hash = InfoHash::new([[high; 10], [low; 10]].concat().try_into().expect("20 bytes"));
+        announce.event = event;
+        world.classic(&announce);
+    };
+    (0..1_000).for_each(|number| swarm(number, Event::Started));
+    (0..500).for_each(|number| swarm(2 * number, Event::Stopped));
+    assert_eq!(world.registry.size(), (500, 500));
+    world.registry.retain(|_| false);
+    assert_eq!(world.registry.size(), (0, 0));
+    world.check_invariants();
 }
 
 #[derive(Clone, Debug)]
