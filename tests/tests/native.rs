@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::ensure;
 use causeway_tests::classic::{Classic, WEBRTC_ALONE};
 use causeway_tests::files::assert_same;
 use causeway_tests::native::get;
@@ -24,6 +25,43 @@ fn our_page_gets_a_file_from_the_native_peer() {
         let torrent = receiver.torrent(&seed.info_hash);
         torrent.complete(TRANSFER).await?;
         assert_same(&file, &torrent.save("holiday.mp4").await?)
+    });
+}
+
+#[test]
+fn a_page_gets_a_private_torrent_by_the_tracker_that_its_link_names() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let file = stage.file("minutes.pdf", 3_000_001)?;
+        let seed = stage.seed(&file, &server.tracker(), &["--private"]).await?;
+
+        // The page's own tracker is the torrent's, too: it stays when the metadata says that it is private.
+        let receiver = stage.page("receiver", server.origin()).await?;
+        receiver.open_link(&seed.magnet).await?;
+        let torrent = receiver.torrent(&seed.info_hash);
+        torrent.complete(TRANSFER).await?;
+        assert_same(&file, &torrent.save("minutes.pdf").await?)
+    });
+}
+
+#[test]
+fn what_a_link_chooses_of_a_torrent_is_chosen_after_a_reload_too() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let folder = stage.folder().join("album");
+        for (name, length) in [("1.mp3", 300_001), ("2.mp3", 400_001), ("3.mp3", 500_001)] {
+            stage.file(&format!("album/{name}"), length)?;
+        }
+        let seed = stage.seed(&folder, &server.tracker(), &[]).await?;
+        let receiver = stage.page("receiver", server.origin()).await?;
+        receiver.open_link(&format!("{}&so=1", seed.magnet)).await?;
+        let torrent = receiver.torrent(&seed.info_hash);
+        torrent.complete(TRANSFER).await?;
+        receiver.reload().await?;
+        torrent.complete(TRANSFER).await?;
+        let row = torrent.now().await?;
+        ensure!(row.text.contains("What you chose is here"), "{}", row.text);
+        assert_same(&folder.join("2.mp3"), &torrent.save("2.mp3").await?)
     });
 }
 

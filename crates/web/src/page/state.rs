@@ -246,11 +246,7 @@ pub(super) fn is_complete(done: f64, length: f64) -> bool {
 
 /// Bytes that removing the torrent would delete.
 pub(super) fn downloaded(torrent: &TorrentView) -> f64 {
-    if torrent.own_files {
-        0.0
-    } else {
-        torrent.size * torrent.progress
-    }
+    if torrent.own_files { 0.0 } else { torrent.there }
 }
 
 /// What is worth telling somebody who doesn't see the page: beginnings and ends, never progress.
@@ -259,7 +255,9 @@ fn news(before: Option<&TorrentView>, now: &TorrentView) -> Option<String> {
         (None, ViewState::Connecting | ViewState::Downloading | ViewState::Hashing) => " was added.",
         (Some(ViewState::Seeding), ViewState::Seeding) => return None,
         (_, ViewState::Seeding) if now.own_files => " can be shared now.",
-        (Some(ViewState::Connecting | ViewState::Downloading), ViewState::Seeding) => " is complete.",
+        (Some(ViewState::Connecting | ViewState::Downloading), ViewState::Seeding) if now.wanted > 0.0 => {
+            " is complete."
+        }
         _ => return None,
     };
     Some(now.name.clone() + what)

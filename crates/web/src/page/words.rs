@@ -25,6 +25,7 @@ pub(super) fn doing(torrent: &TorrentView) -> &'static str {
         ViewState::Connecting => "Waiting for somebody who has it",
         ViewState::Downloading => "Downloading",
         ViewState::Seeding if torrent.own_files => "Shared",
+        ViewState::Seeding if torrent.wanted <= 0.0 => "Nothing is chosen",
         ViewState::Seeding => "Complete",
         ViewState::Paused => "Paused",
         ViewState::Error => "Stopped",
@@ -36,13 +37,16 @@ pub(super) fn extent(torrent: &TorrentView) -> String {
     let size = format::bytes(torrent.size);
     if torrent.size <= 0.0 {
         "Size not known yet".to_owned()
+    } else if torrent.wanted <= 0.0 {
+        format!("Nothing of {size}")
     } else if torrent.progress >= 1.0 {
-        size
+        format::bytes(torrent.wanted)
     } else if torrent.state == ViewState::Hashing {
         format!("{} of {size}", format::percent(torrent.progress))
     } else {
-        let there = format::bytes(torrent.size * torrent.progress);
-        format!("{there} of {size} ({})", format::percent(torrent.progress))
+        let there = format::bytes(torrent.wanted * torrent.progress);
+        let wanted = format::bytes(torrent.wanted);
+        format!("{there} of {wanted} ({})", format::percent(torrent.progress))
     }
 }
 
@@ -77,6 +81,10 @@ pub(super) fn advice(torrent: &TorrentView) -> &'static str {
     match torrent.state {
         ViewState::Seeding if torrent.own_files => {
             "Send the link to whoever should have it, and keep this tab open until they do."
+        }
+        ViewState::Seeding if torrent.wanted <= 0.0 => "",
+        ViewState::Seeding if torrent.wanted < torrent.size => {
+            "What you chose is here. While this tab is open, you pass it on to others."
         }
         ViewState::Seeding => "Everything is here. While this tab is open, you pass it on to others.",
         ViewState::Hashing

@@ -16,8 +16,10 @@ pub(super) struct Session {
     pub(super) id: TorrentId,
     /// What the user knows it by, before the metadata says.
     pub(super) name: String,
-    /// The trackers that it is announced to.
+    /// The trackers that it is announced to: those that the torrent or its link names, then those of the page.
     pub(super) trackers: Vec<String>,
+    /// How many of them the torrent or its link names.
+    pub(super) own_trackers: usize,
     /// Other sources that its link names.
     pub(super) web_seeds: Vec<String>,
     /// What is kept of it besides its metadata and bytes.
@@ -70,6 +72,7 @@ impl Session {
             id,
             name,
             trackers,
+            own_trackers: 0,
             web_seeds,
             record,
             phase,
@@ -114,18 +117,41 @@ impl Session {
     pub(super) fn magnet(&self) -> Option<Magnet> {
         let mut magnet = Magnet::new(self.info_hash()?);
         magnet.name = Some(self.display_name().to_owned()).filter(|name| !name.is_empty());
-        magnet.trackers.clone_from(&self.trackers);
+        magnet.trackers = self.public_trackers().collect();
         magnet.web_seeds.clone_from(&self.web_seeds);
         Some(magnet)
     }
 
+    /// Its trackers as others may know them: without the token that this page was opened with.
+    fn public_trackers(&self) -> impl Iterator<Item = String> {
+        self.trackers
+            .iter()
+            .map(|tracker| without_token(tracker).to_owned())
+    }
+
+    /// Adds a tracker, unless it is there.
+    pub(super) fn add_tracker(&mut self, tracker: &str) {
+        if !self.trackers.iter().any(|other| other == tracker) {
+            self.trackers.push(tracker.to_owned());
+        }
+    }
+
+    /// Adds the page's trackers, each in place of the same one without a token, after those that it has: those it names
+    /// itself.
+    pub(super) fn add_page_trackers(&mut self, trackers: &[String]) {
+        self.own_trackers = self.trackers.len();
+        for tracker in trackers {
+            let same = |other: &&mut String| without_token(other) == without_token(tracker);
+            match self.trackers.iter_mut().find(same) {
+                Some(same) => same.clone_from(tracker),
+                None => self.trackers.push(tracker.clone()),
+            }
+        }
+    }
+
     /// The metainfo to keep, once it is known.
     pub(super) fn metainfo(&self) -> Option<Metainfo> {
-        let trackers = self
-            .trackers
-            .iter()
-            .map(|tracker| vec![tracker.clone()])
-            .collect();
+        let trackers = self.public_trackers().map(|tracker| vec![tracker]).collect();
         Some(Metainfo::with_info(
             self.info()?.clone(),
             trackers,
@@ -171,6 +197,11 @@ impl Session {
         }
         running.store.keep_record(record.clone());
     }
+}
+
+/// A tracker's URL as others may know it.
+fn without_token(tracker: &str) -> &str {
+    tracker.split_once("?gateway=").map_or(tracker, |(url, _)| url)
 }
 
 impl Running {

@@ -1,6 +1,7 @@
 //! The page's behaviour, told by what the worker says, what the user does, and what is then there to see.
 
 use super::*;
+use crate::page::words;
 
 #[test]
 fn torrents_come_and_go_as_the_worker_says_and_the_newest_stands_first() {
@@ -91,15 +92,19 @@ fn removal_asks_only_where_something_downloaded_would_be_deleted() {
         own_files: true,
         progress: 1.0,
         size: 100.0,
+        wanted: 100.0,
         ..torrent(1)
     };
     let empty = TorrentView {
         size: 100.0,
+        wanted: 100.0,
         ..torrent(2)
     };
     let begun = TorrentView {
         size: 100.0,
-        progress: 0.5,
+        // Nothing of it is chosen any more; what is there is deleted all the same.
+        wanted: 0.0,
+        there: 50.0,
         ..torrent(3)
     };
     let mut state = State::default();
@@ -122,7 +127,8 @@ fn a_removal_can_be_thought_better_of() {
     let mut state = State::default();
     let begun = TorrentView {
         size: 100.0,
-        progress: 0.5,
+        wanted: 100.0,
+        there: 50.0,
         ..torrent(1)
     };
     state.handle_notice(Notice::Torrents(vec![begun]));
@@ -137,7 +143,8 @@ fn the_question_goes_when_its_torrent_goes() {
     let mut state = State::default();
     let begun = TorrentView {
         size: 100.0,
-        progress: 0.5,
+        wanted: 100.0,
+        there: 50.0,
         ..torrent(1)
     };
     state.handle_notice(Notice::Torrents(vec![begun]));
@@ -217,6 +224,7 @@ fn beginnings_and_ends_are_announced_and_progress_is_not() {
         let view = |state| TorrentView {
             state,
             own_files,
+            wanted: 100.0,
             ..torrent(1)
         };
         if let Some(before) = before {
@@ -232,6 +240,26 @@ fn beginnings_and_ends_are_announced_and_progress_is_not() {
     }
 }
 
+#[test]
+fn what_is_chosen_is_what_counts() {
+    let chosen = TorrentView {
+        size: 10e9,
+        wanted: 1e9,
+        progress: 0.5,
+        there: 500e6,
+        ..torrent(1)
+    };
+    assert_eq!(words::extent(&chosen), "500 MB of 1.00 GB (50%)");
+    let nothing = TorrentView {
+        size: 10e9,
+        state: ViewState::Seeding,
+        ..torrent(1)
+    };
+    assert_eq!(words::extent(&nothing), "Nothing of 10.0 GB");
+    assert_eq!(words::doing(&nothing), "Nothing is chosen");
+    assert_eq!(words::advice(&nothing), "");
+}
+
 fn torrent(id: u32) -> TorrentView {
     TorrentView {
         id: TorrentId(id),
@@ -241,6 +269,8 @@ fn torrent(id: u32) -> TorrentView {
         message: None,
         progress: 0.0,
         size: 0.0,
+        wanted: 0.0,
+        there: 0.0,
         download_rate: 0.0,
         upload_rate: 0.0,
         uploaded: 0.0,

@@ -9,6 +9,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::File;
 
 use super::Driver;
+use super::clock;
 use super::limits::{EACH, MAX_OUTSTANDING_REQUESTS, MAX_UNWRITTEN};
 use super::peers::log_closed;
 use crate::protocol::{Notice, Request, TorrentId};
@@ -91,6 +92,9 @@ impl Driver {
             (Some(metainfo), _) => {
                 session.trackers = metainfo.trackers().concat();
                 session.web_seeds = metainfo.web_seeds().to_vec();
+                if !metainfo.info().is_private() {
+                    session.add_page_trackers(&self.page_trackers);
+                }
                 if session.record.own == 1 {
                     session.phase = Phase::Stuck(CHOOSE_AGAIN.to_owned(), Some(metainfo));
                     self.by_hash.insert(info_hash, id);
@@ -105,6 +109,7 @@ impl Driver {
             }
             (None, Some(magnet)) => {
                 session.adopt(&magnet);
+                session.add_page_trackers(&self.page_trackers);
                 (Source::Magnet(info_hash), None)
             }
             (None, None) => return,
@@ -165,9 +170,7 @@ impl Driver {
         }
         session.record.own = 1;
         session.record.paused = 0;
-        for tracker in metainfo.trackers().iter().flatten() {
-            session.add_tracker(tracker);
-        }
+        session.add_page_trackers(&self.page_trackers);
         let source = Source::Info {
             info: info.clone(),
             stored: Stored::Everything,
@@ -183,9 +186,7 @@ impl Driver {
                 }
                 let mut session = self.new_session();
                 session.adopt(&magnet);
-                for tracker in &self.page_trackers {
-                    session.add_tracker(tracker);
-                }
+                session.add_page_trackers(&self.page_trackers);
                 let info_hash = magnet.info_hash;
                 self.run_download(now, session, Source::Magnet(info_hash), None, Some(&magnet));
             }
@@ -216,13 +217,11 @@ impl Driver {
         }
         let mut session = self.new_session();
         session.web_seeds = metainfo.web_seeds().to_vec();
-        let page_trackers = if info.is_private() {
-            &[][..]
-        } else {
-            &self.page_trackers
-        };
-        for tracker in metainfo.trackers().iter().flatten().chain(page_trackers) {
+        for tracker in metainfo.trackers().iter().flatten() {
             session.add_tracker(tracker);
+        }
+        if !info.is_private() {
+            session.add_page_trackers(&self.page_trackers);
         }
         let source = Source::Info {
             info: info.clone(),
@@ -270,7 +269,8 @@ impl Driver {
             store.use_contents(contents);
         }
         session.phase = Phase::Running(Box::new(Running::new(torrent, store)));
-        self.client.add_torrent(now, info_hash, &session.trackers);
+        self.client
+            .add_torrent(now, info_hash, &self.admitted(&session.trackers));
         self.by_hash.insert(info_hash, id);
         self.sessions.insert(id, session);
         if known {
@@ -288,6 +288,17 @@ impl Driver {
         self.show_now(now);
     }
 
+    /// Those of the trackers that this page may connect to: on its own server and those of its own trackers. A link is a
+    /// stranger's word, and must not make the page ask whomever it names.
+    fn admitted(&self, trackers: &[String]) -> Vec<String> {
+        let host = clock::scope().location().host();
+        let is_admitted = |tracker: &&String| {
+            let of = |other: &String| server(other) == server(tracker);
+            server(tracker) == host || self.page_trackers.iter().any(of)
+        };
+        trackers.iter().filter(is_admitted).cloned().collect()
+    }
+
     /// Peers have told what a torrent is made of.
     pub(super) fn use_metadata(&mut self, now: Time, id: TorrentId, info: Arc<Info>) {
         let Some(session) = self.sessions.get_mut(&id) else {
@@ -295,16 +306,23 @@ impl Driver {
         };
         let count = session.trackers.len();
         if info.is_private() {
-            // A private torrent is announced to its own trackers alone (BEP 27); the page's are none of them.
-            session
-                .trackers
-                .retain(|tracker| !self.page_trackers.contains(tracker));
+            // A private torrent is announced to its own trackers alone (BEP 27); what the page added is none of them.
+            session.trackers.truncate(session.own_trackers);
         }
         if session.trackers.len() < count {
+            let trackers = session.trackers.clone();
             self.client.remove_torrent(now, info.info_hash());
-            self.client.add_torrent(now, info.info_hash(), &session.trackers);
+            self.client
+                .add_torrent(now, info.info_hash(), &self.admitted(&trackers));
         }
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         let selected = session.selected();
+        if let (true, Some(selected)) = (std::mem::take(&mut session.selected_by_link), &selected) {
+            // Now that the number of files is known, the link's choice is kept like the user's own.
+            session.record.selected = selected.iter().map(|is| u8::from(*is)).collect::<Vec<_>>().into();
+        }
         let Some(running) = session.running() else { return };
         running.store.use_contents(Contents::Downloads(info));
         self.keep_metadata(now, id);
@@ -464,12 +482,6 @@ impl Session {
         }
     }
 
-    fn add_tracker(&mut self, tracker: &str) {
-        if !self.trackers.iter().any(|other| other == tracker) {
-            self.trackers.push(tracker.to_owned());
-        }
-    }
-
     /// The user's choice of files, if there is one; an entry a file once the metadata is known.
     fn selected(&self) -> Option<Vec<bool>> {
         if self.record.selected.is_empty() {
@@ -504,6 +516,12 @@ fn parse_link(text: &str) -> Result<Magnet, String> {
     }
     link.parse()
         .map_err(|error| format!("That link can't be opened: {error}."))
+}
+
+/// `host:port` of a URL.
+fn server(url: &str) -> &str {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
 fn signal_id(id: crate::protocol::ConnectionId) -> causeway_signal::ConnectionId {

@@ -143,7 +143,8 @@ impl Driver {
                 }
             }
             Event::Handed(text) => {
-                if self.library.is_some() {
+                // What comes before the library is read waits for it, like the wishes of this tab's own user.
+                if !self.passive {
                     self.handle_request(now, Request::Open { text }, wasm_bindgen::JsValue::UNDEFINED);
                 }
             }
@@ -423,7 +424,9 @@ impl Driver {
 /// A sentence about the trackers of a torrent, if none of them can be reached or the last word of one was no.
 fn tracker_hint(client: &Client, info_hash: InfoHash) -> Option<String> {
     let mut warning = None;
-    let mut reason = None;
+    let mut reason = client.trackers(info_hash).next().is_none().then(|| {
+        "It names no tracker that this page may ask, so nobody can be found. Ask for a link that names another one.".to_owned()
+    });
     for status in client.trackers(info_hash) {
         match status.state {
             signal::TrackerState::Idle | signal::TrackerState::Connecting => return None,
