@@ -249,7 +249,7 @@ fn what_is_chosen_is_what_counts() {
         there: 500e6,
         ..torrent(1)
     };
-    assert_eq!(words::extent(&chosen), "500 MB of 1.00 GB (50%)");
+    assert_eq!(words::extent(&chosen), "500 MB of 1.0 GB (50%)");
     let nothing = TorrentView {
         size: 10e9,
         state: ViewState::Seeding,
