@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 const PIECE: u32 = 32 * 1024;
+const TORRENTS_OF_A_READER: usize = 12;
 
 /// A tracker, a classic seeder of some torrents, and a gateway.
 struct World {
@@ -190,11 +191,15 @@ async fn many_torrents_flow_through_a_small_cache_and_no_reader_starves() -> Res
     let shared =
         (0..torrents).map(|number| world.share(&format!("{number}.bin"), usize::try_from(length)?, false));
     let shared: Vec<_> = shared.collect::<Result<_>>()?;
-    let reader = world.reader().await?;
+    // Two programs of our kind have few connections with each other, each on ports of its own.
+    let mut readers = Vec::new();
+    for _ in shared.chunks(TORRENTS_OF_A_READER) {
+        readers.push(world.reader().await?);
+    }
     let folder = world.folder.path().join("read");
-    let handles = shared
-        .iter()
-        .map(|(info_hash, _)| world.read(&reader, *info_hash, &folder));
+    let handles = shared.chunks(TORRENTS_OF_A_READER).zip(&readers);
+    let handles = handles.flat_map(|(shared, reader)| shared.iter().map(move |shared| (shared, reader)));
+    let handles = handles.map(|((info_hash, _), reader)| world.read(reader, *info_hash, &folder));
     let handles: Vec<_> = handles.collect::<Result<_>>()?;
 
     // Who gets nothing for how long, from when it knows what it is about.
@@ -238,7 +243,9 @@ async fn many_torrents_flow_through_a_small_cache_and_no_reader_starves() -> Res
         let read = std::fs::read(folder.join(format!("{number}.bin")))?;
         ensure!(read == std::fs::read(path)?, "{number} is not what was shared");
     }
-    reader.stop().await;
+    for reader in readers {
+        reader.stop().await;
+    }
     world.gateway.stop().await;
     ensure!(world.cache.used() == 0, "what nobody carries over takes no room");
     Ok(())
