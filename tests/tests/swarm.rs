@@ -143,3 +143,20 @@ fn a_second_tab_says_so_corrupts_nothing_and_takes_over_when_the_first_is_closed
         assert_same(&file, &torrent.save("shared.bin").await?)
     });
 }
+
+#[test]
+fn a_link_that_is_followed_into_a_second_tab_is_opened_by_the_first() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let file = stage.file("followed.bin", 1_000_000)?;
+        let sender = stage.page("sender", server.origin()).await?;
+        let shared = sender.share(&[&file]).await?;
+        let browser = stage.browser("receiver").await?;
+        let first = stage.page_in(&browser, server.origin()).await?;
+        let second = stage.page_in(&browser, &shared.link).await?;
+        second.says_another_tab_is_open(true).await?;
+        let torrent = first.torrent(&shared.info_hash);
+        torrent.complete(TRANSFER).await?;
+        assert_same(&file, &torrent.save("followed.bin").await?)
+    });
+}

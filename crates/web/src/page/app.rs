@@ -34,12 +34,12 @@ pub(crate) fn mount(worker: WorkerHandle) {
     let mut downloads = Downloads::default();
     acts.start_worker(move |notice, beside| match notice {
         Notice::File { name } => downloads.start(name, beside.unchecked_into::<File>()),
-        Notice::Ready { .. } => {
+        // The worker of a tab that waits hands the link on.
+        Notice::Ready { .. } | Notice::OtherTab => {
             acts.state.update(|state| state.handle_notice(notice));
             acts.open_address();
         }
-        Notice::OtherTab
-        | Notice::TakenOver
+        Notice::TakenOver
         | Notice::Torrents(_)
         | Notice::Files(..)
         | Notice::FileProgress(..)

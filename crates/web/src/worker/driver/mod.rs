@@ -143,7 +143,8 @@ impl Driver {
                 }
             }
             Event::Handed(text) => {
-                if self.library.is_some() {
+                // What comes before the library is read waits for it, like the wishes of this tab's own user.
+                if !self.passive {
                     self.handle_request(now, Request::Open { text }, wasm_bindgen::JsValue::UNDEFINED);
                 }
             }
