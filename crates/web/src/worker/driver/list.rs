@@ -89,8 +89,7 @@ impl Driver {
         session.record = record.clone().unwrap_or(session.record);
         let (source, contents) = match (metainfo, magnet) {
             (Some(metainfo), _) => {
-                session.trackers = metainfo.trackers().concat();
-                session.web_seeds = metainfo.web_seeds().to_vec();
+                session.adopt_metainfo(&metainfo, &self.page_trackers);
                 if session.record.own == 1 {
                     session.phase = Phase::Stuck(CHOOSE_AGAIN.to_owned(), Some(metainfo));
                     self.by_hash.insert(info_hash, id);
@@ -104,7 +103,7 @@ impl Driver {
                 )
             }
             (None, Some(magnet)) => {
-                session.adopt(&magnet);
+                session.adopt(&magnet, &self.page_trackers);
                 (Source::Magnet(info_hash), None)
             }
             (None, None) => return,
@@ -160,6 +159,7 @@ impl Driver {
             if let Some(other) = self.sessions.get(&other) {
                 session.record = other.record.clone();
                 session.trackers.clone_from(&other.trackers);
+                session.page_trackers.clone_from(&other.page_trackers);
             }
             self.remove(now, other, false);
         }
@@ -178,18 +178,35 @@ impl Driver {
     fn open(&mut self, now: Time, text: &str) {
         match parse_link(text) {
             Ok(magnet) => {
-                if self.by_hash.contains_key(&magnet.info_hash) {
+                if let Some(id) = self.by_hash.get(&magnet.info_hash).copied() {
+                    self.use_trackers(now, id, &magnet);
                     return self.show_now(now);
                 }
                 let mut session = self.new_session();
-                session.adopt(&magnet);
-                for tracker in &self.page_trackers {
-                    session.add_tracker(tracker);
-                }
+                session.adopt(&magnet, &self.page_trackers);
                 let info_hash = magnet.info_hash;
-                self.run_download(now, session, Source::Magnet(info_hash), None, Some(&magnet));
+                self.run_download(now, session, Source::Magnet(info_hash), None);
             }
             Err(error) => self.page.send(&Notice::Error(error)),
+        }
+    }
+
+    /// Announces a torrent to the trackers of another link to it, too. A private one's are those of its metadata.
+    fn use_trackers(&mut self, now: Time, id: TorrentId, magnet: &Magnet) {
+        let Some(session) = self
+            .sessions
+            .get_mut(&id)
+            .filter(|session| !session.is_private())
+        else {
+            return;
+        };
+        for tracker in &magnet.trackers {
+            session.add_tracker(tracker);
+        }
+        if session.running().is_some() {
+            self.client.add_torrent(now, magnet.info_hash, &session.trackers);
+            self.keep_source(now, id);
+            self.update_client(id);
         }
     }
 
@@ -215,20 +232,12 @@ impl Driver {
             return self.show_now(now);
         }
         let mut session = self.new_session();
-        session.web_seeds = metainfo.web_seeds().to_vec();
-        let page_trackers = if info.is_private() {
-            &[][..]
-        } else {
-            &self.page_trackers
-        };
-        for tracker in metainfo.trackers().iter().flatten().chain(page_trackers) {
-            session.add_tracker(tracker);
-        }
+        session.adopt_metainfo(&metainfo, &self.page_trackers);
         let source = Source::Info {
             info: info.clone(),
             stored: Stored::Nothing,
         };
-        self.run_download(now, session, source, Some(Contents::Downloads(info)), None);
+        self.run_download(now, session, source, Some(Contents::Downloads(info)));
     }
 
     /// Runs a torrent whose bytes will be stored here, if they can be.
@@ -238,19 +247,13 @@ impl Driver {
         mut session: Session,
         source: Source,
         contents: Option<Contents>,
-        magnet: Option<&Magnet>,
     ) {
-        let id = session.id;
         if let Some(Err(error)) = self.library.as_ref().map(Library::usable) {
             session.phase = Phase::Stuck(error, None);
-            self.sessions.insert(id, session);
+            self.sessions.insert(session.id, session);
             return self.show_now(now);
         }
         self.run(now, session, source, contents);
-        if let (Some(magnet), Some(running)) = (magnet, self.sessions.get_mut(&id).and_then(Session::running))
-        {
-            running.store.keep_magnet(magnet);
-        }
     }
 
     /// Starts the engine of a session, and announces it.
@@ -265,7 +268,6 @@ impl Driver {
         let torrent = Torrent::new(config, source, self.random.u64(..), now);
         let info_hash = torrent.info_hash();
         let store = library.store(id, info_hash, &self.events);
-        let known = contents.is_some();
         if let Some(contents) = contents {
             store.use_contents(contents);
         }
@@ -273,10 +275,8 @@ impl Driver {
         self.client.add_torrent(now, info_hash, &session.trackers);
         self.by_hash.insert(info_hash, id);
         self.sessions.insert(id, session);
-        if known {
-            self.keep_metadata(now, id);
-            self.add_web_seeds(now, id);
-        }
+        self.keep_source(now, id);
+        self.add_web_seeds(now, id);
         if let Some(selected) = selected {
             self.tell_torrent(now, id, Input::Command(Command::SelectFiles(selected)));
         }
@@ -293,21 +293,16 @@ impl Driver {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        let count = session.trackers.len();
-        if info.is_private() {
-            // A private torrent is announced to its own trackers alone (BEP 27); the page's are none of them.
-            session
-                .trackers
-                .retain(|tracker| !self.page_trackers.contains(tracker));
-        }
-        if session.trackers.len() < count {
+        session.select_by_link(&info);
+        // A private torrent is announced to its own trackers alone (BEP 27).
+        if info.is_private() && session.drop_page_trackers() {
             self.client.remove_torrent(now, info.info_hash());
             self.client.add_torrent(now, info.info_hash(), &session.trackers);
         }
         let selected = session.selected();
         let Some(running) = session.running() else { return };
         running.store.use_contents(Contents::Downloads(info));
-        self.keep_metadata(now, id);
+        self.keep_source(now, id);
         self.add_web_seeds(now, id);
         if let Some(selected) = selected {
             self.tell_torrent(now, id, Input::Command(Command::SelectFiles(selected)));
@@ -319,7 +314,7 @@ impl Driver {
         let Some(session) = self
             .sessions
             .get_mut(&id)
-            .filter(|session| session.record.own != 1)
+            .filter(|session| session.record.own != 1 && session.info().is_some())
         else {
             return;
         };
@@ -338,15 +333,17 @@ impl Driver {
         }
     }
 
-    /// Keeps what a torrent is made of, and shows its files.
-    fn keep_metadata(&mut self, now: Time, id: TorrentId) {
+    /// Keeps what a torrent is made of, or its link before that is known, and shows its files.
+    fn keep_source(&mut self, now: Time, id: TorrentId) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        if let Some(metainfo) = session.metainfo()
-            && let Some(running) = session.running()
-        {
+        let (metainfo, magnet) = (session.metainfo(), session.kept_magnet());
+        let Some(running) = session.running() else { return };
+        if let Some(metainfo) = metainfo {
             running.store.keep_metainfo(metainfo);
+        } else if let Some(magnet) = magnet {
+            running.store.keep_magnet(&magnet);
         }
         session.set_unkept();
         session.files_shown = false;
@@ -440,55 +437,6 @@ const WEB_SEEDS: u64 = 1 << 32;
 /// Web seeds of one torrent.
 const MOST_WEB_SEEDS: u64 = 8;
 
-impl Session {
-    /// Takes over what a link says besides the info-hash.
-    fn adopt(&mut self, magnet: &Magnet) {
-        self.name = magnet
-            .name
-            .clone()
-            .unwrap_or_else(|| magnet.info_hash.to_string());
-        self.web_seeds.clone_from(&magnet.web_seeds);
-        for tracker in &magnet.trackers {
-            self.add_tracker(tracker);
-        }
-        if let Some(ranges) = &magnet.selected {
-            let last = ranges
-                .iter()
-                .map(|range| *range.end())
-                .max()
-                .unwrap_or(0)
-                .min(MAX_SELECTED);
-            let selected = (0..=last).map(|file| u8::from(ranges.iter().any(|range| range.contains(&file))));
-            self.record.selected = selected.collect::<Vec<_>>().into();
-            self.selected_by_link = true;
-        }
-    }
-
-    fn add_tracker(&mut self, tracker: &str) {
-        if !self.trackers.iter().any(|other| other == tracker) {
-            self.trackers.push(tracker.to_owned());
-        }
-    }
-
-    /// The user's choice of files, if there is one; an entry a file once the metadata is known.
-    fn selected(&self) -> Option<Vec<bool>> {
-        if self.record.selected.is_empty() {
-            return None;
-        }
-        let mut selected: Vec<bool> = self
-            .record
-            .selected
-            .iter()
-            .map(|selected| *selected == 1)
-            .collect();
-        if let (true, Some(info)) = (self.selected_by_link, self.info()) {
-            // BEP 53: what the link does not name is not wanted.
-            selected.resize(info.files().len(), false);
-        }
-        Some(selected)
-    }
-}
-
 /// Reads a magnet link, a link to a page with one after its `#`, or a bare info-hash.
 fn parse_link(text: &str) -> Result<Magnet, String> {
     let text = text.trim();
@@ -521,8 +469,6 @@ fn added_now() -> u64 {
     millis
 }
 
-/// The last file that a link can select: no torrent has more.
-const MAX_SELECTED: u32 = 200_000;
 /// What a row of the user's own files says after a reload.
 const CHOOSE_AGAIN: &str =
     "Choose the same files again to go on sharing them: a page may not read them by itself after a reload.";
