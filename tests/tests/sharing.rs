@@ -226,3 +226,18 @@ fn a_paused_download_goes_on_when_it_is_resumed() {
         assert_same(&file, &torrent.save("long.bin").await?)
     });
 }
+
+#[test]
+fn a_private_torrent_whose_tracker_is_the_pages_own_arrives_by_link() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let file = stage.file("members.bin", 2_000_001)?;
+        let seed = stage.seed(&file, &server.tracker(), &["--private"]).await?;
+
+        let receiver = stage.page("receiver", server.origin()).await?;
+        receiver.open_link(&seed.magnet).await?;
+        let torrent = receiver.torrent(&seed.info_hash);
+        torrent.complete(TRANSFER).await?;
+        assert_same(&file, &torrent.save("members.bin").await?)
+    });
+}

@@ -1,7 +1,6 @@
 //! What the page says about a torrent.
 
 use super::format;
-use super::state::downloaded;
 use crate::protocol::{TorrentView, ViewState};
 
 /// The state's name in the `data-state` attribute.
@@ -25,23 +24,24 @@ pub(super) fn doing(torrent: &TorrentView) -> &'static str {
         ViewState::Connecting => "Waiting for somebody who has it",
         ViewState::Downloading => "Downloading",
         ViewState::Seeding if torrent.own_files => "Shared",
+        ViewState::Seeding if torrent.wanted <= 0.0 => "No file selected",
         ViewState::Seeding => "Complete",
         ViewState::Paused => "Paused",
         ViewState::Error => "Stopped",
     }
 }
 
-/// How much there is of how much: `12.3 MB of 45.6 MB (26%)`; the size alone once that is settled.
+/// How much there is of how much is wanted: `12.3 MB of 45.6 MB (26%)`; the size alone once that is settled.
 pub(super) fn extent(torrent: &TorrentView) -> String {
-    let size = format::bytes(torrent.size);
+    let size = format::bytes(torrent.wanted);
     if torrent.size <= 0.0 {
         "Size not known yet".to_owned()
-    } else if torrent.progress >= 1.0 {
+    } else if torrent.progress >= 1.0 || torrent.wanted <= 0.0 {
         size
     } else if torrent.state == ViewState::Hashing {
         format!("{} of {size}", format::percent(torrent.progress))
     } else {
-        let there = format::bytes(torrent.size * torrent.progress);
+        let there = format::bytes(torrent.wanted * torrent.progress);
         format!("{there} of {size} ({})", format::percent(torrent.progress))
     }
 }
@@ -66,9 +66,10 @@ pub(super) fn removal_question(torrent: &TorrentView) -> String {
 
 /// What its removal does.
 pub(super) fn removal_consequence(torrent: &TorrentView) -> String {
+    let most = if torrent.state == ViewState::Hashing { "up to " } else { "" };
     format!(
-        "The {} that were downloaded for it are deleted from this browser. Files that you saved stay where they are.",
-        format::bytes(downloaded(torrent))
+        "The {most}{} that were downloaded for it are deleted from this browser. Files that you saved stay where they are.",
+        format::bytes(torrent.stored)
     )
 }
 
@@ -78,11 +79,55 @@ pub(super) fn advice(torrent: &TorrentView) -> &'static str {
         ViewState::Seeding if torrent.own_files => {
             "Send the link to whoever should have it, and keep this tab open until they do."
         }
+        ViewState::Seeding if torrent.wanted <= 0.0 => "Select the files that you want.",
+        ViewState::Seeding if torrent.wanted < torrent.size => {
+            "All that you selected is here. While this tab is open, you pass it on to others."
+        }
         ViewState::Seeding => "Everything is here. While this tab is open, you pass it on to others.",
         ViewState::Hashing
         | ViewState::Connecting
         | ViewState::Downloading
         | ViewState::Paused
         | ViewState::Error => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::state::tests::torrent;
+
+    fn chosen(wanted: f64, progress: f64, state: ViewState) -> TorrentView {
+        TorrentView {
+            size: 10e9,
+            wanted,
+            progress,
+            state,
+            ..torrent(1)
+        }
+    }
+
+    #[test]
+    fn figures_are_those_of_the_files_that_are_wanted() {
+        let table = [
+            (10e9, 0.5, ViewState::Downloading, "5.0 GB of 10.0 GB (50%)"),
+            (1e9, 0.5, ViewState::Downloading, "500 MB of 1.0 GB (50%)"),
+            (1e9, 1.0, ViewState::Seeding, "1.0 GB"),
+            (0.0, 0.0, ViewState::Seeding, "0 B"),
+        ];
+        for (wanted, progress, state, words) in table {
+            assert_eq!(extent(&chosen(wanted, progress, state)), words, "{wanted} {progress}");
+        }
+    }
+
+    #[test]
+    fn a_torrent_of_which_nothing_is_wanted_is_not_called_complete() {
+        let nothing = chosen(0.0, 0.0, ViewState::Seeding);
+        assert_eq!(doing(&nothing), "No file selected");
+        assert_eq!(advice(&nothing), "Select the files that you want.");
+        let part = chosen(1e9, 1.0, ViewState::Seeding);
+        assert_eq!(doing(&part), "Complete");
+        assert!(advice(&part).starts_with("All that you selected"));
+        assert!(advice(&chosen(10e9, 1.0, ViewState::Seeding)).starts_with("Everything"));
     }
 }

@@ -10,6 +10,7 @@ use crate::protocol::{FileView, Notice, TorrentView, ViewState};
 #[expect(clippy::cast_precision_loss, reason = "bytes and rates for display")]
 pub(super) fn torrent(session: &Session, tracker_hint: Option<String>) -> TorrentView {
     let info = session.info();
+    let size = info.map_or(0.0, |info| info.geometry().total_length() as f64);
     let mut view = TorrentView {
         id: session.id,
         info_hash: session.info_hash().map(|hash| hash.to_string()),
@@ -17,7 +18,9 @@ pub(super) fn torrent(session: &Session, tracker_hint: Option<String>) -> Torren
         state: ViewState::Hashing,
         message: None,
         progress: 0.0,
-        size: info.map_or(0.0, |info| info.geometry().total_length() as f64),
+        size,
+        wanted: size,
+        stored: 0.0,
         download_rate: 0.0,
         upload_rate: 0.0,
         uploaded: 0.0,
@@ -50,8 +53,13 @@ fn add_running(view: &mut TorrentView, running: &Running, tracker_hint: Option<S
     view.download_rate = stats.download_rate as f64;
     view.upload_rate = stats.upload_rate as f64;
     view.uploaded = stats.uploaded as f64;
+    view.wanted = stats.wanted as f64;
     if stats.wanted > 0 {
         view.progress = stats.wanted_verified as f64 / stats.wanted as f64;
+    }
+    if let Some(info) = running.torrent.info().filter(|_| !view.own_files) {
+        let unchecked = u64::from(stats.unchecked_pieces) * u64::from(info.geometry().piece_length());
+        view.stored = ((stats.verified + unchecked) as f64).min(view.size);
     }
     (view.state, view.message) = match running.torrent.state() {
         State::Checking => {
