@@ -8,6 +8,7 @@ use causeway_engine::{LinkId, Source, State, Stored, Torrent};
 use web_sys::File;
 
 use super::storage::{Record, Store};
+use super::trackers::without_token;
 use super::web_seed::WebSeed;
 use crate::protocol::TorrentId;
 
@@ -109,11 +110,12 @@ impl Session {
         }
     }
 
-    /// Adds a tracker that the torrent or its link names.
+    /// Adds a tracker that the torrent or its link names, without the token that somebody left in it.
     pub(super) fn add_tracker(&mut self, tracker: &str) {
-        self.page_trackers.retain(|other| other != tracker);
-        if !self.trackers.iter().any(|other| other == tracker) {
-            self.trackers.push(tracker.to_owned());
+        let tracker = without_token(tracker);
+        self.page_trackers.retain(|other| *other != tracker);
+        if !self.trackers.contains(&tracker) {
+            self.trackers.push(tracker);
         }
     }
 
@@ -378,6 +380,12 @@ mod tests {
         session.add_tracker("wss://page");
         let kept = session.kept_magnet().expect("the info-hash is known");
         assert_eq!(kept.trackers, ["wss://own", "wss://page"], "once a link names it");
+    }
+
+    #[test]
+    fn a_token_that_a_link_or_a_torrent_bears_is_not_passed_on() {
+        let session = opened("&tr=wss%3A%2F%2Ft%2Fannounce%3Fgateway%3Dopen-sesame", &["wss://t/announce"]);
+        assert_eq!(session.trackers, ["wss://t/announce"], "and it is one tracker, not two");
     }
 
     #[test]

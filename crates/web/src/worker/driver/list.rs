@@ -12,10 +12,12 @@ use super::Driver;
 use super::limits::{EACH, MAX_OUTSTANDING_REQUESTS, MAX_UNWRITTEN};
 use super::peers::log_closed;
 use crate::protocol::{Notice, Request, TorrentId};
+use crate::worker::clock::scope;
 use crate::worker::session::{Phase, Running, Session, source};
 use crate::worker::share;
 use crate::worker::storage::{Contents, Kept, Library, Restored};
 use crate::worker::tabs::Tabs;
+use crate::worker::trackers::Trackers;
 use crate::worker::web_seed::{WebSeed, refusal};
 
 impl Driver {
@@ -25,7 +27,7 @@ impl Driver {
                 trackers,
                 web_origins,
             } => {
-                self.page_trackers = trackers;
+                self.trackers = Trackers::new(&scope().location().origin(), trackers);
                 self.web_origins = web_origins;
                 self.tabs = Some(Tabs::new(&self.events));
             }
@@ -89,7 +91,7 @@ impl Driver {
         session.record = record.clone().unwrap_or(session.record);
         let (source, contents) = match (metainfo, magnet) {
             (Some(metainfo), _) => {
-                session.adopt_metainfo(&metainfo, &self.page_trackers);
+                session.adopt_metainfo(&metainfo, self.trackers.of_page());
                 if session.record.own == 1 {
                     session.phase = Phase::Stuck(CHOOSE_AGAIN.to_owned(), Some(metainfo));
                     self.by_hash.insert(info_hash, id);
@@ -103,7 +105,7 @@ impl Driver {
                 )
             }
             (None, Some(magnet)) => {
-                session.adopt(&magnet, &self.page_trackers);
+                session.adopt(&magnet, self.trackers.of_page());
                 (Source::Magnet(info_hash), None)
             }
             (None, None) => return,
@@ -118,7 +120,7 @@ impl Driver {
             .filter_map(|file| file.dyn_into().ok())
             .collect();
         let id = self.next_id();
-        let trackers = self.page_trackers.clone();
+        let trackers = self.trackers.of_page().to_vec();
         let selection = share::Selection {
             name: name.clone(),
             paths,
@@ -183,7 +185,7 @@ impl Driver {
                     return self.show_now(now);
                 }
                 let mut session = self.new_session();
-                session.adopt(&magnet, &self.page_trackers);
+                session.adopt(&magnet, self.trackers.of_page());
                 let info_hash = magnet.info_hash;
                 self.run_download(now, session, Source::Magnet(info_hash), None);
             }
@@ -204,7 +206,8 @@ impl Driver {
             session.add_tracker(tracker);
         }
         if session.running().is_some() {
-            self.client.add_torrent(now, magnet.info_hash, &session.trackers);
+            let usable = self.trackers.usable(&session.trackers);
+            self.client.add_torrent(now, magnet.info_hash, &usable);
             self.keep_source(now, id);
             self.update_client(id);
         }
@@ -232,7 +235,7 @@ impl Driver {
             return self.show_now(now);
         }
         let mut session = self.new_session();
-        session.adopt_metainfo(&metainfo, &self.page_trackers);
+        session.adopt_metainfo(&metainfo, self.trackers.of_page());
         let source = Source::Info {
             info: info.clone(),
             stored: Stored::Nothing,
@@ -272,7 +275,8 @@ impl Driver {
             store.use_contents(contents);
         }
         session.phase = Phase::Running(Box::new(Running::new(torrent, store)));
-        self.client.add_torrent(now, info_hash, &session.trackers);
+        let usable = self.trackers.usable(&session.trackers);
+        self.client.add_torrent(now, info_hash, &usable);
         self.by_hash.insert(info_hash, id);
         self.sessions.insert(id, session);
         self.keep_source(now, id);
@@ -297,7 +301,8 @@ impl Driver {
         // A private torrent is announced to its own trackers alone (BEP 27).
         if info.is_private() && session.drop_page_trackers() {
             self.client.remove_torrent(now, info.info_hash());
-            self.client.add_torrent(now, info.info_hash(), &session.trackers);
+            let usable = self.trackers.usable(&session.trackers);
+            self.client.add_torrent(now, info.info_hash(), &usable);
         }
         let selected = session.selected();
         let Some(running) = session.running() else { return };
