@@ -241,3 +241,23 @@ fn a_private_torrent_whose_tracker_is_the_pages_own_arrives_by_link() {
         assert_same(&file, &torrent.save("members.bin").await?)
     });
 }
+
+#[test]
+fn a_download_that_is_shared_again_from_its_file_stays_stored() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let file = stage.file("again.bin", 1_000_000)?;
+        let sender = stage.page("sender", server.origin()).await?;
+        let shared = sender.share(&[&file]).await?;
+        let receiver = stage.page("receiver", &shared.link).await?;
+        let torrent = receiver.torrent(&shared.info_hash);
+        torrent.complete(TRANSFER).await?;
+        sender.close().await?;
+        receiver.tab().choose("[data-testid=file-input]", &[&file]).await?;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+
+        receiver.reload().await?;
+        torrent.complete(TRANSFER).await?;
+        assert_same(&file, &torrent.save("again.bin").await?)
+    });
+}
