@@ -253,7 +253,10 @@ fn a_download_that_is_shared_again_from_its_file_stays_stored() {
         let torrent = receiver.torrent(&shared.info_hash);
         torrent.complete(TRANSFER).await?;
         sender.close().await?;
-        receiver.tab().choose("[data-testid=file-input]", &[&file]).await?;
+        receiver
+            .tab()
+            .choose("[data-testid=file-input]", &[&file])
+            .await?;
         tokio::time::sleep(Duration::from_secs(3)).await;
 
         receiver.reload().await?;

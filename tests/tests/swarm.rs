@@ -204,7 +204,8 @@ fn a_links_choice_of_files_is_kept_over_a_reload() {
         torrent.complete(TRANSFER).await?;
         receiver.reload().await?;
         torrent.complete(TRANSFER).await?;
-        let chosen = "const chosen = [...document.querySelectorAll('[data-testid=select]')].map(box => box.checked);
+        let chosen =
+            "const chosen = [...document.querySelectorAll('[data-testid=select]')].map(box => box.checked);
                       return [chosen.length === 3, chosen];";
         let chosen = receiver
             .tab()

@@ -73,8 +73,16 @@ fn with_policy(html: &str, settings: &Value) -> Result<String> {
         }
         anyhow::Ok(())
     };
-    admit(&settings["trackers"], ["ws", "wss"], "WebSocket tracker (wss://HOST/PATH)")?;
-    admit(&settings["webSeeds"], ["http", "https"], "web seed's origin (https://HOST)")?;
+    admit(
+        &settings["trackers"],
+        ["ws", "wss"],
+        "WebSocket tracker (wss://HOST/PATH)",
+    )?;
+    admit(
+        &settings["webSeeds"],
+        ["http", "https"],
+        "web seed's origin (https://HOST)",
+    )?;
     let policy = format!("{POLICY}; connect-src 'self'{admitted}");
     let (before, after) = html
         .split_once("<head>")
@@ -151,9 +159,13 @@ mod tests {
 
     #[test]
     fn the_policy_admits_web_seeds_and_needs_no_word_for_what_lies_beside_the_page() {
-        let settings = json!({ "trackers": ["/announce", "./announce"], "webSeeds": ["https://files.example:8443"] });
+        let settings =
+            json!({ "trackers": ["/announce", "./announce"], "webSeeds": ["https://files.example:8443"] });
         let html = with_policy("<head>", &settings).expect("good settings");
-        assert!(html.contains("connect-src 'self' https://files.example:8443\""), "{html}");
+        assert!(
+            html.contains("connect-src 'self' https://files.example:8443\""),
+            "{html}"
+        );
         let settings = json!({ "trackers": [], "webSeeds": ["wss://files.example"] });
         with_policy("<head>", &settings).expect_err("no web seed");
     }

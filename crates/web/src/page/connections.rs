@@ -73,7 +73,10 @@ impl Connections {
         connection.hand_over(id, Channel::Agreed, &agreed_channel(&peer));
         self.run(id, async move {
             set_local_description(&peer).await?;
-            Ok(Request::OfferCreated(id, complete_description(&peer, &ended).await?))
+            Ok(Request::OfferCreated(
+                id,
+                complete_description(&peer, &ended).await?,
+            ))
         });
     }
 
@@ -88,7 +91,10 @@ impl Connections {
         self.run(id, async move {
             set_remote_description(&peer, RtcSdpType::Offer, &sdp).await?;
             set_local_description(&peer).await?;
-            Ok(Request::AnswerCreated(id, complete_description(&peer, &ended).await?))
+            Ok(Request::AnswerCreated(
+                id,
+                complete_description(&peer, &ended).await?,
+            ))
         });
     }
 

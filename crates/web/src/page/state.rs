@@ -267,7 +267,10 @@ impl State {
         if let (Some(files), Some(last)) = (files, indices.last()) {
             files.next_saved = *last as usize + 1;
         }
-        indices.into_iter().map(|index| Request::Save(id, index)).collect()
+        indices
+            .into_iter()
+            .map(|index| Request::Save(id, index))
+            .collect()
     }
 }
 

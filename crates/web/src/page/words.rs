@@ -66,7 +66,11 @@ pub(super) fn pausing(torrent: &TorrentView) -> &'static str {
 
 /// What the button that removes says.
 pub(super) fn removing(torrent: &TorrentView) -> &'static str {
-    if torrent.own_files { "Stop sharing" } else { "Remove" }
+    if torrent.own_files {
+        "Stop sharing"
+    } else {
+        "Remove"
+    }
 }
 
 /// What the button says that saves several files at once.
@@ -87,7 +91,11 @@ pub(super) fn removal_question(torrent: &TorrentView) -> String {
 
 /// What its removal does.
 pub(super) fn removal_consequence(torrent: &TorrentView) -> String {
-    let most = if torrent.state == ViewState::Hashing { "up to " } else { "" };
+    let most = if torrent.state == ViewState::Hashing {
+        "up to "
+    } else {
+        ""
+    };
     format!(
         "The {most}{} that were downloaded for it are deleted from this browser. Files that you saved stay where they are.",
         format::bytes(torrent.stored)
@@ -148,7 +156,11 @@ mod tests {
             (0.0, 0.0, ViewState::Seeding, "0 B"),
         ];
         for (wanted, progress, state, words) in table {
-            assert_eq!(extent(&chosen(wanted, progress, state)), words, "{wanted} {progress}");
+            assert_eq!(
+                extent(&chosen(wanted, progress, state)),
+                words,
+                "{wanted} {progress}"
+            );
         }
     }
 

@@ -364,7 +364,10 @@ pub(super) fn source(metainfo: &Metainfo, record: Option<&Record>) -> Source {
 fn named(ranges: &[RangeInclusive<u32>], count: usize) -> Vec<bool> {
     let mut named = vec![false; count];
     for range in ranges {
-        let (start, end) = (*range.start() as usize, (*range.end() as usize).min(count.saturating_sub(1)));
+        let (start, end) = (
+            *range.start() as usize,
+            (*range.end() as usize).min(count.saturating_sub(1)),
+        );
         if let Some(files) = named.get_mut(start..=end) {
             files.fill(true);
         }
@@ -466,8 +469,15 @@ mod tests {
 
     #[test]
     fn a_token_that_a_link_or_a_torrent_bears_is_not_passed_on() {
-        let session = opened("&tr=wss%3A%2F%2Ft%2Fannounce%3Fgateway%3Dopen-sesame", &["wss://t/announce"]);
-        assert_eq!(session.trackers, ["wss://t/announce"], "and it is one tracker, not two");
+        let session = opened(
+            "&tr=wss%3A%2F%2Ft%2Fannounce%3Fgateway%3Dopen-sesame",
+            &["wss://t/announce"],
+        );
+        assert_eq!(
+            session.trackers,
+            ["wss://t/announce"],
+            "and it is one tracker, not two"
+        );
     }
 
     #[test]

@@ -89,15 +89,17 @@ async fn hash_all(
 
 /// Why the files of this name are not shared.
 fn refusal(name: &str, error: &CreateError) -> String {
-    let (reason, advice) = match error {
-        CreateError::Geometry(GeometryError::Empty) => (
-            "there is nothing in it".to_owned(),
-            " Choose something that is not empty.",
-        ),
-        CreateError::Geometry(error) => (error.to_string(), ""),
-        error => (error.to_string(), ""),
+    if let CreateError::Geometry(GeometryError::Empty) = error {
+        return format!(
+            "“{name}” can't be shared: there is nothing in it. Choose something that is not empty."
+        );
+    }
+    let reason = if let CreateError::Geometry(error) = error {
+        error.to_string()
+    } else {
+        error.to_string()
     };
-    format!("“{name}” can't be shared: {reason}.{advice}")
+    format!("“{name}” can't be shared: {reason}.")
 }
 
 async fn hash_piece(selection: &Selection, slices: Vec<FileSlice>) -> Result<Sha1Hash, String> {
@@ -119,13 +121,12 @@ async fn hash_piece(selection: &Selection, slices: Vec<FileSlice>) -> Result<Sha
                 .collect::<Vec<_>>(),
         ),
     };
-    digest
-        .finish()
-        .await
-        .ok_or_else(|| {
-            let name = &selection.name;
-            format!("“{name}” can't be shared: the browser could not hash a piece. Close other tabs and try again.")
-        })
+    digest.finish().await.ok_or_else(|| {
+        let name = &selection.name;
+        format!(
+            "“{name}” can't be shared: the browser could not hash a piece. Close other tabs and try again."
+        )
+    })
 }
 
 /// Enough to keep the disk and the hashing threads busy at once.

@@ -154,7 +154,10 @@ mod tests {
         for (trackers, words) in [
             (&[][..], "names no tracker that a browser can use"),
             (&["udp://t.example:80"], "names no tracker that a browser can use"),
-            (&["udp://t.example:80", "wss://t.example"], "wss://t.example is not used: the operator"),
+            (
+                &["udp://t.example:80", "wss://t.example"],
+                "wss://t.example is not used: the operator",
+            ),
             (&["ws://page.example"], "from a page over https"),
         ] {
             let trackers: Vec<String> = trackers.iter().map(|&url| url.to_owned()).collect();
@@ -165,13 +168,19 @@ mod tests {
 
     #[test]
     fn a_token_goes_to_the_tracker_and_nowhere_else() {
-        let page = page("https://page.example", &["wss://page.example/announce?gateway=open-sesame"]);
+        let page = page(
+            "https://page.example",
+            &["wss://page.example/announce?gateway=open-sesame"],
+        );
         assert_eq!(page.of_page(), ["wss://page.example/announce"]);
         assert_eq!(
             page.address("wss://page.example/announce"),
             "wss://page.example/announce?gateway=open-sesame"
         );
-        assert_eq!(page.address("wss://t.example/announce"), "wss://t.example/announce");
+        assert_eq!(
+            page.address("wss://t.example/announce"),
+            "wss://t.example/announce"
+        );
         for (address, public) in [
             ("wss://t/a?gateway=x", "wss://t/a"),
             ("wss://t/a?x=1&gateway=x&y=2", "wss://t/a?x=1&y=2"),

@@ -186,7 +186,10 @@ fn more_than_a_browser_hands_out_at_once_are_saved_in_turns() {
     let mut state = with_files(&[0.0; 250]);
     let mut saved = |first, count, are_all| {
         let (indices, all) = state.to_save(TorrentId(1));
-        assert_eq!((indices.first(), indices.len(), all), (Some(&first), count, are_all));
+        assert_eq!(
+            (indices.first(), indices.len(), all),
+            (Some(&first), count, are_all)
+        );
         assert_eq!(state.save_next(TorrentId(1)).len(), count);
     };
     saved(0, 100, false);
@@ -296,7 +299,11 @@ fn the_page_is_missed_while_it_reads_or_shares_the_users_own_files() {
 fn a_torrent_that_is_opened_again_is_said_to_be_there() {
     let mut state = State::default();
     state.handle_notice(Notice::Known(TorrentId(1)));
-    assert_eq!(state.announcement(), "", "one that is not shown yet is news by itself");
+    assert_eq!(
+        state.announcement(),
+        "",
+        "one that is not shown yet is news by itself"
+    );
     state.handle_notice(Notice::Torrents(vec![torrent(1)]));
     state.handle_notice(Notice::Known(TorrentId(1)));
     assert_eq!(state.announcement(), "T is in your list already.");

@@ -4,8 +4,8 @@ use leptos::prelude::*;
 
 use super::{dynamic, each, when};
 use crate::page::acts::Acts;
-use crate::page::{format, words};
 use crate::page::state::{self, State};
+use crate::page::{format, words};
 use crate::protocol::{FileView, Request, TorrentId};
 
 /// So many files are shown at first, and so many more each time.

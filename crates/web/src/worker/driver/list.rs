@@ -159,7 +159,8 @@ impl Driver {
         let Some(mut session) = self.sessions.remove(&id) else {
             return;
         };
-        let Phase::Hashing(Hashing { files, .. }) = std::mem::replace(&mut session.phase, Phase::Beginning) else {
+        let Phase::Hashing(Hashing { files, .. }) = std::mem::replace(&mut session.phase, Phase::Beginning)
+        else {
             return;
         };
         self.show_now(now);
@@ -216,11 +217,7 @@ impl Driver {
 
     /// Announces a torrent to the trackers of another link to it, too. A private one's are those of its metadata.
     fn use_trackers(&mut self, now: Time, id: TorrentId, magnet: &Magnet) {
-        let Some(session) = self
-            .sessions
-            .get_mut(&id)
-            .filter(|session| !session.is_private())
-        else {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.is_private()) else {
             return;
         };
         for tracker in &magnet.trackers {
@@ -265,13 +262,7 @@ impl Driver {
     }
 
     /// Runs a torrent whose bytes will be stored here, if they can be.
-    fn run_download(
-        &mut self,
-        now: Time,
-        mut session: Session,
-        source: Source,
-        contents: Option<Contents>,
-    ) {
+    fn run_download(&mut self, now: Time, mut session: Session, source: Source, contents: Option<Contents>) {
         if let Some(Err(error)) = self.library.as_ref().map(Library::usable) {
             let (info_hash, info) = match source {
                 Source::Magnet(info_hash) => (info_hash, None),
@@ -320,7 +311,9 @@ impl Driver {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        let Some(info) = session.info().cloned() else { return };
+        let Some(info) = session.info().cloned() else {
+            return;
+        };
         let Some(running) = session.running() else { return };
         running.store.use_contents(Contents::Downloads(info.clone()));
         running.web_seeds = SortedMap::new();

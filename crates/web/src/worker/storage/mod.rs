@@ -131,10 +131,13 @@ async fn restore_one(root: &Folder, name: &str) -> Option<Kept> {
     let folder = root.folder(name).await.ok()?;
     let metainfo = folder.read("torrent").await;
     let magnet = folder.read("magnet").await;
-    let is_unreadable = |read: &Result<_, StorageError>| matches!(read, Err(error) if *error != StorageError::Missing);
+    let is_unreadable =
+        |read: &Result<_, StorageError>| matches!(read, Err(error) if *error != StorageError::Missing);
     let may_come_back = is_unreadable(&metainfo) || is_unreadable(&magnet);
     let metainfo = metainfo.ok().and_then(|bytes| Metainfo::from_bytes(&bytes).ok());
-    let magnet = magnet.ok().and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
+    let magnet = magnet
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
     if metainfo.is_none() && magnet.is_none() {
         // Nobody knows any more what the bytes are of; they would take up space for ever.
         if !may_come_back {
