@@ -185,6 +185,12 @@ fn only_a_page_that_was_opened_with_a_token_is_carried_anything_over() {
         with.open_link(&magnet).await?;
         let row = with.torrent(&info_hash);
         row.complete(PATIENCE).await?;
+        // Whoever is sent its link is not sent the token.
+        let text = row.now().await?.text;
+        ensure!(
+            text.contains("tr=") && !text.contains("open-sesame"),
+            "the link is {text}"
+        );
         assert_same(&file, &row.save("data.bin").await?)
     });
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use causeway_tests::files::assert_same;
 use causeway_tests::{stage, torrents};
 use serde_json::json;
@@ -199,5 +200,24 @@ fn a_full_disk_stops_the_download_in_a_sentence_until_there_is_room() {
         torrent.press("resume").await?;
         torrent.complete(TRANSFER).await?;
         assert_same(&file, &torrent.save("large.bin").await?)
+    });
+}
+
+#[test]
+fn a_link_makes_the_page_ask_no_tracker_that_its_operator_has_not_named() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let page = stage.page("receiver", server.origin()).await?;
+        let hash = "0123456789abcdef0123456789abcdef01234567";
+        let link = format!("magnet:?xt=urn:btih:{hash}&tr=ws%3A%2F%2F127.0.0.1%3A9%2Fannounce");
+        page.open_link(&link).await?;
+        // Had it asked, the browser would have said on the console that the page's policy forbids it.
+        let row = page.torrent(hash).now().await?;
+        ensure!(
+            row.text.contains("127.0.0.1%3A9"),
+            "the link stays as it is: {}",
+            row.text
+        );
+        Ok(())
     });
 }

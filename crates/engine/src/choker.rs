@@ -169,23 +169,15 @@ mod tests {
         let mut seen = String::new();
         let mut served = String::new();
         for turn in 0..20 {
-            let mut decided = |seconds| {
-                let since = |name| if served.contains(name) { turn * 30 - 30 } else { 0 };
-                let row = |name| {
-                    (
-                        name,
-                        served.contains(name),
-                        if name == 'a' { 10 } else { 0 },
-                        since(name),
-                    )
-                };
-                let table = candidates(&['a', 'b', 'c', 'd'].map(row));
-                served = names(decide(Role::Leech, 2, table, at(seconds), &mut rng));
-                served.clone()
+            let row = |name| {
+                let is_served = served.contains(name);
+                let since = if is_served { turn * 30 - 30 } else { 0 };
+                (name, is_served, if name == 'a' { 10 } else { 0 }, since)
             };
-            let first = decided(turn * 30);
-            assert_eq!(first.len(), 2, "{first}");
-            seen += &first;
+            let table = candidates(&['a', 'b', 'c', 'd'].map(row));
+            served = names(decide(Role::Leech, 2, table, at(turn * 30), &mut rng));
+            assert_eq!(served.len(), 2, "{served}");
+            seen += &served;
         }
         assert!("abcd".chars().all(|name| seen.contains(name)), "{seen}");
         let table = candidates(&[
