@@ -24,11 +24,17 @@ pub(crate) fn read(options: &TrackerOptions) -> Result<Access> {
         passkeys.iter().all(|passkey| passkey.len() <= 128),
         "a passkey is longer than 128 bytes: choose a shorter one"
     );
+    let (private, all_private) = options
+        .private
+        .as_deref()
+        .map(private)
+        .transpose()?
+        .unwrap_or_default();
     Ok(Access {
         allowed: info_hashes(&options.allow)?,
         denied: info_hashes(&options.deny)?.unwrap_or_default(),
-        private: info_hashes(&options.private)?.unwrap_or_default(),
-        all_private: options.require_passkey,
+        private,
+        all_private,
         passkeys,
         origins: options.origins.as_deref().map(origins).transpose()?,
     })
@@ -49,6 +55,36 @@ pub(crate) fn files(options: &TrackerOptions) -> impl Iterator<Item = &Path> {
 /// The info-hashes in a file.
 pub(crate) fn info_hashes(path: &Path) -> Result<HashSet<InfoHash>> {
     parsed(path)
+}
+
+/// The info-hashes in a file, and whether all others are meant, too.
+fn private(path: &Path) -> Result<(HashSet<InfoHash>, bool)> {
+    let torrents: Vec<Torrents> = parsed(path)?;
+    let mut all = (HashSet::new(), false);
+    for torrents in torrents {
+        match torrents {
+            Torrents::All => all.1 = true,
+            Torrents::One(info_hash) => drop(all.0.insert(info_hash)),
+        }
+    }
+    Ok(all)
+}
+
+enum Torrents {
+    All,
+    One(InfoHash),
+}
+
+impl FromStr for Torrents {
+    type Err = <InfoHash as FromStr>::Err;
+
+    fn from_str(line: &str) -> Result<Self, Self::Err> {
+        if line == "*" {
+            Ok(Self::All)
+        } else {
+            line.parse().map(Self::One)
+        }
+    }
 }
 
 fn origins(path: &Path) -> Result<Vec<OriginRule>> {

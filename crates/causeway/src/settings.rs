@@ -150,17 +150,13 @@ pub(crate) struct TrackerOptions {
     #[arg(long, value_name = "FILE", env = "CAUSEWAY_TRACKER_DENY")]
     pub(crate) deny: Option<PathBuf>,
 
-    /// File of info-hashes that are tracked only for who has a passkey
+    /// File of info-hashes that are tracked only for who has a passkey; `*` on a line stands for all
     #[arg(long, value_name = "FILE", env = "CAUSEWAY_TRACKER_PRIVATE")]
     pub(crate) private: Option<PathBuf>,
 
     /// File of passkeys, one on a line; clients announce to /announce/PASSKEY
     #[arg(long, value_name = "FILE", env = "CAUSEWAY_TRACKER_PASSKEYS")]
     pub(crate) passkeys: Option<PathBuf>,
-
-    /// A passkey is wanted for every torrent
-    #[arg(long, env = "CAUSEWAY_TRACKER_REQUIRE_PASSKEY")]
-    pub(crate) require_passkey: bool,
 
     /// File of the only origins whose pages may use the tracker, one on a line, as `https://HOST` or `https://*.DOMAIN`
     #[arg(long, value_name = "FILE", env = "CAUSEWAY_TRACKER_ORIGINS")]
@@ -205,7 +201,6 @@ impl TrackerOptions {
             deny: self.deny.or(other.deny),
             private: self.private.or(other.private),
             passkeys: self.passkeys.or(other.passkeys),
-            require_passkey: self.require_passkey || other.require_passkey,
             origins: self.origins.or(other.origins),
         }
     }

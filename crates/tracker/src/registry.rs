@@ -16,8 +16,9 @@
 //!
 //! # When it is full
 //! A member more than [`Config::max_members`] is refused, and so is one more than [`Config::max_members_per_address`] from
-//! its address, while the others find room. A flood of newcomers pushes out nobody who keeps announcing: in a full registry
-//! [`Registry::expire`] forgets the classic peers that are overdue, and no others.
+//! its address, while the others find room. In a full registry [`Registry::expire`] forgets the idlest sixteenth, measured
+//! by the intervals in which they are to announce. Whoever has announced within half of its interval stays: a flood of
+//! newcomers pushes out none of those.
 //!
 //! # Whom an offer goes to
 //! The i-th offer of an announce goes to the i-th chosen peer, and the surplus is dropped. To a leecher seeders are chosen
@@ -46,6 +47,7 @@
 
 mod classic;
 mod home;
+mod idle;
 mod room;
 mod sample;
 mod shard;
@@ -66,6 +68,7 @@ use causeway_signal::{Event, OfferId, SwarmCounts};
 use siphasher::sip::SipHasher13;
 
 pub use self::home::Home;
+use self::idle::Census;
 use self::room::Room;
 use self::shard::Shard;
 use self::subscriber::Subscription;
@@ -371,16 +374,25 @@ impl<L: Link> Registry<L> {
     }
 
     /// Forgets members that have not announced for [`Config::member_timeout`] or [`Config::classic_timeout`], and offers
-    /// that nobody answered in time; all this up to an eighth of the time late, or a minute. Where all places are taken,
-    /// it looks at all swarms, and forgets classic peers that are late for [`Config::classic_interval`], too.
+    /// that nobody answered in time; all this up to an eighth of the time late, or a minute. Where all places are taken
+    /// still, it looks at all swarms, and forgets the idlest.
     pub fn expire(&self, now: Time) {
-        let is_full = self.room.is_full();
         for shard in &self.shards {
-            let mut shard = lock(shard);
-            shard.expire(now, &self.config);
-            if is_full {
-                shard.shed(now, &self.config);
-            }
+            lock(shard).expire(now, &self.config);
+        }
+        if self.room.is_full() {
+            self.shed(now);
+        }
+    }
+
+    fn shed(&self, now: Time) {
+        let mut census = Census::new();
+        for shard in &self.shards {
+            lock(shard).visit_idleness(now, &self.config, &mut |idle| census.note(idle));
+        }
+        let mut shedding = census.idlest((self.config.max_members / 16).max(1));
+        for shard in &self.shards {
+            lock(shard).shed(now, &self.config, &mut shedding);
         }
     }
 

@@ -103,8 +103,9 @@ fn a_trusted_proxy_says_who_asks_and_nobody_else_does() {
 #[test]
 fn settings_come_from_the_file_the_environment_and_flags() {
     let folder = folder();
-    let settings = "[tracker]\nclassic-interval = 100\nrequire-passkey = true\npasskeys = 'keys'\n";
+    let settings = "[tracker]\nclassic-interval = 100\nprivate = 'private'\npasskeys = 'keys'\n";
     std::fs::write(folder.path().join("causeway.toml"), settings).expect("it can be written");
+    std::fs::write(folder.path().join("private"), "* # all\n").expect("it can be written");
     std::fs::write(folder.path().join("keys"), "secret # of one user\n").expect("it can be written");
     let server = Server::tracker(folder, &["--classic-interval", "200"]);
     assert!(announced(&server, ANNOUNCE).contains("passkey"));
@@ -119,6 +120,12 @@ fn settings_come_from_the_file_the_environment_and_flags() {
     server.write("keys", "secret\n");
     server.signal("-HUP");
     until(|| announced(&server, &path).contains("interval"));
+    server.write("private", &"69".repeat(20));
+    server.signal("-HUP");
+    until(|| announced(&server, ANNOUNCE).contains("interval"));
+    server.write("private", "*\n");
+    server.signal("-HUP");
+    until(|| announced(&server, ANNOUNCE).contains("passkey"));
 }
 
 #[test]

@@ -105,28 +105,29 @@ impl<const N: usize> ClassicPeers<N> {
         }
     }
 
-    /// Takes out all that have not announced for `limit` ticks or longer, and answers how long the idlest of the others
-    /// has not.
-    pub(super) fn expire(&mut self, room: &Room, now: Stamp, limit: u16) -> Option<u16>
+    /// Takes out those of whom `is_late` says so, which is asked once for each, with how many ticks ago it announced.
+    pub(super) fn forget(&mut self, room: &Room, now: Stamp, mut is_late: impl FnMut(u16) -> bool)
     where
         [u8; N]: Into<IpAddr>,
     {
-        let mut idlest = None;
         for place in (0..self.peers.len()).rev() {
-            let age = now.since(self.peers[place].announced);
-            if age >= limit {
-                let address = self.peers[place].endpoint.address;
+            let Peer {
+                endpoint, announced, ..
+            } = self.peers[place];
+            if is_late(now.since(announced)) {
                 // What takes its place comes from behind, and has been looked at.
                 self.take(place);
-                room.give_back(room.source(address.into()));
-            } else {
-                idlest = idlest.max(Some(age));
+                room.give_back(room.source(endpoint.address.into()));
             }
         }
         if self.peers.len() * 2 < self.peers.capacity() {
             self.peers.shrink_to_fit();
         }
-        idlest
+    }
+
+    /// How many ticks ago each announced.
+    pub(super) fn ages(&self, now: Stamp) -> impl Iterator<Item = u16> {
+        self.peers.iter().map(move |peer| now.since(peer.announced))
     }
 
     /// Appends up to `count` peers for the one at `asking`: leechers alone for one that is complete, since a seeder gains

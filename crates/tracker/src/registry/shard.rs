@@ -8,6 +8,7 @@ use causeway_signal::{Event, OfferId, SwarmCounts};
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 
+use super::idle::{Idle, Shedding};
 use super::room::Room;
 #[cfg(test)]
 use super::room::Source;
@@ -152,11 +153,17 @@ impl<L: Link> Shard<L> {
         }
     }
 
-    /// Forgets the classic peers of all swarms that are overdue.
-    pub(super) fn shed(&mut self, now: Time, config: &Config) {
-        let overdue = ticks(config.classic_interval) + 2;
+    /// Shows how idle each member is.
+    pub(super) fn visit_idleness(&self, now: Time, config: &Config, visit: &mut impl FnMut(Idle)) {
+        for swarm in self.swarms() {
+            swarm.visit_idleness(now, config, visit);
+        }
+    }
+
+    /// Forgets members whose places others are to have.
+    pub(super) fn shed(&mut self, now: Time, config: &Config, shedding: &mut Shedding) {
         for slot in self.taken() {
-            at(&mut self.slots, slot).expire_classic(&self.room, now, overdue);
+            at(&mut self.slots, slot).shed(&self.room, now, config, shedding);
             self.drop_if_empty(slot);
         }
     }

@@ -39,6 +39,11 @@ pub(super) fn ticks(time: core::time::Duration) -> u64 {
         .div_ceil(TICK_MICROS)
 }
 
+/// How long so many ticks are.
+pub(super) fn age(ticks: u16) -> core::time::Duration {
+    core::time::Duration::from_micros(u64::from(ticks) * TICK_MICROS)
+}
+
 /// 16 s.
 const TICK_MICROS: u64 = 16_000_000;
 const TICKS: u16 = 0x7fff;

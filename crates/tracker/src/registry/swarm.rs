@@ -1,13 +1,16 @@
 //! One torrent: its classic peers and those that are met over WebRTC.
 
+use core::cell::RefCell;
+use core::time::Duration;
 use std::net::{IpAddr, SocketAddr};
 
 use causeway_core::{InfoHash, PeerId, Time};
 use causeway_signal::{Event, OfferId, SwarmCounts};
 
 use super::classic::{Arrival, ClassicPeers, Endpoint};
+use super::idle::{Idle, Shedding};
 use super::room::{Room, Source};
-use super::stamp::{Stamp, tick, ticks};
+use super::stamp::{Stamp, age, tick, ticks};
 use super::webrtc::{Member, WebRtcPeers};
 use super::{ClassicAnnounce, ClassicPeer, Link, MemberView, Presence, Session, Shore};
 use crate::Config;
@@ -175,11 +178,20 @@ impl<L: Link> Swarm<L> {
     /// Forgets who fell silent. Answers in how many ticks the swarm is to be looked at again.
     pub(super) fn expire(&mut self, room: &Room, now: Time, config: &Config) -> u64 {
         if let Some(webrtc) = &mut self.webrtc {
-            webrtc.expire(room, now, config.member_timeout);
+            webrtc.expire_offers(now);
         }
-        self.webrtc.take_if(|webrtc| webrtc.members() == 0);
         let limit = ticks(config.classic_timeout) + 1;
-        let idlest = self.expire_classic(room, now, limit);
+        let mut idlest = 0;
+        self.forget(
+            room,
+            now,
+            |silent| silent >= config.member_timeout,
+            |ticks| {
+                let is_late = u64::from(ticks) >= limit;
+                idlest = idlest.max(if is_late { 0 } else { ticks });
+                is_late
+            },
+        );
         if self.webrtc.is_some() {
             return WEBRTC_TICKS;
         }
@@ -187,14 +199,50 @@ impl<L: Link> Swarm<L> {
         (limit - u64::from(idlest).min(limit)).max(limit / 8)
     }
 
-    /// Forgets classic peers that have not announced for `limit` ticks; answers for how many the idlest has not.
-    pub(super) fn expire_classic(&mut self, room: &Room, now: Time, limit: u64) -> u16 {
-        let limit = u16::try_from(limit).unwrap_or(u16::MAX);
+    /// Shows how idle each member is.
+    pub(super) fn visit_idleness(&self, now: Time, config: &Config, visit: &mut impl FnMut(Idle)) {
+        if let Some(webrtc) = &self.webrtc {
+            let silences = webrtc.silences(now);
+            silences.for_each(|silent| visit(Idle::new(silent, config.interval)));
+        }
         let now = Stamp::new(tick(now));
-        let four = self.four.expire(room, now, limit);
-        let six = self.six.as_mut().and_then(|six| six.expire(room, now, limit));
+        let six = self.six.iter().flat_map(|six| six.ages(now));
+        let ages = self.four.ages(now).chain(six);
+        ages.for_each(|ticks| visit(Idle::new(age(ticks), config.classic_interval)));
+    }
+
+    /// Forgets members whose places others are to have.
+    pub(super) fn shed(&mut self, room: &Room, now: Time, config: &Config, shedding: &mut Shedding) {
+        let shedding = RefCell::new(shedding);
+        self.forget(
+            room,
+            now,
+            |silent| shedding.borrow_mut().takes(Idle::new(silent, config.interval)),
+            |ticks| {
+                let idle = Idle::new(age(ticks), config.classic_interval);
+                shedding.borrow_mut().takes(idle)
+            },
+        );
+    }
+
+    /// Forgets the WebRTC peers that have been silent for too long, and the classic peers that have for too many ticks.
+    fn forget(
+        &mut self,
+        room: &Room,
+        now: Time,
+        is_silent: impl FnMut(Duration) -> bool,
+        mut is_late: impl FnMut(u16) -> bool,
+    ) {
+        if let Some(webrtc) = &mut self.webrtc {
+            webrtc.forget(room, now, is_silent);
+        }
+        self.webrtc.take_if(|webrtc| webrtc.members() == 0);
+        let now = Stamp::new(tick(now));
+        self.four.forget(room, now, &mut is_late);
+        if let Some(six) = &mut self.six {
+            six.forget(room, now, &mut is_late);
+        }
         self.six.take_if(|six| six.len() == 0);
-        four.max(six).unwrap_or(0)
     }
 
     /// Whose places its members take.

@@ -132,8 +132,12 @@ impl<L: Link> WebRtcPeers<L> {
 
     /// Whose places the members take.
     pub(super) fn sources(&self) -> impl Iterator<Item = Source> {
-        let rivals = self.rivals.values().flatten();
-        self.holders.iter().chain(rivals).map(|peer| peer.source)
+        self.all().map(|peer| peer.source)
+    }
+
+    /// The holders and their rivals.
+    fn all(&self) -> impl Iterator<Item = &Peer<L>> {
+        self.holders.iter().chain(self.rivals.values().flatten())
     }
 
     /// Adds or updates a member; there is room for it.
@@ -269,17 +273,23 @@ impl<L: Link> WebRtcPeers<L> {
         })
     }
 
-    /// Forgets whoever has not announced for `timeout`, and the offers whose time has passed.
-    pub(super) fn expire(&mut self, room: &Room, now: Time, timeout: Duration) {
-        let silent = |peer: &Peer<L>| now.since(peer.announced) >= timeout;
-        let mut gone: Vec<(PeerId, L)> = Vec::new();
+    /// Forgets the offers whose time has passed.
+    pub(super) fn expire_offers(&mut self, now: Time) {
         for peer in self.holders.iter_mut().chain(self.rivals.values_mut().flatten()) {
             peer.offers.retain(|relayed| relayed.until > now);
             peer.offers.shrink_to_fit();
-            if silent(peer) {
-                gone.push((peer.id, peer.link.clone()));
-            }
         }
+    }
+
+    /// For how long each has not announced.
+    pub(super) fn silences(&self, now: Time) -> impl Iterator<Item = Duration> {
+        self.all().map(move |peer| now.since(peer.announced))
+    }
+
+    /// Takes out those of whom `is_silent` says so, which is asked once for each, with how long it has not announced.
+    pub(super) fn forget(&mut self, room: &Room, now: Time, mut is_silent: impl FnMut(Duration) -> bool) {
+        let silent = self.all().filter(|peer| is_silent(now.since(peer.announced)));
+        let gone: Vec<_> = silent.map(|peer| (peer.id, peer.link.clone())).collect();
         for (id, link) in gone {
             self.remove(room, Member { id, link: &link });
         }
@@ -434,7 +444,7 @@ impl<L: Link> WebRtcPeers<L> {
             self.holders.len() + rivals,
             "all members are counted"
         );
-        for peer in self.holders.iter().chain(self.rivals.values().flatten()) {
+        for peer in self.all() {
             assert!(
                 peer.offers.len() <= MAX_RELAYED,
                 "the memory of offers is bounded"

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use causeway_tracker::Config;
-use futures_util::SinkExt;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -96,24 +96,39 @@ async fn a_connect_flood_is_stopped_at_its_address() {
 }
 
 #[tokio::test]
-async fn a_million_info_hashes_on_one_socket_enter_no_more_swarms_than_one_may() {
+async fn ever_more_info_hashes_on_one_socket_enter_no_more_swarms_than_one_may() {
+    const MANY: usize = 50_000;
     let config = Config {
-        max_torrents_per_socket: 100,
-        messages_per_second: 1_000_000,
-        message_burst: 1_000_000,
+        messages_per_second: u32::MAX,
+        message_burst: u32::MAX,
+        messages_per_second_per_address: 0,
         ..Config::default()
     };
+    let most = config.max_torrents_per_socket;
     let server = Server::with(config).await;
-    let mut client = server.connect().await;
+    let mut other = server.connect().await;
+    let (mut sender, mut receiver) = server.connect().await.socket.split();
+    let sending = tokio::spawn(async move {
+        let message = announce(b'a', 1, &[]).to_string();
+        let (before, after) = message.split_once(&b20(0xff)).expect("it names a swarm");
+        for number in 0..MANY {
+            let message = Message::text(format!("{before}{number:020}{after}"));
+            sender.feed(message).await.expect("it reads");
+        }
+        sender.flush().await.expect("it reads");
+    });
     let mut refused = 0;
-    for number in 0..1_000 {
-        let mut message = announce(b'a', 1, &[]);
-        message["info_hash"] = json!(format!("{number:020}"));
-        client.send(message).await;
-        refused += usize::from(client.receive().await.get("failure reason").is_some());
+    for number in 0..MANY {
+        let reply = receiver.next().await.expect("it goes on").expect("it is whole");
+        let reply = reply.to_text().expect("it is JSON");
+        refused += usize::from(reply.contains("failure reason"));
+        if number == MANY / 2 {
+            other.announce(announce(b'o', 1, &[])).await;
+        }
     }
-    assert_eq!(refused, 900);
-    assert_eq!(server.stats().await["torrents"], 100);
+    sending.await.expect("all was sent");
+    assert_eq!(refused, MANY - most);
+    assert_eq!(server.stats().await["torrents"], most + 1);
 }
 
 /// A URL may be of 64 KiB, and what is kept of it is kept for each socket.

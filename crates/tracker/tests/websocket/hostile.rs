@@ -77,6 +77,10 @@ async fn nonsense_is_answered_with_what_is_wrong_and_changes_nothing() {
         client.send_text(&case).await;
         let reply = client.receive().await;
         assert!(reply["failure reason"].is_string(), "{case}: {reply}");
+        // webtorrent throws on an announce without it, and connects again on a failure that is of nothing.
+        let is_of_a_swarm = reply["info_hash"] == hash;
+        assert_eq!(is_of_a_swarm, case.contains(&hash), "{case}: {reply}");
+        assert_eq!(is_of_a_swarm, reply["action"] == "announce", "{case}: {reply}");
     }
     let reply = client.announce(announce(b'a', 1, &[])).await;
     assert_eq!((&reply["complete"], &reply["incomplete"]), (&json!(0), &json!(1)));

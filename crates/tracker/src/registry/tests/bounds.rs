@@ -22,6 +22,35 @@ fn a_socket_may_be_in_so_many_swarms_and_no_more() {
     assert!(join(4, Event::Started).is_ok(), "there is room again");
 }
 
+#[test]
+fn a_million_info_hashes_on_one_socket_take_no_more_room_than_one_may() {
+    let world = World::new();
+    let mut peer = World::connect(1, 1);
+    let mut refused = 0;
+    for number in 0..1_000_000_u32 {
+        let mut name = [0; 20];
+        name[..4].copy_from_slice(&number.to_be_bytes());
+        let presence = Presence {
+            info_hash: InfoHash::new(name),
+            peer_id: peer.name,
+            event: Event::Started,
+            complete: false,
+            downloaded: 0,
+            wanted: None,
+        };
+        let joined = world
+            .registry
+            .announce(world.now, &mut peer.session, &presence, &[]);
+        refused += usize::from(joined.is_err());
+    }
+    let most = Config::default().max_torrents_per_socket;
+    assert_eq!(refused, 1_000_000 - most);
+    assert_eq!(world.registry.size(), (most, most));
+    world.check_invariants();
+    world.leave(peer);
+    assert_eq!(world.registry.size(), (0, 0));
+}
+
 /// libtorrent never says `stopped`, and its socket lives as long as it does.
 #[test]
 fn swarms_that_a_socket_was_forgotten_in_do_not_count() {

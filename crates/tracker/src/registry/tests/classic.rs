@@ -221,7 +221,7 @@ fn classic_peers_that_fall_silent_are_forgotten_soon_after_their_time_and_not_be
 }
 
 #[test]
-fn a_full_tracker_sheds_those_who_are_overdue_and_nobody_else() {
+fn a_full_tracker_sheds_the_idlest_and_nobody_who_announced_lately() {
     let mut world = World::with(Config {
         max_members: 2,
         ..Config::default()
@@ -232,7 +232,7 @@ fn a_full_tracker_sheds_those_who_are_overdue_and_nobody_else() {
     assert_eq!(
         world.registry.announce_classic(world.now, &third),
         Err(Refusal::Full),
-        "all have announced in time"
+        "all have announced lately"
     );
     world.registry.expire(world.now);
     assert_eq!(
@@ -240,10 +240,22 @@ fn a_full_tracker_sheds_those_who_are_overdue_and_nobody_else() {
         Err(Refusal::Full),
         "which does not change by looking again"
     );
-    world.now += Config::default().classic_interval + Duration::from_mins(1);
+    world.now += Config::default().interval / 2;
     world.registry.expire(world.now);
+    world.check_invariants();
+    assert_eq!(
+        world.peers(&third),
+        [1],
+        "the browser has missed half its interval"
+    );
+    assert_eq!(world.counts(), (1, 1, 0));
+
+    world.now += Config::default().classic_interval / 2 + Duration::from_mins(1);
+    world.peers(&third);
+    world.registry.expire(world.now);
+    world.check_invariants();
+    assert_eq!(world.counts(), (0, 1, 0), "the seeder has missed half of its own");
     assert_eq!(world.offer(&mut browser, false, &[1]), [0; 0]);
-    assert_eq!(world.peers(&third), [0; 0], "the silent one had to go");
     assert_eq!(world.counts(), (0, 2, 0));
 }
 
