@@ -24,6 +24,8 @@ pub(crate) struct Requests {
     last_progress: Time,
     resting_until: Time,
     snubbed: bool,
+    /// It was asked in vain, and has sent nothing since.
+    disappoints: bool,
 }
 
 /// A stretch of time in which the peer always owed us something.
@@ -97,6 +99,7 @@ impl Requests {
             last_progress: Time::ZERO,
             resting_until: Time::ZERO,
             snubbed: false,
+            disappoints: false,
         }
     }
 
@@ -155,7 +158,7 @@ impl Requests {
             return Answer::Unasked;
         };
         self.last_progress = now;
-        self.snubbed = false;
+        (self.snubbed, self.disappoints) = (false, false);
         self.measure(block.length(), now);
         answer
     }
@@ -168,6 +171,13 @@ impl Requests {
     /// Nothing is asked of the peer for a while, so that one which sends nothing is not asked in circles.
     pub(crate) fn rest(&mut self, now: Time) {
         self.resting_until = now + REST;
+        self.disappoints = true;
+    }
+
+    /// Whether the peer was asked in vain, by silence or by rejection, and has sent nothing since, whether or not it says
+    /// that it serves us: others come first.
+    pub(crate) const fn disappoints(&self) -> bool {
+        self.disappoints
     }
 
     /// The block is not wanted any more. Says whether it was waited for.

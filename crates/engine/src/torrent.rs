@@ -469,20 +469,38 @@ impl Torrent {
         if !self.web_seeds.is_empty() {
             self.fetch_from_web_seeds();
         }
-        while let Some(link) = self.next_touched() {
-            if let Some(reason) = self.reason_to_close(link) {
-                self.close(link, reason);
-                continue;
+        // What one disappointing peer gives back must not go to the next one: two of them could keep a piece for good.
+        let mut last = SortedSet::new();
+        loop {
+            match self.next_touched() {
+                Some(link) if self.disappoints(link) => drop(last.insert(link)),
+                Some(link) => self.look_after(link),
+                None => match last.pop_first() {
+                    Some(link) => self.look_after(link),
+                    None => break,
+                },
             }
-            self.update_interest(link);
-            self.offer_pieces(link);
-            self.request_blocks(link);
-            self.send_blocks(link);
-            if let Some(peer) = self.peers.get_mut(&link)
-                && peer.outbox.flush(link, &mut self.out)
-            {
-                peer.last_sent = self.now;
-            }
+        }
+    }
+
+    fn disappoints(&self, link: LinkId) -> bool {
+        self.peers
+            .get(&link)
+            .is_some_and(|peer| peer.requests.disappoints())
+    }
+
+    fn look_after(&mut self, link: LinkId) {
+        if let Some(reason) = self.reason_to_close(link) {
+            return self.close(link, reason);
+        }
+        self.update_interest(link);
+        self.offer_pieces(link);
+        self.request_blocks(link);
+        self.send_blocks(link);
+        if let Some(peer) = self.peers.get_mut(&link)
+            && peer.outbox.flush(link, &mut self.out)
+        {
+            peer.last_sent = self.now;
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a torrent asks for, of whom, and when it stops.
 
-use causeway_core::{BLOCK_LENGTH, Bitfield};
+use causeway_core::{BLOCK_LENGTH, Bitfield, Sha1Hash};
 use causeway_engine::{Command, Input, Limits, State, StorageError, Stored};
 use causeway_wire::Message;
 #[cfg(target_arch = "wasm32")]
@@ -128,6 +128,35 @@ fn a_silent_peers_blocks_are_asked_of_another() {
             .peers()
             .any(|peer| peer.link == silent && peer.is_snubbed)
     );
+}
+
+#[test]
+fn two_silent_peers_do_not_pass_a_piece_to_and_fro_that_one_alone_may_supply() {
+    let mut talk = Talk::new(1, Stored::Nothing);
+    let (silent, mute, other) = (talk.connect(1), talk.connect(2), talk.connect(3));
+    for link in [silent, mute, other] {
+        talk.say(link, &Message::HaveAll);
+    }
+    talk.say(silent, &Message::Unchoke);
+    let blocks = talk.asked(silent);
+    talk.say(other, &Message::Unchoke);
+    talk.say_block(silent, blocks[0]);
+    talk.say_block(other, blocks[1]);
+    talk.answer_writes();
+    let piece = talk.hashes.pop().expect("the piece is whole");
+    let result = Ok(Sha1Hash::new([9; 20]));
+    talk.input(Input::PieceHashed { piece, result });
+    talk.say(mute, &Message::Unchoke);
+    talk.answer_reads();
+    assert_eq!(talk.asked(silent).len(), 2, "it is alone with the piece");
+    talk.heard(other);
+    talk.wait(25);
+    assert_eq!(
+        talk.asked(mute).len(),
+        2,
+        "one turn is for a peer that nobody knows"
+    );
+    assert_eq!(talk.asked(other).len(), 2, "the next is for one that delivers");
 }
 
 #[test]
