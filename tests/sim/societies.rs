@@ -120,3 +120,22 @@ fn reload_storms_are_weathered() {
         );
     });
 }
+
+/// Twelve of whom all stay but the seed, which leaves once it has given so many copies.
+fn with_a_seed_that_leaves(seed: u64, hundredths: u64, super_seeds: bool) -> Scenario {
+    let mut scenario = swarm(seed, 200, equals(12));
+    scenario.members[0].super_seeds = super_seeds;
+    scenario.members[0].leaves_after = Some(u64::from(200 * PIECE) * hundredths / 100);
+    scenario
+}
+
+#[test]
+fn everything_stays_of_what_a_super_seed_gave_a_little_more_than_once() {
+    with_seeds(|seed| drop(with_a_seed_that_leaves(seed, 105, true).run()));
+}
+
+/// The others choose for themselves what to ask it for, and at first none of them knows what the rest ask for.
+#[test]
+fn everything_stays_of_what_a_seed_that_hides_nothing_gave_twice() {
+    with_seeds(|seed| drop(with_a_seed_that_leaves(seed, 200, false).run()));
+}

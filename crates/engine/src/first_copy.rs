@@ -58,6 +58,15 @@ impl FirstCopy {
         found
     }
 
+    /// Nobody but us has this piece any more: who had it is gone, or has lost it.
+    pub(crate) fn lost(&mut self, piece: PieceIndex) {
+        if let Self::Spreading(queue) = self
+            && !queue.contains(&piece)
+        {
+            queue.push_back(piece);
+        }
+    }
+
     /// Forgets the pieces that are out, for when nobody wants the next one.
     pub(crate) fn forget(&mut self, is_out: impl Fn(PieceIndex) -> bool) {
         if let Self::Spreading(queue) = self {
@@ -127,6 +136,11 @@ impl Offers {
         if let Some(offer) = offer {
             offer.unasked = offer.unasked.saturating_sub(block.length());
         }
+    }
+
+    /// What the peer was offered and is still to take or to pass on.
+    pub(crate) fn open(&self) -> impl Iterator<Item = PieceIndex> {
+        self.open.iter().map(|offer| offer.piece)
     }
 
     /// Whether the peer was offered this piece, or shown it.

@@ -108,6 +108,9 @@ impl Torrent {
             content.uncount(&peer.pieces, &mut self.rng);
             peer.lacking = content.lacking_of(&have);
             peer.pieces = content.count(have, &mut self.rng);
+            if content.picker.availability(piece) == 0 {
+                self.first_copy.lost(piece);
+            }
         }
     }
 

@@ -109,6 +109,9 @@ impl Torrent {
                 content.uncount(&peer.pieces, &mut self.rng);
             }
         }
+        if let Some(have) = peer.pieces.known() {
+            self.spread_again(have);
+        }
         self.fill_slots();
         self.touch_all();
     }

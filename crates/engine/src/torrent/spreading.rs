@@ -1,6 +1,6 @@
 //! What a seed tells peers to ask for, so that a whole copy is out soon (BEP 6 and 16).
 
-use super::{LinkId, Metadata, Torrent};
+use super::{Bitfield, LinkId, Metadata, Peer, SortedSet, Torrent};
 use crate::content::Content;
 use crate::first_copy::{FirstCopy, Known, ahead};
 use causeway_core::{Block, Geometry, PieceIndex};
@@ -29,41 +29,24 @@ impl Torrent {
             return self.offer_what_was_read(link);
         }
         self.start_spreading();
-        let Metadata::Known(content) = &self.metadata else {
+        let missing = self.offers_missing(link);
+        if missing == 0 {
             return;
-        };
-        let Some(peer) = self.peers.get_mut(&link) else {
-            return;
-        };
-        let is_hidden = peer.offers.is_hidden();
-        let takes = is_hidden || (peer.is_served() && peer.has_fast());
-        let (FirstCopy::Spreading(_), true, Some(have)) = (&self.first_copy, takes, peer.pieces.known())
-        else {
-            return;
-        };
-        let now = self.now;
-        if is_hidden && !peer.them.is_interested && peer.offers.is_unmoved(now) {
-            peer.offers.reveal();
         }
-        let availability = |piece| content.picker.availability(piece);
-        let known = |piece| {
-            let by_it = have.has(piece);
-            let by_others = availability(piece) > u32::from(by_it);
-            Known { by_it, by_others }
+        let promised = self.promised_to_others(link);
+        let (Metadata::Known(content), Some(peer)) = (&self.metadata, self.peers.get_mut(&link)) else {
+            return;
         };
-        let geometry = content.geometry();
-        let enough = match (is_hidden, peer.is_served()) {
-            (true, true) => SHOWN,
-            (true, false) => 1,
-            (false, _) => ahead(peer.up.rate.per_second(now), geometry.piece_length()),
-        };
-        for _ in peer.offers.settle(now, known)..enough {
-            let suits = |piece| !have.has(piece) && !peer.offers.has(piece);
-            let Some(piece) = self.first_copy.next(|piece| availability(piece) > 0, suits) else {
+        let Some(have) = peer.pieces.known() else { return };
+        let is_out = |piece| content.picker.availability(piece) > 0;
+        for _ in 0..missing {
+            let suits = |piece| !have.has(piece) && !peer.offers.has(piece) && !promised.contains(&piece);
+            let Some(piece) = self.first_copy.next(is_out, suits) else {
                 break;
             };
-            peer.offers.push(piece, geometry.length_of(piece), now);
-            let message = if is_hidden {
+            peer.offers
+                .push(piece, content.geometry().length_of(piece), self.now);
+            let message = if peer.offers.is_hidden() {
                 Message::Have
             } else {
                 Message::Suggest
@@ -72,6 +55,62 @@ impl Torrent {
         }
         if matches!(self.first_copy, FirstCopy::Over) {
             self.end_first_copy();
+        }
+    }
+
+    /// How many more pieces this peer is to be told of, those aside that it was and has not done with.
+    fn offers_missing(&mut self, link: LinkId) -> usize {
+        let is_other = |(other, peer): (&LinkId, &Peer)| *other != link && peer.them.is_interested;
+        let is_alone = !self.peers.iter().any(is_other);
+        let (Metadata::Known(content), Some(peer)) = (&self.metadata, self.peers.get_mut(&link)) else {
+            return 0;
+        };
+        let is_hidden = peer.offers.is_hidden();
+        let takes = is_hidden || (peer.is_served() && peer.has_fast());
+        let (FirstCopy::Spreading(_), true, Some(have)) = (&self.first_copy, takes, peer.pieces.known())
+        else {
+            return 0;
+        };
+        if is_hidden && !peer.them.is_interested && peer.offers.is_unmoved(self.now) {
+            peer.offers.reveal();
+        }
+        let known = |piece| {
+            let by_it = have.has(piece);
+            // Where there is nobody to pass it on to, it is as good as passed on.
+            let by_others = is_alone || content.picker.availability(piece) > u32::from(by_it);
+            Known { by_it, by_others }
+        };
+        let enough = match (is_hidden, peer.is_served()) {
+            (true, true) => SHOWN,
+            (true, false) => 1,
+            (false, _) => {
+                let rate = peer.up.rate.per_second(self.now);
+                ahead(rate, content.geometry().piece_length())
+            }
+        };
+        enough.saturating_sub(peer.offers.settle(self.now, known))
+    }
+
+    /// The pieces that a peer which is not to know what we have must not be shown: others are being sent them. Near the end
+    /// of the copy each would go to several otherwise.
+    fn promised_to_others(&self, link: LinkId) -> SortedSet<PieceIndex> {
+        let is_hidden = |peer: &Peer| peer.offers.is_hidden();
+        if !self.peers.get(&link).is_some_and(is_hidden) {
+            return SortedSet::new();
+        }
+        let others = self.peers.iter().filter(|(other, _)| **other != link);
+        let served = others.filter(|(_, peer)| is_hidden(peer) && peer.is_served());
+        served.flat_map(|(_, peer)| peer.offers.open()).collect()
+    }
+
+    /// This peer is gone, or has lost this piece: what nobody has any more is to be brought out again.
+    pub(super) fn spread_again(&mut self, have: &Bitfield) {
+        if let (FirstCopy::Spreading(_), Metadata::Known(content)) = (&self.first_copy, &self.metadata) {
+            let geometry = content.geometry();
+            let pieces = have.iter_ones().filter_map(|piece| geometry.piece(piece));
+            for piece in pieces.filter(|piece| content.picker.availability(*piece) == 0) {
+                self.first_copy.lost(piece);
+            }
         }
     }
 

@@ -136,6 +136,58 @@ fn a_super_seed_shows_the_next_piece_once_another_peer_has_the_last() {
 }
 
 #[test]
+fn a_super_seed_shows_the_last_pieces_to_one_peer_each() {
+    let mut talk = Talk::new(3, Stored::Everything);
+    talk.command(Command::SuperSeed(true));
+    let (a, b, c) = (leech(&mut talk, 1), leech(&mut talk, 2), leech(&mut talk, 3));
+    let mut to = |link| shown(&talk.heard(link));
+    let (to_a, to_b, to_c) = (to(a), to(b), to(c));
+    assert_eq!((to_a.len(), to_b.len(), to_c.len()), (2, 1, 0));
+    talk.wait(31);
+    assert!(
+        !shown(&talk.heard(c)).is_empty(),
+        "what they don't ask for goes to others"
+    );
+}
+
+#[test]
+fn a_super_seed_brings_out_again_what_left_with_the_only_one_who_had_it() {
+    let mut talk = Talk::new(4, Stored::Everything);
+    talk.command(Command::SuperSeed(true));
+    let (a, b) = (leech(&mut talk, 1), leech(&mut talk, 2));
+    let (to_a, to_b) = (shown(&talk.heard(a)), shown(&talk.heard(b)));
+    talk.say(a, &Message::Have(to_a[0]));
+    talk.wait(2);
+    talk.input(Input::LinkClosed { link: a });
+    for piece in [to_b[0], to_b[1], to_a[1]] {
+        talk.say(b, &Message::Have(piece));
+    }
+    talk.wait(1);
+    assert!(shown(&talk.heard(b)).contains(&to_a[0]));
+    assert!(
+        talk.torrent.peers().all(|peer| !peer.is_seed),
+        "and not because everything is out"
+    );
+    let late = talk.connect(3);
+    assert!(talk.heard(late).contains(&Message::HaveNone));
+}
+
+#[test]
+fn a_super_seed_gives_one_piece_after_the_other_where_there_is_one_alone_to_give_to() {
+    let mut talk = Talk::new(16, Stored::Everything);
+    talk.command(Command::SuperSeed(true));
+    let link = leech(&mut talk, 1);
+    for _ in 0..6 {
+        let pieces = shown(&talk.heard(link));
+        assert!(!pieces.is_empty(), "there is nobody to pass anything on to");
+        for piece in pieces {
+            ask_for(&mut talk, link, piece);
+            talk.say(link, &Message::Have(piece));
+        }
+    }
+}
+
+#[test]
 fn a_super_seed_tells_everything_once_a_copy_is_out() {
     let mut talk = Talk::new(8, Stored::Everything);
     talk.command(Command::SuperSeed(true));
