@@ -378,7 +378,7 @@ pub enum CloseReason {
     /// There is a link to this peer already.
     #[error("there is another link to the same peer")]
     Duplicate,
-    /// As many links as the limit allows.
+    /// As many links as the limit allows, and nothing has moved over this one for long, or it is a new one.
     #[error("there are enough peers")]
     Enough,
     /// Both sides have everything that they want.

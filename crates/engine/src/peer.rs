@@ -102,6 +102,8 @@ pub(crate) struct Peer {
     pub(crate) up: Traffic,
     pub(crate) last_received: Time,
     pub(crate) last_sent: Time,
+    /// When a block last went either way.
+    pub(crate) last_moved: Time,
 }
 
 /// The numbers that a peer wants to see on the messages of each extension that it speaks (BEP 10).
@@ -193,6 +195,7 @@ impl Peer {
             up: Traffic::default(),
             last_received: now,
             last_sent: now,
+            last_moved: now,
         }
     }
 
@@ -208,6 +211,11 @@ impl Peer {
     /// Whether it has been quiet for so long that a second link of the same peer is more likely to be alive.
     pub(crate) fn is_quiet(&self, now: Time) -> bool {
         now.since(self.last_received) >= QUIET
+    }
+
+    /// Whether no block has gone either way for so long that another peer may be worth more.
+    pub(crate) fn is_still(&self, now: Time) -> bool {
+        now.since(self.last_moved) >= STILL
     }
 
     /// What it has been worth: pieces that it helped with and time that it stayed, less pieces that came wrong, which weigh
@@ -306,4 +314,6 @@ const DEFAULT_REQQ: u32 = 250;
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(25);
 const KEEP_ALIVE: Duration = Duration::from_mins(1);
 const SILENCE: Duration = Duration::from_mins(3);
+/// Longer than it takes until everybody of fifty has had a turn of 30 s at a seed with eight slots.
+const STILL: Duration = Duration::from_mins(5);
 const QUIET: Duration = Duration::from_secs(10);

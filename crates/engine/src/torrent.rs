@@ -449,6 +449,7 @@ impl Torrent {
         for peer in self.peers.values_mut() {
             peer.keep_alive(now);
         }
+        self.make_room();
         self.give_up_overdue();
         self.give_up_demands();
         self.look_after_fetches();

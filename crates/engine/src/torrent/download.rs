@@ -166,6 +166,7 @@ impl Torrent {
             }
             return Ok(());
         };
+        peer.last_moved = self.now;
         self.take_block(link, block, data);
         Ok(())
     }

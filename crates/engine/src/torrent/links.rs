@@ -116,6 +116,19 @@ impl Torrent {
         self.touch_all();
     }
 
+    /// Where no more links are welcome, gives up the one over which nothing has moved for longest, if that is long: all
+    /// the others could be peers that give nothing, and whoever would give something waits outside.
+    pub(super) fn make_room(&mut self) {
+        if self.wanted_peers() > 0 {
+            return;
+        }
+        let still = self.peers.iter().filter(|(_, peer)| peer.is_still(self.now));
+        let stillest = still.min_by_key(|(link, peer)| (peer.last_moved, **link));
+        if let Some(link) = stillest.map(|(link, _)| *link) {
+            self.close(link, CloseReason::Enough);
+        }
+    }
+
     /// Why this link should not go on, if there is a reason.
     pub(super) fn reason_to_close(&self, link: LinkId) -> Option<CloseReason> {
         let peer = self.peers.get(&link)?;

@@ -164,7 +164,7 @@ impl Torrent {
             let Some((block, data)) = next else { break };
             self.allowances.up.charge(block.length().into());
             peer.outbox.send_block(link, block, data, &mut self.out);
-            peer.last_sent = self.now;
+            (peer.last_sent, peer.last_moved) = (self.now, self.now);
             peer.up.add(self.now, block.length().into());
             self.totals.up.add(self.now, block.length().into());
             self.totals.carried[peer.origin.kind as usize].uploaded += u64::from(block.length());

@@ -1,8 +1,8 @@
 //! How two peers come to know each other, and how long they stay together.
 
 use bytes::Bytes;
-use causeway_core::{Bitfield, PeerId, SortedMap};
-use causeway_engine::{CloseReason, Direction, LinkId, State, Stored};
+use causeway_core::{BLOCK_LENGTH, Bitfield, PeerId, SortedMap};
+use causeway_engine::{CloseReason, Command, Direction, Limits, LinkId, State, Stored};
 use causeway_wire::extended::{MetadataMessage, UT_METADATA};
 use causeway_wire::{Message, Reserved};
 #[cfg(target_arch = "wasm32")]
@@ -128,6 +128,34 @@ fn keep_alives_are_sent_and_a_peer_that_sends_nothing_is_closed() {
     assert!(talk.closed.is_empty());
     talk.wait(2);
     assert_eq!(talk.closed[&link], CloseReason::Silent);
+}
+
+#[test]
+fn where_all_places_are_taken_the_one_who_gives_and_takes_nothing_makes_room() {
+    for places in [3, 4] {
+        let mut talk = Talk::new(50, Stored::Nothing);
+        talk.command(Command::SetLimits(Limits {
+            peers: places,
+            ..Limits::default()
+        }));
+        let links = [1, 2, 3].map(|number| talk.connect(number));
+        for link in links {
+            talk.say(link, &Message::HaveAll);
+        }
+        talk.say(links[0], &Message::Unchoke);
+        talk.heard(links[0]);
+        for minute in 0..6 {
+            talk.say_block(links[0], talk.block(minute, 0, BLOCK_LENGTH));
+            assert!(talk.closed.is_empty(), "{minute} minutes are no time");
+            for link in links {
+                talk.say(link, &Message::KeepAlive);
+            }
+            talk.wait(59);
+        }
+        let closed: Vec<_> = talk.closed.iter().collect();
+        let full = [(&links[1], &CloseReason::Enough)];
+        assert_eq!(closed, if places == 3 { &full[..] } else { &[] });
+    }
 }
 
 #[test]
