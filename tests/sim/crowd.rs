@@ -92,6 +92,19 @@ fn those_who_give_nothing_come_after_those_who_give() {
     });
 }
 
+#[test]
+fn those_who_give_nothing_hold_up_nobody_by_what_the_seed_gave_them() {
+    run(1, |seed| {
+        let mut scenario = flash_crowd(seed, 30, 500, 4);
+        for member in scenario.members[1..].iter_mut().step_by(5) {
+            member.is_free_rider = true;
+        }
+        let outcome = scenario.clone().run();
+        let ratio = last_over_bound(&scenario, &outcome);
+        assert!(ratio < 1.35, "{ratio} times the bound");
+    });
+}
+
 /// `cargo xtask sim --figures` prints these.
 #[test]
 #[ignore = "figures of large swarms, for a release build"]

@@ -3,7 +3,8 @@
 //! While we download, those are served that give us most, and in a quarter of the slots others, whom we know nothing
 //! good of yet: the optimistic ones, each for 30 s. Slots that nobody has earned stay free: what is sent to those who give
 //! nothing is taken from those who do. While we seed, everybody has their turn of 30 s; when nobody waits, those
-//! are kept who take fastest. In between a free slot is given away at once ([`fill`]).
+//! are kept who take fastest; those who pass nothing on of a first copy come after all others. In between a free slot is
+//! given away at once ([`fill`]).
 
 use causeway_core::{Time, sort_by_key};
 use core::cmp::Reverse;
@@ -22,6 +23,8 @@ pub(crate) struct Candidate {
     pub(crate) since: Time,
     /// It is a Causeway peer.
     pub(crate) is_causeway: bool,
+    /// It passes on nothing of what we are the first to give.
+    pub(crate) hoards: bool,
     /// Bytes a second: what it gives while we download, what it takes while we seed.
     pub(crate) rate: u64,
 }
@@ -63,7 +66,7 @@ pub(crate) fn fill(role: Role, slots: usize, candidates: &[Candidate]) -> Option
                 let unearned = candidates.iter().filter(|it| it.unchoked && it.rate == 0);
                 best.rate > 0 || unearned.count() < optimistic(slots)
             }),
-        Role::Seed => waiting.min_by_key(|candidate| candidate.since),
+        Role::Seed => waiting.min_by_key(|candidate| (candidate.hoards, candidate.since)),
     };
     best.map(|candidate| candidate.link)
 }
@@ -97,13 +100,14 @@ fn optimistic(slots: usize) -> usize {
 }
 
 /// Orders who is served while seeding: first those whose turn has just begun, then those who wait, the longest
-/// first, then those whose turn is over, the fastest first.
-fn turn(candidate: &Candidate, now: Time) -> (u8, Time, Reverse<u64>) {
-    match candidate.unchoked {
-        true if now.since(candidate.since) < TURN => (0, candidate.since, Reverse(0)),
-        false => (1, candidate.since, Reverse(0)),
-        true => (2, Time::ZERO, Reverse(candidate.rate)),
-    }
+/// first, then those whose turn is over, the fastest first; after all of them, in the same order, those who hoard.
+fn turn(candidate: &Candidate, now: Time) -> (bool, u8, Time, Reverse<u64>) {
+    let (order, since, rate) = match candidate.unchoked {
+        true if now.since(candidate.since) < TURN => (0, candidate.since, 0),
+        false => (1, candidate.since, 0),
+        true => (2, Time::ZERO, candidate.rate),
+    };
+    (candidate.hoards, order, since, Reverse(rate))
 }
 
 /// How often it is decided anew whom to serve.
@@ -125,6 +129,7 @@ mod tests {
             since: Time::from_micros(since * 1_000_000),
             rate: *rate,
             is_causeway: false,
+            hoards: false,
         };
         table.iter().map(candidate).collect()
     }
@@ -241,6 +246,31 @@ mod tests {
             let served = decide(Role::Seed, 2, candidates(&table), at(100), &mut Rng::with_seed(1));
             assert_eq!(names(served), expected, "{why}");
         }
+    }
+
+    #[test]
+    fn who_hoards_is_served_by_a_seed_after_all_others() {
+        let mut table = candidates(&[
+            ('a', true, 9, 90),
+            ('b', true, 1, 10),
+            ('c', false, 0, 60),
+            ('d', false, 0, 20),
+        ]);
+        table[0].hoards = true;
+        table[3].hoards = true;
+        let served = |slots| {
+            names(decide(
+                Role::Seed,
+                slots,
+                table.clone(),
+                at(100),
+                &mut Rng::with_seed(1),
+            ))
+        };
+        assert_eq!(served(2), "bc");
+        assert_eq!(served(3), "abc", "its turn has just begun");
+        assert_eq!(names(fill(Role::Seed, 4, &table)), "c");
+        assert_eq!(names(fill(Role::Seed, 4, &table[3..])), "d", "nobody else waits");
     }
 
     #[test]

@@ -7,6 +7,9 @@
 //! - It **super-seeds** (BEP 16), where the user asks for that: it says that it has nothing, and shows one piece after the other,
 //!   the next once somebody else has announced the last. That binds every client, and makes those wait who pass nothing on.
 //!
+//! A piece whose only holder passes it on to nobody is not out, and who keeps nearly all pieces that it is the first to have
+//! loses its turn: what such a peer gets has to be sent again, and everybody waits for it.
+//!
 //! Either ends for good once a whole copy is out, or another seed is there.
 
 use causeway_core::{Bitfield, Block, PieceIndex, Time};
@@ -19,7 +22,7 @@ use std::collections::VecDeque;
 pub(crate) enum FirstCopy {
     /// Nobody to send it to so far, or one alone.
     Ahead,
-    /// Pieces that nobody else is known to have, those first that were offered least.
+    /// Pieces that nobody else is known to have, or one alone, those first that were offered least.
     Spreading(VecDeque<PieceIndex>),
     /// It is out, or nothing that we could do.
     Over,
@@ -31,6 +34,10 @@ impl FirstCopy {
         let mut runs: Vec<_> = pieces.chunks(run.max(1)).collect();
         rng.shuffle(&mut runs);
         Self::Spreading(runs.into_iter().flatten().copied().collect())
+    }
+
+    pub(crate) const fn is_spreading(&self) -> bool {
+        matches!(self, Self::Spreading(_))
     }
 
     /// The next piece that suits somebody. Pieces that are out are forgotten on the way.
@@ -86,6 +93,11 @@ pub(crate) struct Offers {
     hidden: Option<Hidden>,
     /// It has just been given a slot.
     pub(crate) is_new: bool,
+    /// Pieces that it has of us and was the first to have, since when; at most [`MOST_PROOFS`].
+    firsts: Vec<(PieceIndex, Time)>,
+    /// How many of those others had soon, too, and how many nobody.
+    passed_on: u32,
+    kept: u32,
 }
 
 #[derive(Debug)]
@@ -186,6 +198,38 @@ impl Offers {
             .any(|offer| now.since(offer.since) >= OFFER_PATIENCE)
     }
 
+    /// The peer is the first to have this piece.
+    pub(crate) fn is_first(&mut self, piece: PieceIndex, now: Time) {
+        if self.firsts.len() < MOST_PROOFS {
+            self.firsts.push((piece, now));
+        }
+    }
+
+    /// Sees which of those pieces others have by now, where that would be time. Says whether that shows that it hoards.
+    pub(crate) fn judge(
+        &mut self,
+        now: Time,
+        piece_length: u32,
+        others_have: impl Fn(PieceIndex) -> bool,
+    ) -> bool {
+        let before = self.hoards();
+        let time = PASSING_ON + Duration::from_secs(1) * piece_length / SLOWLY;
+        let due = self.firsts.extract_if(.., |(_, since)| now.since(*since) >= time);
+        for (piece, _) in due {
+            if others_have(piece) {
+                self.passed_on += 1;
+            } else {
+                self.kept += 1;
+            }
+        }
+        !before && self.hoards()
+    }
+
+    /// Whether hardly anything has come to others that the peer was given.
+    pub(crate) const fn hoards(&self) -> bool {
+        self.kept >= 2 && self.kept > 3 * self.passed_on
+    }
+
     /// The peer is told of everything from now on.
     pub(crate) fn reveal(&mut self) {
         if let Some(hidden) = &mut self.hidden {
@@ -227,6 +271,12 @@ pub(crate) fn ahead(bytes_per_second: u64, piece_length: u32) -> usize {
 
 /// Pieces that one peer is offered at once.
 const MOST_AHEAD: usize = 64;
+/// Pieces of one peer that are watched until others have them.
+const MOST_PROOFS: usize = 64;
+/// Within this time others have a piece that somebody passes on, and within that which it takes to send it at so many bytes
+/// a second.
+const PASSING_ON: Duration = Duration::from_secs(3);
+const SLOWLY: u32 = 64 * 1024;
 /// Pieces that are looked at for one that suits a peer.
 const MOST_LOOKED_AT: usize = 256;
 /// A piece that the peer does not ask for in this time is offered to others.
@@ -325,6 +375,26 @@ mod tests {
             let mut offers = Offers::hide(1);
             offers.push(piece, 1, at(0));
             assert_eq!(offers.settle(at(seconds), |_| known), left, "{known:?} {seconds}");
+        }
+    }
+
+    #[test]
+    fn who_keeps_most_of_what_it_is_the_first_to_have_hoards() {
+        for (kept, passed_on, hoards) in [(1, 0, false), (2, 0, true), (3, 1, false), (4, 1, true)] {
+            let mut offers = Offers::default();
+            let all = pieces(kept + passed_on);
+            for piece in &all {
+                offers.is_first(*piece, at(0));
+            }
+            let others_have = |piece: PieceIndex| piece.get() < passed_on;
+            assert!(!offers.judge(at(3), SLOWLY, others_have), "small pieces have 4 s");
+            assert!(
+                !offers.judge(at(18), 16 * SLOWLY, others_have),
+                "and large ones more"
+            );
+            assert_eq!(offers.judge(at(4), SLOWLY, others_have), hoards);
+            assert_eq!(offers.hoards(), hoards, "{kept} {passed_on}");
+            assert!(!offers.judge(at(9), SLOWLY, others_have), "it is said once");
         }
     }
 

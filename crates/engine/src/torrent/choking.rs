@@ -59,6 +59,7 @@ impl Torrent {
             unchoked: !peer.us.chokes,
             since: peer.choke_changed,
             is_causeway: peer.extensions.causeway.is_some(),
+            hoards: self.first_copy.is_spreading() && peer.offers.hoards(),
             rate: match role {
                 _ if peer.score(self.now) < 0 => 0,
                 Role::Leech => peer.down.rate.per_second(self.now),

@@ -104,6 +104,10 @@ impl Torrent {
                     peer.dry_at = None;
                     if !*is_seed {
                         content.picker.peer_got(piece, &mut self.rng);
+                        let is_first = content.picker.availability(piece) == 1;
+                        if is_first && peer.up.bytes > 0 && self.first_copy.is_spreading() {
+                            peer.offers.is_first(piece, self.now);
+                        }
                     }
                     is_seed_now = have.is_all();
                     self.promise_of(link, Some(piece));

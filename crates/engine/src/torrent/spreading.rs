@@ -33,12 +33,12 @@ impl Torrent {
         if missing == 0 {
             return;
         }
-        let promised = self.promised_to_others(link);
+        let (promised, few) = (self.promised_to_others(link), self.few_holders());
         let (Metadata::Known(content), Some(peer)) = (&self.metadata, self.peers.get_mut(&link)) else {
             return;
         };
         let Some(have) = peer.pieces.known() else { return };
-        let is_out = |piece| content.picker.availability(piece) > 0;
+        let is_out = |piece| content.picker.availability(piece) > few;
         for _ in 0..missing {
             let suits = |piece| !have.has(piece) && !peer.offers.has(piece) && !promised.contains(&piece);
             let Some(piece) = self.first_copy.next(is_out, suits) else {
@@ -55,6 +55,28 @@ impl Torrent {
         }
         if matches!(self.first_copy, FirstCopy::Over) {
             self.end_first_copy();
+        }
+    }
+
+    /// How many may have a piece that is not out for all that: it is offered to others too, after all those that nobody has, as its
+    /// only holder may pass nothing on. A super-seed waits for that instead.
+    const fn few_holders(&self) -> u32 {
+        if self.super_seeds { 0 } else { 1 }
+    }
+
+    /// Sees who keeps what nobody else was given, and ends the turn of whoever turns out to.
+    fn judge_hoarders(&mut self) {
+        let (Metadata::Known(content), true) = (&self.metadata, self.first_copy.is_spreading()) else {
+            return;
+        };
+        let others_have = |piece| content.picker.availability(piece) > 1;
+        let length = content.geometry().piece_length();
+        let mut found = false;
+        for peer in self.peers.values_mut() {
+            found |= peer.offers.judge(self.now, length, others_have) && peer.is_served();
+        }
+        if found {
+            self.rechoke();
         }
     }
 
@@ -143,10 +165,12 @@ impl Torrent {
 
     /// Once a second: sees whether the copy is out, and tells those who were not to know what we have.
     pub(super) fn look_after_first_copy(&mut self) {
+        self.judge_hoarders();
+        let few = self.few_holders();
         if let Metadata::Known(content) = &self.metadata {
             let is_over = matches!(self.first_copy, FirstCopy::Over);
             self.first_copy
-                .forget(|piece| content.picker.availability(piece) > 0);
+                .forget(|piece| content.picker.availability(piece) > few);
             if !is_over && matches!(self.first_copy, FirstCopy::Over) {
                 self.end_first_copy();
             }

@@ -79,6 +79,32 @@ fn a_seed_that_is_alone_suggests_each_piece_to_one_peer_first() {
 }
 
 #[test]
+fn who_passes_nothing_on_of_the_first_copy_loses_its_turn_to_who_waits() {
+    let mut talk = Talk::new(50, Stored::Everything);
+    talk.command(Command::SetLimits(Limits {
+        upload_slots: 2,
+        ..Limits::default()
+    }));
+    let (a, b, c) = (leech(&mut talk, 1), leech(&mut talk, 2), leech(&mut talk, 3));
+    for (link, piece) in [(a, 0), (a, 1), (b, 2), (b, 3)] {
+        ask_for(&mut talk, link, piece);
+        talk.answer_reads();
+        talk.say(link, &Message::Have(piece));
+    }
+    for piece in [2, 3] {
+        talk.say(c, &Message::Have(piece));
+    }
+    let served = |talk: &Talk| {
+        let peers = talk.torrent.peers().filter(|peer| peer.is_served);
+        peers.map(|peer| peer.link).collect::<Vec<_>>()
+    };
+    talk.wait(3);
+    assert_eq!(served(&talk), [a, b], "others may still get it");
+    talk.wait(1);
+    assert_eq!(served(&talk), [b, c]);
+}
+
+#[test]
 fn a_suggestion_is_followed_and_one_that_makes_no_sense_is_not() {
     let mut talk = Talk::new(100, Stored::Nothing);
     let link = talk.connect(1);
