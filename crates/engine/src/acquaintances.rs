@@ -40,6 +40,11 @@ impl Acquaintances {
         }
     }
 
+    /// For tests: the bound.
+    pub(crate) fn check_invariants(&self) {
+        assert!(self.scores.len() <= MOST_KNOWN, "{} are known", self.scores.len());
+    }
+
     /// What the peer at this address has been worth; nothing where it is not known.
     pub(crate) fn score_of(&self, addr: SocketAddr) -> i64 {
         self.scores.get(&addr).copied().unwrap_or(0)

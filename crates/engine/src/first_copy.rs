@@ -230,6 +230,13 @@ impl Offers {
         self.kept >= 2 && self.kept > 3 * self.passed_on
     }
 
+    /// For tests: the bounds.
+    pub(crate) fn check_invariants(&self) {
+        let (open, firsts) = (self.open.len(), self.firsts.len());
+        assert!(open <= MOST_AHEAD, "{open} pieces are offered");
+        assert!(firsts <= MOST_PROOFS, "{firsts} pieces are watched");
+    }
+
     /// The peer is told of everything from now on.
     pub(crate) fn reveal(&mut self) {
         if let Some(hidden) = &mut self.hidden {

@@ -380,6 +380,7 @@ impl Torrent {
             Command::SetLimits(limits) => {
                 let slots = self.slots();
                 self.config.limits = limits;
+                self.close_excess();
                 self.allowances.up.set_rate(limits.upload_rate, self.now);
                 self.allowances.down.set_rate(limits.download_rate, self.now);
                 // Limits may change every second, which must not make the choker restless.

@@ -3,7 +3,7 @@
 //! What each of them sent is remembered by its hash, which storage still has when the piece has failed. When the piece
 //! has come right, its blocks are compared with that: whoever sent another one lied, and nobody else is blamed.
 
-use causeway_core::{Block, PeerId, PieceIndex, Sha1Hash, SortedMap};
+use causeway_core::{BLOCK_LENGTH, Block, Geometry, PeerId, PieceIndex, Sha1Hash, SortedMap};
 use std::collections::VecDeque;
 
 use crate::LinkId;
@@ -128,6 +128,26 @@ impl Trials {
         liars.dedup();
         Some(Finding::Liars(liars))
     }
+
+    /// For tests: the bounds.
+    pub(crate) fn check_invariants(&self) {
+        assert!(self.trials.len() <= MOST_TRIALS, "{} trials", self.trials.len());
+        for trial in self.trials.values() {
+            // The last attempt comes on top.
+            let most = MOST_EVIDENCE + (Geometry::MAX_PIECE_LENGTH / BLOCK_LENGTH) as usize;
+            assert!(
+                trial.evidence.len() < most,
+                "{} pieces of evidence",
+                trial.evidence.len()
+            );
+            let reading = trial
+                .hearing
+                .iter()
+                .map(|hearing| hearing.reading.len())
+                .sum::<usize>();
+            assert!(reading <= MOST_READING, "{reading} blocks are read");
+        }
+    }
 }
 
 impl Hearing {
@@ -151,7 +171,6 @@ const MOST_READING: usize = 32;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use causeway_core::{BLOCK_LENGTH, Geometry};
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 

@@ -61,6 +61,8 @@ impl World {
                 self.answer(now + slow, number, Input::BlockRead { block, result });
             }
             Output::Write { block, bytes } => {
+                let is_verified = node.torrent.have().is_some_and(|have| have.has(block.piece()));
+                assert!(!is_verified, "{block:?} is verified already");
                 node.blocks += 1;
                 let result = node.storage.write(block, bytes);
                 self.answer(now + slow, number, Input::BlockWritten { block, result });

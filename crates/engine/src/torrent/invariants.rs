@@ -1,9 +1,10 @@
 //! What must hold between any two inputs.
 
+use super::spreading::MOST_READ;
 use super::streaming::MOST_READERS;
 use super::trials::MOST_BANNED;
 use super::{Metadata, Run, Torrent};
-use crate::peer::{MOST_ALLOWED_FAST, MOST_UNASKED};
+use crate::peer::{MOST_ALLOWED_FAST, MOST_SUGGESTED, MOST_UNASKED};
 use crate::peer_pieces::PeerPieces;
 use causeway_core::SortedSet;
 
@@ -73,10 +74,21 @@ impl Torrent {
             self.banned.len()
         );
         assert!(self.readers.len() <= MOST_READERS, "{} read", self.readers.len());
+        let links = self.peers.len() + self.greetings.len();
+        assert!(links <= self.config.limits.peers, "{links} links");
+        assert!(self.lately_read.len() <= MOST_READ, "pieces that were read");
+        self.acquaintances.check_invariants();
+        self.trials.check_invariants();
         self.reads.check_invariants();
         for (link, peer) in &self.peers {
             peer.requests.check_invariants();
             peer.uploads.check_invariants();
+            peer.offers.check_invariants();
+            let suggested = peer.suggested.len();
+            assert!(
+                suggested <= MOST_SUGGESTED,
+                "{link:?} suggests {suggested} pieces"
+            );
             let allowed = peer.allowed_fast.len();
             assert!(allowed <= MOST_ALLOWED_FAST, "{link:?} allows {allowed} pieces");
             assert!(peer.unasked <= MOST_UNASKED, "{link:?} is a nuisance");

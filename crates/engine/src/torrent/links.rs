@@ -116,6 +116,20 @@ impl Torrent {
         self.touch_all();
     }
 
+    /// Closes as many links as are above the limit: those first that say nothing yet, then those that are worth least.
+    pub(super) fn close_excess(&mut self) {
+        let links = self.peers.len() + self.greetings.len();
+        let excess = links.saturating_sub(self.config.limits.peers);
+        let worth = |(link, peer): (&LinkId, &Peer)| (peer.score(self.now), peer.last_moved, *link);
+        let mut peers: Vec<_> = self.peers.iter().map(worth).collect();
+        peers.sort_unstable();
+        let links = self.greetings.keys().copied();
+        let links = links.chain(peers.into_iter().map(|(_, _, link)| link));
+        for link in links.take(excess).collect::<Vec<_>>() {
+            self.close(link, CloseReason::Enough);
+        }
+    }
+
     /// Where no more links are welcome, gives up the one over which nothing has moved for longest, if that is long: all
     /// the others could be peers that give nothing, and whoever would give something waits outside.
     pub(super) fn make_room(&mut self) {

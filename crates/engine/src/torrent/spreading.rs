@@ -240,4 +240,4 @@ const RUN: u32 = 1024 * 1024;
 /// Pieces that a super-seed shows to one peer before another has them: one is being sent, one follows.
 const SHOWN: usize = 2;
 /// Pieces that are suggested because they were read lately.
-const MOST_READ: usize = 4;
+pub(super) const MOST_READ: usize = 4;

@@ -159,6 +159,27 @@ fn where_all_places_are_taken_the_one_who_gives_and_takes_nothing_makes_room() {
 }
 
 #[test]
+fn a_lower_limit_closes_the_links_that_are_worth_least() {
+    let mut talk = Talk::new(50, Stored::Nothing);
+    let [new, other, giver] = [1, 2, 3].map(|number| talk.connect(number));
+    let silent = talk.open_as(4, Direction::Incoming, None);
+    talk.say(giver, &Message::HaveAll);
+    talk.say(giver, &Message::Unchoke);
+    for block in talk.asked(giver).into_iter().take(2) {
+        talk.say_block(giver, block);
+    }
+    talk.answer_writes();
+    talk.answer_hashes();
+    for (peers, closed) in [(4, vec![]), (2, vec![new, silent]), (1, vec![new, other, silent])] {
+        talk.command(Command::SetLimits(Limits {
+            peers,
+            ..Limits::default()
+        }));
+        assert_eq!(talk.closed.keys().copied().collect::<Vec<_>>(), closed);
+    }
+}
+
+#[test]
 fn a_peer_may_call_itself_otherwise_than_it_was_introduced_but_is_known_by_both_names() {
     let mut talk = Talk::new(4, Stored::Nothing);
     let mut meet = |link: u64, introduced: u8, called: u8| {
