@@ -203,7 +203,7 @@ impl Requests {
     /// silent for too long, else what is far beyond its depth. Some of it may still arrive.
     pub(crate) fn overdue(&mut self, now: Time) -> Vec<Block> {
         let mut keep = self.waiting.len();
-        if keep > 0 && now.since(self.last_progress) >= PATIENCE {
+        if keep > 0 && now.since(self.last_progress) >= self.patience() {
             self.snubbed = true;
             (self.window, self.rate) = (None, None);
             // Others come first now: what one peer alone is to supply must not fall to this one again and again.
@@ -285,6 +285,14 @@ impl Requests {
         assert!(self.late.len() <= MOST_LATE, "{} late blocks", self.late.len());
     }
 
+    /// How long nothing may come: a few times as long as all that is waited for should take at the rate that was measured.
+    fn patience(&self) -> Duration {
+        let all = |rate| time_for(self.waiting.len(), rate);
+        self.rate.map_or(PATIENCE, |rate| {
+            (OVERTIME * all(rate)).clamp(LEAST_PATIENCE, PATIENCE)
+        })
+    }
+
     fn measure(&mut self, length: u32, now: Time) {
         let Some(window) = &mut self.window else { return };
         let is_first = now.since(window.last) >= PAUSE;
@@ -338,8 +346,11 @@ const BRISK: usize = 2;
 const WINDOW: Duration = Duration::from_millis(200);
 /// Without a block for so long a burst is over.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Without a block for so long what the peer owes is asked of others.
+/// Without a block for so long what the peer owes is asked of others, and earlier where everything should have come so many
+/// times over; not so early that a link which sends again what got lost would be taken for one that has stopped.
 const PATIENCE: Duration = Duration::from_secs(10);
+const OVERTIME: u32 = 4;
+const LEAST_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a peer is left alone after it rejected a request.
 const REST: Duration = Duration::from_secs(2);
 /// A peer that is late by so much is not as fast as it was.
@@ -454,6 +465,24 @@ mod tests {
         assert_eq!(requests.room(at(17_000)), 1);
         assert_eq!(requests.answered(block(1), at(16_000)), Answer::Late);
         assert!(!requests.is_snubbed(), "it delivers again");
+    }
+
+    #[test]
+    fn a_fast_peer_that_stops_is_given_up_as_soon_as_its_rate_says_so() {
+        for (blocks_per_second, waiting, millis) in [(500, 500, 4_000), (500, 10, 3_000), (50, 100, 8_000)] {
+            let mut requests = served(blocks_per_second, 5);
+            requests.forgotten();
+            (10_000..10_000 + waiting).for_each(|index| requests.asked(block(index), at(5_000)));
+            assert!(
+                requests.overdue(at(5_000 + millis * 9 / 10)).is_empty(),
+                "{millis} ms"
+            );
+            assert_eq!(
+                requests.overdue(at(5_000 + millis * 11 / 10)).len(),
+                waiting as usize,
+                "{millis} ms"
+            );
+        }
     }
 
     #[test]
