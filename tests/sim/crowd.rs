@@ -79,6 +79,18 @@ fn a_flash_crowd_takes_little_longer_than_it_must() {
 }
 
 #[test]
+fn two_hundred_come_at_once() {
+    run(1, |seed| {
+        let mut scenario = flash_crowd(seed, 200, 100, 4);
+        scenario.degree = 20;
+        let outcome = scenario.clone().run();
+        let ratio = last_over_bound(&scenario, &outcome);
+        // The first pieces and the last ones are a large part of so short a time.
+        assert!(ratio < 2.5, "{ratio} times the bound");
+    });
+}
+
+#[test]
 fn those_who_give_nothing_come_after_those_who_give() {
     run(3, |seed| {
         let mut scenario = flash_crowd(seed, 30, 500, 4);
