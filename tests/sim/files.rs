@@ -31,6 +31,35 @@ fn completed(world: &World, node: usize) -> Vec<usize> {
 }
 
 #[test]
+fn preferred_files_are_there_before_the_others_are_begun() {
+    with_seeds(|seed| {
+        for start in [Start::Leech, Start::Magnet] {
+            // What is asked for at first of a link of unknown speed is small beside that.
+            let files = [("a", 8_000_000), ("b", 6_000_000), ("c", 10_000_000)];
+            let mut world = World::new(seed, Shared::files(&files, 16 * PIECE));
+            let (a, b, c) = (world.add(Start::Seed), world.add(Start::Seed), world.add(start));
+            world.command(c, Command::PreferFiles(vec![false, false, true]));
+            for seed in [a, b] {
+                world.node_mut(seed).up_rate = 1_000_000;
+                world.connect(c, seed);
+            }
+            world.run_until(MINUTE, "the last file is there", |world| {
+                world.node(c).torrent.file_progress(2) == 10_000_000
+            });
+            let others = [0, 1].map(|file| world.node(c).torrent.file_progress(file));
+            assert!(others.iter().sum::<u64>() < 2_500_000, "{others:?}");
+            world.command(c, Command::PreferFiles(vec![true]));
+            world.run_until(MINUTE, "then the first", |world| {
+                world.node(c).torrent.file_progress(0) == 8_000_000
+            });
+            let other = world.node(c).torrent.file_progress(1);
+            assert!(other < 3_000_000, "{other}");
+            world.run_until_complete(&[c], MINUTE);
+        }
+    });
+}
+
+#[test]
 fn only_the_pieces_of_selected_files_are_fetched() {
     with_seeds(|seed| {
         let mut world = World::new(seed, folder());

@@ -21,6 +21,8 @@ pub(crate) struct Content {
     selected: Vec<bool>,
     /// The pieces of the selected files.
     wanted: Bitfield,
+    /// An entry a file; files past the end are as good as others.
+    preferred: Vec<bool>,
     tally: Tally,
     /// Verified bytes of each file.
     files: Vec<u64>,
@@ -85,6 +87,7 @@ impl Content {
             tally: Tally::default(),
             files,
             selected: Vec::new(),
+            preferred: Vec::new(),
             hashing: SortedSet::new(),
             check,
             info,
@@ -205,6 +208,23 @@ impl Content {
         }
     }
 
+    /// Fetches these files first from now on.
+    pub(crate) fn prefer(&mut self, preferred: Vec<bool>) {
+        self.preferred = preferred;
+        self.tell_preferences();
+    }
+
+    fn tell_preferences(&mut self) {
+        let geometry = self.geometry();
+        let files = self.info.files().iter().enumerate();
+        let is_preferred = |index: usize| self.preferred.get(index) == Some(&true) && self.is_selected(index);
+        let files = files.filter(|(index, file)| is_preferred(*index) && !file.is_padding());
+        let pieces =
+            files.flat_map(|(_, file)| geometry.pieces_of(file.offset()..file.offset() + file.length()));
+        let lacking = pieces.filter(|piece| !self.have.has(*piece)).collect();
+        self.picker.prefer(lacking);
+    }
+
     /// The next stored piece that is to be hashed, unless enough are being hashed already.
     pub(crate) fn next_to_check(&mut self) -> Option<PieceIndex> {
         if self.hashing.len() >= MOST_CHECKING {
@@ -290,6 +310,7 @@ impl Content {
         self.tally.wanted_verified -= if is_wanted { u64::from(length) } else { 0 };
         if is_wanted && !self.is_checking() {
             self.picker.want(piece, rng);
+            self.tell_preferences();
         }
         true
     }
@@ -363,6 +384,7 @@ impl Content {
                 self.picker.unwant(piece);
             }
         }
+        self.tell_preferences();
     }
 
     /// The piece is verified. Says which files that completes.

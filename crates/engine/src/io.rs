@@ -145,6 +145,9 @@ pub enum Command {
     Resume,
     /// Fetch the files with `true` only; an entry a file of the torrent. Entries that are missing count as true.
     SelectFiles(Vec<bool>),
+    /// Fetch the files with `true` before all others that are selected, as far as peers have them; an entry a file of the torrent.
+    /// Entries that are missing count as false. What a reader waits for comes before that.
+    PreferFiles(Vec<bool>),
     /// Hide from peers that connect from now on what we have, and show them one piece after the other, so that a whole
     /// copy is out soon over a slow line (BEP 16); or stop doing so. It ends by itself once the copy is out, and does nothing
     /// where the torrent is not complete.

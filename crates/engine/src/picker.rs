@@ -10,6 +10,8 @@
 //!    and write longer runs), unless enough is open already,
 //! 4. a piece that others work on.
 //!
+//! Pieces of files that the user prefers are new pieces that come before all other new ones, the rarest of them first.
+//!
 //! Before all that come the pieces that a reader waits for, in the order of their deadlines. All links work on them
 //! together, each as much as it delivers by the time at which all together can have the piece.
 //!
@@ -48,6 +50,8 @@ pub(crate) struct Picker {
     duplicates: SortedMap<Block, Vec<LinkId>>,
     /// Pieces that are waited for, and when they have to be there; the earliest first.
     urgent: Vec<(PieceIndex, Time)>,
+    /// Pieces that are fetched before all others which nobody waits for.
+    preferred: SortedSet<PieceIndex>,
     missing: u32,
     asked: u32,
     verified: u32,
@@ -102,6 +106,7 @@ impl Picker {
             current: SortedMap::new(),
             duplicates: SortedMap::new(),
             urgent: Vec::new(),
+            preferred: SortedSet::new(),
             missing: 0,
             asked: 0,
             verified,
@@ -189,6 +194,11 @@ impl Picker {
         let blocks =
             asked.filter_map(move |(index, link)| Some((block_at(self.geometry, piece, index)?, link)));
         blocks.filter(|(block, _)| !self.duplicates.contains_key(block))
+    }
+
+    /// These pieces come before all others from now on, those aside that a reader waits for.
+    pub(crate) fn prefer(&mut self, pieces: SortedSet<PieceIndex>) {
+        self.preferred = pieces;
     }
 
     /// Adds the blocks to `blocks` that this link is to be asked for, of pieces that it `can` supply.
@@ -388,6 +398,7 @@ impl Picker {
         self.close(piece);
         self.rarity.unlist(piece);
         self.urgent.retain(|(urgent, _)| *urgent != piece);
+        self.preferred.remove(&piece);
         self.verified += 1;
     }
 

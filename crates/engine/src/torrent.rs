@@ -102,6 +102,8 @@ enum Metadata {
         fetch: MetadataFetch,
         /// What the user selected already.
         selected: Vec<bool>,
+        /// What of that is to come first.
+        preferred: Vec<bool>,
     },
     Known(Box<Content>),
 }
@@ -139,6 +141,7 @@ impl Torrent {
                     Metadata::Fetching {
                         fetch,
                         selected: Vec::new(),
+                        preferred: Vec::new(),
                     },
                 )
             }
@@ -375,6 +378,10 @@ impl Torrent {
                 }
             }
             Command::SelectFiles(files) => self.select_files(files),
+            Command::PreferFiles(files) => match &mut self.metadata {
+                Metadata::Fetching { preferred, .. } => *preferred = files,
+                Metadata::Known(content) => content.prefer(files),
+            },
             Command::Stream(readers) => self.stream(readers),
             Command::SuperSeed(wanted) => self.super_seed(wanted),
             Command::SetLimits(limits) => {

@@ -94,6 +94,10 @@ impl Picker {
         can: impl Fn(PieceIndex) -> bool,
         rng: &mut Rng,
     ) -> Option<PieceIndex> {
+        if let Some(piece) = self.preferred_fresh(&can, rng) {
+            self.begin(piece);
+            return Some(piece);
+        }
         let suggested = asker.suggested;
         let early = self.verified < RANDOM_FIRST;
         let random = early
@@ -114,6 +118,15 @@ impl Picker {
         })?;
         self.begin(piece);
         Some(piece)
+    }
+
+    /// The rarest of the preferred pieces that may be opened, a random one of equally rare ones.
+    fn preferred_fresh(&self, can: impl Fn(PieceIndex) -> bool, rng: &mut Rng) -> Option<PieceIndex> {
+        let first = rng.usize(..self.preferred.len().max(1));
+        let pieces = self.preferred.iter().skip(first);
+        let pieces = pieces.chain(self.preferred.iter().take(first)).copied();
+        let fresh = pieces.filter(|piece| self.is_fresh(*piece) && can(*piece));
+        fresh.min_by_key(|piece| self.availability(*piece))
     }
 }
 

@@ -107,15 +107,20 @@ impl Torrent {
 
     /// From here on the torrent has pieces. What peers said of theirs so far counts now.
     fn metadata_complete(&mut self, info: Arc<Info>) {
-        let Metadata::Fetching { selected, .. } = &mut self.metadata else {
+        let Metadata::Fetching {
+            selected, preferred, ..
+        } = &mut self.metadata
+        else {
             return;
         };
+        let preferred = mem::take(preferred);
         let selected = if self.config.relay {
             relaying::selection(&self.config, &info)
         } else {
             mem::take(selected)
         };
-        let content = Content::new(Arc::clone(&info), &Stored::Nothing, selected, &mut self.rng);
+        let mut content = Content::new(Arc::clone(&info), &Stored::Nothing, selected, &mut self.rng);
+        content.prefer(preferred);
         let geometry = content.geometry();
         self.metadata = Metadata::Known(Box::new(content));
         self.tell(Event::MetadataReceived(info));
