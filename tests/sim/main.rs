@@ -1,6 +1,18 @@
 //! Whole swarms in one process: real torrents over simulated links and storage, in virtual time, all chance from
 //! one seed. A failure prints the seed and the command that replays it, `cargo xtask sim --seed N NAME`, and
 //! nothing else happens then.
+//!
+//! What must hold at every step was broken on purpose once, to see that it is noticed:
+//! - A piece that is called verified is as it was shared: an engine that takes every hash for right fails in `note`.
+//! - Nothing is written over a verified piece: one that writes blocks which came twice fails in `effect`.
+//! - Availability is the sum of the bitfields: one that counts each `have` twice fails in `check_invariants`.
+//! - What is asked for is the same on both sides of a link: one that takes requests back without a `cancel` fails in
+//!   `check_requests`, and one that chokes without rejecting what it drops in `check_links`.
+//! - Nothing grows past its bound: one that accepts three times the requests that it says fails in `check_invariants`, and one
+//!   that sends whatever a link takes fails in `send`.
+//! - The deadline lies ahead: one that says the present fails in `perform`.
+//! - There is no silence while work remains: one in which a silent peer's piece may go to the next silent peer fails in
+//!   `check_progress`, with seed 394 of those among whom some mean harm.
 
 #![cfg_attr(
     target_arch = "wasm32",

@@ -237,7 +237,12 @@ fn command(source: &mut Source) -> Command {
         1 => Command::Resume,
         2 => {
             let bits = source.byte();
-            Command::SelectFiles((0..3).map(|file| bits >> file & 1 == 0).collect())
+            let files = (0..3).map(|file| bits >> file & 1 == 0).collect();
+            if bits < 128 {
+                Command::SelectFiles(files)
+            } else {
+                Command::PreferFiles(files)
+            }
         }
         3 => Command::SetLimits(Limits {
             peers: usize::from(source.byte()),

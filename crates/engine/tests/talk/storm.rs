@@ -185,7 +185,8 @@ impl Storm {
     }
 
     fn command(&mut self) -> Command {
-        match self.rng.u8(..7) {
+        match self.rng.u8(..8) {
+            7 => Command::PreferFiles(vec![self.rng.bool(), self.rng.bool()]),
             6 => Command::SuperSeed(self.rng.bool()),
             5 => Command::Stream(
                 (0..self.rng.usize(..3))
