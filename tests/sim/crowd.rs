@@ -78,6 +78,7 @@ fn a_flash_crowd_takes_little_longer_than_it_must() {
     });
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 #[test]
 fn two_hundred_come_at_once() {
     run(1, |seed| {
