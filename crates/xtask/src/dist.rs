@@ -1,8 +1,8 @@
 //! `cargo xtask dist`: the page as static files, for web servers that know nothing of it.
 //!
 //! What `causeway serve` adds when it serves the page has to be in the files then: `config.json`, and the
-//! Content-Security-Policy as a `<meta>` element. The policy admits the trackers of `config.json` and nobody
-//! else.
+//! Content-Security-Policy as a `<meta>` element. The policy admits the trackers and web seeds of `config.json`
+//! and nobody else; to the worker, whose script has no such element, the page says the same.
 
 use std::fs;
 use std::path::{self, Path, PathBuf};
@@ -62,13 +62,27 @@ fn settings(defaults: &str, trackers: &[String]) -> Result<Value> {
 /// Adds the policy in front of everything that it applies to.
 fn with_policy(html: &str, settings: &Value) -> Result<String> {
     let mut admitted = String::new();
-    for tracker in settings["trackers"]
-        .as_array()
-        .context("www/config.json has no list of trackers")?
-    {
-        let url = tracker.as_str().context("a tracker is a URL")?;
-        admitted = format!("{admitted} {}", origin(url)?);
-    }
+    let mut admit = |list: &Value, schemes: [&str; 2], kind: &str| {
+        for url in list.as_array().into_iter().flatten() {
+            let url = url.as_str().with_context(|| format!("a {kind} is a URL"))?;
+            // `'self'` admits what lies beside the page.
+            if !is_relative(url) {
+                let named = origin(url, schemes).with_context(|| format!("{url} is not a {kind}"))?;
+                admitted = format!("{admitted} {named}");
+            }
+        }
+        anyhow::Ok(())
+    };
+    admit(
+        &settings["trackers"],
+        ["ws", "wss"],
+        "WebSocket tracker (wss://HOST/PATH)",
+    )?;
+    admit(
+        &settings["webSeeds"],
+        ["http", "https"],
+        "web seed's origin (https://HOST)",
+    )?;
     let policy = format!("{POLICY}; connect-src 'self'{admitted}");
     let (before, after) = html
         .split_once("<head>")
@@ -78,18 +92,22 @@ fn with_policy(html: &str, settings: &Value) -> Result<String> {
     ))
 }
 
-/// The part of a tracker's URL that a policy can name.
-fn origin(url: &str) -> Result<String> {
+/// Whether a tracker's address says where it lies on the page's own server.
+fn is_relative(url: &str) -> bool {
+    url.starts_with(['/', '.']) && !url.starts_with("//")
+}
+
+/// The part of a URL that a policy can name.
+fn origin(url: &str, schemes: [&str; 2]) -> Result<String> {
     let split = url
         .split_once("://")
-        .filter(|(scheme, _)| ["ws", "wss"].contains(scheme));
-    let (scheme, rest) =
-        split.with_context(|| format!("{url} is not a WebSocket tracker (wss://HOST/PATH)"))?;
+        .filter(|(scheme, _)| schemes.contains(scheme));
+    let (scheme, rest) = split.context("its scheme is another")?;
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     // Whatever else stands there could end the attribute, or the directive, that it is put into.
     let is_plain = |c: char| c.is_ascii_alphanumeric() || ".:-_[]".contains(c);
     if host.is_empty() || !host.chars().all(is_plain) {
-        bail!("{url} has no plain host name");
+        bail!("it has no plain host name");
     }
     Ok(format!("{scheme}://{host}"))
 }
@@ -140,6 +158,19 @@ mod tests {
     }
 
     #[test]
+    fn the_policy_admits_web_seeds_and_needs_no_word_for_what_lies_beside_the_page() {
+        let settings =
+            json!({ "trackers": ["/announce", "./announce"], "webSeeds": ["https://files.example:8443"] });
+        let html = with_policy("<head>", &settings).expect("good settings");
+        assert!(
+            html.contains("connect-src 'self' https://files.example:8443\""),
+            "{html}"
+        );
+        let settings = json!({ "trackers": [], "webSeeds": ["wss://files.example"] });
+        with_policy("<head>", &settings).expect_err("no web seed");
+    }
+
+    #[test]
     fn what_is_no_tracker_for_a_page_is_refused() {
         for url in [
             "udp://a.example:80",
@@ -147,9 +178,11 @@ mod tests {
             "wss://",
             "wss://a;script-src *",
             "wss://a\"b",
+            "//a.example",
             "a",
         ] {
-            origin(url).expect_err(url);
+            let settings = settings(DEFAULTS, &[url.to_owned()]).expect("good settings");
+            with_policy("<head>", &settings).expect_err(url);
         }
     }
 
