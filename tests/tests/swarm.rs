@@ -5,6 +5,7 @@ use std::time::Duration;
 use causeway_tests::files::assert_same;
 use causeway_tests::stage;
 use causeway_tests::webtorrent::WebTorrentPage;
+use serde_json::json;
 
 /// How long a transfer of these sizes may take on a busy machine.
 const TRANSFER: Duration = Duration::from_mins(2);
@@ -158,5 +159,71 @@ fn a_link_that_is_followed_into_a_second_tab_is_opened_by_the_first() {
         let torrent = first.torrent(&shared.info_hash);
         torrent.complete(TRANSFER).await?;
         assert_same(&file, &torrent.save("followed.bin").await?)
+    });
+}
+
+#[test]
+fn a_bare_link_finds_its_sender_after_a_reload() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let file = stage.file("bare.bin", 300_000)?;
+        let sender = stage.page("sender", server.origin()).await?;
+        let shared = sender.share(&[&file]).await?;
+        sender.close().await?;
+        let receiver = stage.page("receiver", server.origin()).await?;
+        receiver
+            .open_link(&format!("magnet:?xt=urn:btih:{}", shared.info_hash))
+            .await?;
+        let torrent = receiver.torrent(&shared.info_hash);
+        torrent.state("connecting", TRANSFER).await?;
+        let kept = "for (;;) {
+                        try {
+                            let folder = await navigator.storage.getDirectory();
+                            for (const name of ['causeway', arguments[0]]) folder = await folder.getDirectoryHandle(name);
+                            const file = await (await folder.getFileHandle('magnet')).getFile();
+                            if (file.size > 0) return;
+                        } catch {}
+                        await new Promise(resolve => setTimeout(resolve, 50));
+                    }";
+        receiver
+            .tab()
+            .run_async(kept, vec![json!(shared.info_hash)])
+            .await?;
+        receiver.reload().await?;
+        torrent.state("connecting", TRANSFER).await?;
+
+        let sender = stage.page("sender again", server.origin()).await?;
+        assert_eq!(sender.share(&[&file]).await?.info_hash, shared.info_hash);
+        torrent.complete(TRANSFER).await?;
+        assert_same(&file, &torrent.save("bare.bin").await?)
+    });
+}
+
+#[test]
+fn a_links_choice_of_files_is_kept_over_a_reload() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let files = [
+            stage.file("1.bin", 400_000)?,
+            stage.file("2.bin", 400_000)?,
+            stage.file("3.bin", 400_000)?,
+        ];
+        let sender = stage.page("sender", server.origin()).await?;
+        let shared = sender.share(&[&files[0], &files[1], &files[2]]).await?;
+        let receiver = stage.page("receiver", server.origin()).await?;
+        receiver.open_link(&format!("{}&so=0", shared.magnet)).await?;
+        let torrent = receiver.torrent(&shared.info_hash);
+        torrent.complete(TRANSFER).await?;
+        receiver.reload().await?;
+        torrent.complete(TRANSFER).await?;
+        let chosen =
+            "const chosen = [...document.querySelectorAll('[data-testid=select]')].map(box => box.checked);
+                      return [chosen.length === 3, chosen];";
+        let chosen = receiver
+            .tab()
+            .wait("the choice of files", TRANSFER, chosen, vec![])
+            .await?;
+        assert_eq!(chosen.to_string(), "[true,false,false]");
+        Ok(())
     });
 }

@@ -9,14 +9,15 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::File;
 
 use super::Driver;
-use super::clock;
 use super::limits::{EACH, MAX_OUTSTANDING_REQUESTS, MAX_UNWRITTEN};
 use super::peers::log_closed;
 use crate::protocol::{Notice, Request, TorrentId};
+use crate::worker::clock::scope;
 use crate::worker::session::{Phase, Running, Session, source};
 use crate::worker::share;
 use crate::worker::storage::{Contents, Kept, Library, Restored};
 use crate::worker::tabs::Tabs;
+use crate::worker::trackers::Trackers;
 use crate::worker::web_seed::{WebSeed, refusal};
 
 impl Driver {
@@ -26,7 +27,7 @@ impl Driver {
                 trackers,
                 web_origins,
             } => {
-                self.page_trackers = trackers;
+                self.trackers = Trackers::new(&scope().location().origin(), trackers);
                 self.web_origins = web_origins;
                 self.tabs = Some(Tabs::new(&self.events));
             }
@@ -90,11 +91,7 @@ impl Driver {
         session.record = record.clone().unwrap_or(session.record);
         let (source, contents) = match (metainfo, magnet) {
             (Some(metainfo), _) => {
-                session.trackers = metainfo.trackers().concat();
-                session.web_seeds = metainfo.web_seeds().to_vec();
-                if !metainfo.info().is_private() {
-                    session.add_page_trackers(&self.page_trackers);
-                }
+                session.adopt_metainfo(&metainfo, self.trackers.of_page());
                 if session.record.own == 1 {
                     session.phase = Phase::Stuck(CHOOSE_AGAIN.to_owned(), Some(metainfo));
                     self.by_hash.insert(info_hash, id);
@@ -108,8 +105,7 @@ impl Driver {
                 )
             }
             (None, Some(magnet)) => {
-                session.adopt(&magnet);
-                session.add_page_trackers(&self.page_trackers);
+                session.adopt(&magnet, self.trackers.of_page());
                 (Source::Magnet(info_hash), None)
             }
             (None, None) => return,
@@ -124,7 +120,7 @@ impl Driver {
             .filter_map(|file| file.dyn_into().ok())
             .collect();
         let id = self.next_id();
-        let trackers = self.page_trackers.clone();
+        let trackers = self.trackers.of_page().to_vec();
         let selection = share::Selection {
             name: name.clone(),
             paths,
@@ -165,12 +161,15 @@ impl Driver {
             if let Some(other) = self.sessions.get(&other) {
                 session.record = other.record.clone();
                 session.trackers.clone_from(&other.trackers);
+                session.page_trackers.clone_from(&other.page_trackers);
             }
             self.remove(now, other, false);
         }
         session.record.own = 1;
         session.record.paused = 0;
-        session.add_page_trackers(&self.page_trackers);
+        for tracker in metainfo.trackers().iter().flatten() {
+            session.add_tracker(tracker);
+        }
         let source = Source::Info {
             info: info.clone(),
             stored: Stored::Everything,
@@ -181,16 +180,32 @@ impl Driver {
     fn open(&mut self, now: Time, text: &str) {
         match parse_link(text) {
             Ok(magnet) => {
-                if self.by_hash.contains_key(&magnet.info_hash) {
+                if let Some(id) = self.by_hash.get(&magnet.info_hash).copied() {
+                    self.use_trackers(now, id, &magnet);
                     return self.show_now(now);
                 }
                 let mut session = self.new_session();
-                session.adopt(&magnet);
-                session.add_page_trackers(&self.page_trackers);
+                session.adopt(&magnet, self.trackers.of_page());
                 let info_hash = magnet.info_hash;
-                self.run_download(now, session, Source::Magnet(info_hash), None, Some(&magnet));
+                self.run_download(now, session, Source::Magnet(info_hash), None);
             }
             Err(error) => self.page.send(&Notice::Error(error)),
+        }
+    }
+
+    /// Announces a torrent to the trackers of another link to it, too. A private one's are those of its metadata.
+    fn use_trackers(&mut self, now: Time, id: TorrentId, magnet: &Magnet) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.is_private()) else {
+            return;
+        };
+        for tracker in &magnet.trackers {
+            session.add_tracker(tracker);
+        }
+        if session.running().is_some() {
+            let usable = self.trackers.usable(&session.trackers);
+            self.client.add_torrent(now, magnet.info_hash, &usable);
+            self.keep_source(now, id);
+            self.update_client(id);
         }
     }
 
@@ -216,40 +231,22 @@ impl Driver {
             return self.show_now(now);
         }
         let mut session = self.new_session();
-        session.web_seeds = metainfo.web_seeds().to_vec();
-        for tracker in metainfo.trackers().iter().flatten() {
-            session.add_tracker(tracker);
-        }
-        if !info.is_private() {
-            session.add_page_trackers(&self.page_trackers);
-        }
+        session.adopt_metainfo(&metainfo, self.trackers.of_page());
         let source = Source::Info {
             info: info.clone(),
             stored: Stored::Nothing,
         };
-        self.run_download(now, session, source, Some(Contents::Downloads(info)), None);
+        self.run_download(now, session, source, Some(Contents::Downloads(info)));
     }
 
     /// Runs a torrent whose bytes will be stored here, if they can be.
-    fn run_download(
-        &mut self,
-        now: Time,
-        mut session: Session,
-        source: Source,
-        contents: Option<Contents>,
-        magnet: Option<&Magnet>,
-    ) {
-        let id = session.id;
+    fn run_download(&mut self, now: Time, mut session: Session, source: Source, contents: Option<Contents>) {
         if let Some(Err(error)) = self.library.as_ref().map(Library::usable) {
             session.phase = Phase::Stuck(error, None);
-            self.sessions.insert(id, session);
+            self.sessions.insert(session.id, session);
             return self.show_now(now);
         }
         self.run(now, session, source, contents);
-        if let (Some(magnet), Some(running)) = (magnet, self.sessions.get_mut(&id).and_then(Session::running))
-        {
-            running.store.keep_magnet(magnet);
-        }
     }
 
     /// Starts the engine of a session, and announces it.
@@ -264,19 +261,16 @@ impl Driver {
         let torrent = Torrent::new(config, source, self.random.u64(..), now);
         let info_hash = torrent.info_hash();
         let store = library.store(id, info_hash, &self.events);
-        let known = contents.is_some();
         if let Some(contents) = contents {
             store.use_contents(contents);
         }
         session.phase = Phase::Running(Box::new(Running::new(torrent, store)));
-        self.client
-            .add_torrent(now, info_hash, &self.admitted(&session.trackers));
+        let usable = self.trackers.usable(&session.trackers);
+        self.client.add_torrent(now, info_hash, &usable);
         self.by_hash.insert(info_hash, id);
         self.sessions.insert(id, session);
-        if known {
-            self.keep_metadata(now, id);
-            self.add_web_seeds(now, id);
-        }
+        self.keep_source(now, id);
+        self.add_web_seeds(now, id);
         if let Some(selected) = selected {
             self.tell_torrent(now, id, Input::Command(Command::SelectFiles(selected)));
         }
@@ -288,44 +282,22 @@ impl Driver {
         self.show_now(now);
     }
 
-    /// Those of the trackers that this page may connect to: on its own server and those of its own trackers. A link is a
-    /// stranger's word, and must not make the page ask whomever it names.
-    fn admitted(&self, trackers: &[String]) -> Vec<String> {
-        let host = clock::scope().location().host();
-        let is_admitted = |tracker: &&String| {
-            let of = |other: &String| server(other) == server(tracker);
-            server(tracker) == host || self.page_trackers.iter().any(of)
-        };
-        trackers.iter().filter(is_admitted).cloned().collect()
-    }
-
     /// Peers have told what a torrent is made of.
     pub(super) fn use_metadata(&mut self, now: Time, id: TorrentId, info: Arc<Info>) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        let count = session.trackers.len();
-        if info.is_private() {
-            // A private torrent is announced to its own trackers alone (BEP 27); what the page added is none of them.
-            session.trackers.truncate(session.own_trackers);
-        }
-        if session.trackers.len() < count {
-            let trackers = session.trackers.clone();
+        session.select_by_link(&info);
+        // A private torrent is announced to its own trackers alone (BEP 27).
+        if info.is_private() && session.drop_page_trackers() {
             self.client.remove_torrent(now, info.info_hash());
-            self.client
-                .add_torrent(now, info.info_hash(), &self.admitted(&trackers));
+            let usable = self.trackers.usable(&session.trackers);
+            self.client.add_torrent(now, info.info_hash(), &usable);
         }
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
         let selected = session.selected();
-        if let (true, Some(selected)) = (std::mem::take(&mut session.selected_by_link), &selected) {
-            // Now that the number of files is known, the link's choice is kept like the user's own.
-            session.record.selected = selected.iter().map(|is| u8::from(*is)).collect::<Vec<_>>().into();
-        }
         let Some(running) = session.running() else { return };
         running.store.use_contents(Contents::Downloads(info));
-        self.keep_metadata(now, id);
+        self.keep_source(now, id);
         self.add_web_seeds(now, id);
         if let Some(selected) = selected {
             self.tell_torrent(now, id, Input::Command(Command::SelectFiles(selected)));
@@ -337,7 +309,7 @@ impl Driver {
         let Some(session) = self
             .sessions
             .get_mut(&id)
-            .filter(|session| session.record.own != 1)
+            .filter(|session| session.record.own != 1 && session.info().is_some())
         else {
             return;
         };
@@ -356,15 +328,17 @@ impl Driver {
         }
     }
 
-    /// Keeps what a torrent is made of, and shows its files.
-    fn keep_metadata(&mut self, now: Time, id: TorrentId) {
+    /// Keeps what a torrent is made of, or its link before that is known, and shows its files.
+    fn keep_source(&mut self, now: Time, id: TorrentId) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        if let Some(metainfo) = session.metainfo()
-            && let Some(running) = session.running()
-        {
+        let (metainfo, magnet) = (session.metainfo(), session.kept_magnet());
+        let Some(running) = session.running() else { return };
+        if let Some(metainfo) = metainfo {
             running.store.keep_metainfo(metainfo);
+        } else if let Some(magnet) = magnet {
+            running.store.keep_magnet(&magnet);
         }
         session.set_unkept();
         session.files_shown = false;
@@ -458,49 +432,6 @@ const WEB_SEEDS: u64 = 1 << 32;
 /// Web seeds of one torrent.
 const MOST_WEB_SEEDS: u64 = 8;
 
-impl Session {
-    /// Takes over what a link says besides the info-hash.
-    fn adopt(&mut self, magnet: &Magnet) {
-        self.name = magnet
-            .name
-            .clone()
-            .unwrap_or_else(|| magnet.info_hash.to_string());
-        self.web_seeds.clone_from(&magnet.web_seeds);
-        for tracker in &magnet.trackers {
-            self.add_tracker(tracker);
-        }
-        if let Some(ranges) = &magnet.selected {
-            let last = ranges
-                .iter()
-                .map(|range| *range.end())
-                .max()
-                .unwrap_or(0)
-                .min(MAX_SELECTED);
-            let selected = (0..=last).map(|file| u8::from(ranges.iter().any(|range| range.contains(&file))));
-            self.record.selected = selected.collect::<Vec<_>>().into();
-            self.selected_by_link = true;
-        }
-    }
-
-    /// The user's choice of files, if there is one; an entry a file once the metadata is known.
-    fn selected(&self) -> Option<Vec<bool>> {
-        if self.record.selected.is_empty() {
-            return None;
-        }
-        let mut selected: Vec<bool> = self
-            .record
-            .selected
-            .iter()
-            .map(|selected| *selected == 1)
-            .collect();
-        if let (true, Some(info)) = (self.selected_by_link, self.info()) {
-            // BEP 53: what the link does not name is not wanted.
-            selected.resize(info.files().len(), false);
-        }
-        Some(selected)
-    }
-}
-
 /// Reads a magnet link, a link to a page with one after its `#`, or a bare info-hash.
 fn parse_link(text: &str) -> Result<Magnet, String> {
     let text = text.trim();
@@ -518,12 +449,6 @@ fn parse_link(text: &str) -> Result<Magnet, String> {
         .map_err(|error| format!("That link can't be opened: {error}."))
 }
 
-/// `host:port` of a URL.
-fn server(url: &str) -> &str {
-    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-    rest.split(['/', '?', '#']).next().unwrap_or_default()
-}
-
 fn signal_id(id: crate::protocol::ConnectionId) -> causeway_signal::ConnectionId {
     causeway_signal::ConnectionId(id.0)
 }
@@ -539,8 +464,6 @@ fn added_now() -> u64 {
     millis
 }
 
-/// The last file that a link can select: no torrent has more.
-const MAX_SELECTED: u32 = 200_000;
 /// What a row of the user's own files says after a reload.
 const CHOOSE_AGAIN: &str =
     "Choose the same files again to go on sharing them: a page may not read them by itself after a reload.";

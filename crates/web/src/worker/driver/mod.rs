@@ -20,6 +20,7 @@ use super::session::{Phase, Running, Session};
 use super::storage::Library;
 use super::tabs::Tabs;
 use super::tracker_socket::{SocketEvent, TrackerSocket};
+use super::trackers::Trackers;
 use super::{Event, Events, tell, view};
 use crate::protocol::{Notice, Request, TorrentId};
 use peers::Connection;
@@ -41,7 +42,7 @@ pub(super) struct Driver {
     passive: bool,
     peer_id: PeerId,
     random: fastrand::Rng,
-    page_trackers: Vec<String>,
+    trackers: Trackers,
     /// Origins of web seeds that the page's policy admits beside its own.
     web_origins: Vec<String>,
     client: Client,
@@ -87,7 +88,7 @@ impl Driver {
             passive: false,
             peer_id,
             random,
-            page_trackers: Vec::new(),
+            trackers: Trackers::default(),
             web_origins: Vec::new(),
             client,
             client_deadline: None,
@@ -296,7 +297,7 @@ impl Driver {
         loop {
             match self.client.poll_output() {
                 signal::Output::Connect { tracker, url } => {
-                    match TrackerSocket::connect(tracker, &url, &self.events) {
+                    match TrackerSocket::connect(tracker, self.trackers.address(&url), &self.events) {
                         Some(socket) => drop(self.sockets.insert(tracker, socket)),
                         None => tell(
                             &self.events,
@@ -401,9 +402,14 @@ impl Driver {
             // Kept before it is shown: what a user has seen is there after a reload.
             session.keep();
             files.extend(view::take_files(session));
-            let hint = session
-                .info_hash()
-                .and_then(|info_hash| tracker_hint(&self.client, info_hash));
+            let hint = session.info_hash().and_then(|info_hash| {
+                let has_tracker = self.client.trackers(info_hash).next().is_some();
+                if has_tracker {
+                    tracker_hint(&self.client, info_hash)
+                } else {
+                    Some(self.trackers.refusal(&session.trackers))
+                }
+            });
             views.push(view::torrent(session, hint));
             // Rates fall while nothing happens: as long as there are peers, the page is told.
             if session
@@ -424,9 +430,7 @@ impl Driver {
 /// A sentence about the trackers of a torrent, if none of them can be reached or the last word of one was no.
 fn tracker_hint(client: &Client, info_hash: InfoHash) -> Option<String> {
     let mut warning = None;
-    let mut reason = client.trackers(info_hash).next().is_none().then(|| {
-        "It names no tracker that this page may ask, so nobody can be found. Ask for a link that names another one.".to_owned()
-    });
+    let mut reason = None;
     for status in client.trackers(info_hash) {
         match status.state {
             signal::TrackerState::Idle | signal::TrackerState::Connecting => return None,
