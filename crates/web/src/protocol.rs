@@ -132,10 +132,10 @@ pub struct TorrentView {
     pub progress: f64,
     /// Bytes in all, 0 where it isn't known yet.
     pub size: f64,
-    /// Bytes that are wanted.
+    /// Bytes of what is wanted, as long as `size` is known.
     pub wanted: f64,
-    /// Bytes that are there, wanted or not.
-    pub there: f64,
+    /// Bytes that its removal deletes; while they are being checked, at most so many.
+    pub stored: f64,
     /// Bytes a second, payload only.
     pub download_rate: f64,
     /// Bytes a second, payload only.

@@ -180,7 +180,7 @@ impl State {
     /// [`State::confirm_removal`].
     pub(super) fn ask_removal(&mut self, id: TorrentId) -> Option<Request> {
         let torrent = self.torrent(id)?;
-        if downloaded(torrent) > 0.0 {
+        if torrent.stored > 0.0 {
             self.leaving = Some(id);
             None
         } else {
@@ -244,24 +244,18 @@ pub(super) fn is_complete(done: f64, length: f64) -> bool {
     done >= length
 }
 
-/// Bytes that removing the torrent would delete.
-pub(super) fn downloaded(torrent: &TorrentView) -> f64 {
-    if torrent.own_files { 0.0 } else { torrent.there }
-}
-
 /// What is worth telling somebody who doesn't see the page: beginnings and ends, never progress.
 fn news(before: Option<&TorrentView>, now: &TorrentView) -> Option<String> {
     let what = match (before.map(|torrent| torrent.state), now.state) {
         (None, ViewState::Connecting | ViewState::Downloading | ViewState::Hashing) => " was added.",
         (Some(ViewState::Seeding), ViewState::Seeding) => return None,
         (_, ViewState::Seeding) if now.own_files => " can be shared now.",
-        (Some(ViewState::Connecting | ViewState::Downloading), ViewState::Seeding) if now.wanted > 0.0 => {
-            " is complete."
-        }
+        (_, ViewState::Seeding) if now.wanted <= 0.0 => return None,
+        (Some(ViewState::Connecting | ViewState::Downloading), ViewState::Seeding) => " is complete.",
         _ => return None,
     };
     Some(now.name.clone() + what)
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,7 +1,6 @@
 //! What the page says about a torrent.
 
 use super::format;
-use super::state::downloaded;
 use crate::protocol::{TorrentView, ViewState};
 
 /// The state's name in the `data-state` attribute.
@@ -32,21 +31,20 @@ pub(super) fn doing(torrent: &TorrentView) -> &'static str {
     }
 }
 
-/// How much there is of how much: `12.3 MB of 45.6 MB (26%)`; the size alone once that is settled.
+/// How much there is of how much is wanted: `12.3 MB of 45.6 MB (26%)`; the size alone once that is settled.
 pub(super) fn extent(torrent: &TorrentView) -> String {
-    let size = format::bytes(torrent.size);
+    let size = format::bytes(torrent.wanted);
     if torrent.size <= 0.0 {
         "Size not known yet".to_owned()
     } else if torrent.wanted <= 0.0 {
-        format!("Nothing of {size}")
+        format!("Nothing of {}", format::bytes(torrent.size))
     } else if torrent.progress >= 1.0 {
-        format::bytes(torrent.wanted)
+        size
     } else if torrent.state == ViewState::Hashing {
         format!("{} of {size}", format::percent(torrent.progress))
     } else {
         let there = format::bytes(torrent.wanted * torrent.progress);
-        let wanted = format::bytes(torrent.wanted);
-        format!("{there} of {wanted} ({})", format::percent(torrent.progress))
+        format!("{there} of {size} ({})", format::percent(torrent.progress))
     }
 }
 
@@ -70,9 +68,14 @@ pub(super) fn removal_question(torrent: &TorrentView) -> String {
 
 /// What its removal does.
 pub(super) fn removal_consequence(torrent: &TorrentView) -> String {
+    let most = if torrent.state == ViewState::Hashing {
+        "up to "
+    } else {
+        ""
+    };
     format!(
-        "The {} that were downloaded for it are deleted from this browser. Files that you saved stay where they are.",
-        format::bytes(downloaded(torrent))
+        "The {most}{} that were downloaded for it are deleted from this browser. Files that you saved stay where they are.",
+        format::bytes(torrent.stored)
     )
 }
 
@@ -82,7 +85,7 @@ pub(super) fn advice(torrent: &TorrentView) -> &'static str {
         ViewState::Seeding if torrent.own_files => {
             "Send the link to whoever should have it, and keep this tab open until they do."
         }
-        ViewState::Seeding if torrent.wanted <= 0.0 => "",
+        ViewState::Seeding if torrent.wanted <= 0.0 => "Choose the files that you want.",
         ViewState::Seeding if torrent.wanted < torrent.size => {
             "What you chose is here. While this tab is open, you pass it on to others."
         }
@@ -92,5 +95,49 @@ pub(super) fn advice(torrent: &TorrentView) -> &'static str {
         | ViewState::Downloading
         | ViewState::Paused
         | ViewState::Error => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::state::tests::torrent;
+
+    fn chosen(wanted: f64, progress: f64, state: ViewState) -> TorrentView {
+        TorrentView {
+            size: 10e9,
+            wanted,
+            progress,
+            state,
+            ..torrent(1)
+        }
+    }
+
+    #[test]
+    fn figures_are_those_of_the_files_that_are_wanted() {
+        let table = [
+            (10e9, 0.5, ViewState::Downloading, "5.0 GB of 10.0 GB (50%)"),
+            (1e9, 0.5, ViewState::Downloading, "500 MB of 1.0 GB (50%)"),
+            (1e9, 1.0, ViewState::Seeding, "1.0 GB"),
+            (0.0, 0.0, ViewState::Seeding, "Nothing of 10.0 GB"),
+        ];
+        for (wanted, progress, state, words) in table {
+            assert_eq!(
+                extent(&chosen(wanted, progress, state)),
+                words,
+                "{wanted} {progress}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_torrent_of_which_nothing_is_wanted_is_not_called_complete() {
+        let nothing = chosen(0.0, 0.0, ViewState::Seeding);
+        assert_eq!(doing(&nothing), "Nothing is chosen");
+        assert_eq!(advice(&nothing), "Choose the files that you want.");
+        let part = chosen(1e9, 1.0, ViewState::Seeding);
+        assert_eq!(doing(&part), "Complete");
+        assert!(advice(&part).starts_with("What you chose"));
+        assert!(advice(&chosen(10e9, 1.0, ViewState::Seeding)).starts_with("Everything"));
     }
 }

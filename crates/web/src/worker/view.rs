@@ -20,7 +20,7 @@ pub(super) fn torrent(session: &Session, tracker_hint: Option<String>) -> Torren
         progress: 0.0,
         size,
         wanted: size,
-        there: 0.0,
+        stored: 0.0,
         download_rate: 0.0,
         upload_rate: 0.0,
         uploaded: 0.0,
@@ -53,12 +53,13 @@ fn add_running(view: &mut TorrentView, running: &Running, tracker_hint: Option<S
     view.download_rate = stats.download_rate as f64;
     view.upload_rate = stats.upload_rate as f64;
     view.uploaded = stats.uploaded as f64;
-    view.there = stats.verified as f64;
-    if running.torrent.info().is_some() {
-        view.wanted = stats.wanted as f64;
-    }
+    view.wanted = stats.wanted as f64;
     if stats.wanted > 0 {
         view.progress = stats.wanted_verified as f64 / stats.wanted as f64;
+    }
+    if let Some(info) = running.torrent.info().filter(|_| !view.own_files) {
+        let unchecked = u64::from(stats.unchecked_pieces) * u64::from(info.geometry().piece_length());
+        view.stored = ((stats.verified + unchecked) as f64).min(view.size);
     }
     (view.state, view.message) = match running.torrent.state() {
         State::Checking => {

@@ -1,7 +1,6 @@
 //! The page's behaviour, told by what the worker says, what the user does, and what is then there to see.
 
 use super::*;
-use crate::page::words;
 
 #[test]
 fn torrents_come_and_go_as_the_worker_says_and_the_newest_stands_first() {
@@ -91,20 +90,13 @@ fn removal_asks_only_where_something_downloaded_would_be_deleted() {
     let own = TorrentView {
         own_files: true,
         progress: 1.0,
-        size: 100.0,
-        wanted: 100.0,
         ..torrent(1)
     };
-    let empty = TorrentView {
-        size: 100.0,
-        wanted: 100.0,
-        ..torrent(2)
-    };
+    let empty = torrent(2);
+    // Nothing of it is wanted any more, which does not make it less.
     let begun = TorrentView {
-        size: 100.0,
-        // Nothing of it is chosen any more; what is there is deleted all the same.
+        stored: 50.0,
         wanted: 0.0,
-        there: 50.0,
         ..torrent(3)
     };
     let mut state = State::default();
@@ -126,9 +118,7 @@ fn removal_asks_only_where_something_downloaded_would_be_deleted() {
 fn a_removal_can_be_thought_better_of() {
     let mut state = State::default();
     let begun = TorrentView {
-        size: 100.0,
-        wanted: 100.0,
-        there: 50.0,
+        stored: 50.0,
         ..torrent(1)
     };
     state.handle_notice(Notice::Torrents(vec![begun]));
@@ -142,9 +132,7 @@ fn a_removal_can_be_thought_better_of() {
 fn the_question_goes_when_its_torrent_goes() {
     let mut state = State::default();
     let begun = TorrentView {
-        size: 100.0,
-        wanted: 100.0,
-        there: 50.0,
+        stored: 50.0,
         ..torrent(1)
     };
     state.handle_notice(Notice::Torrents(vec![begun]));
@@ -224,7 +212,6 @@ fn beginnings_and_ends_are_announced_and_progress_is_not() {
         let view = |state| TorrentView {
             state,
             own_files,
-            wanted: 100.0,
             ..torrent(1)
         };
         if let Some(before) = before {
@@ -240,27 +227,8 @@ fn beginnings_and_ends_are_announced_and_progress_is_not() {
     }
 }
 
-#[test]
-fn what_is_chosen_is_what_counts() {
-    let chosen = TorrentView {
-        size: 10e9,
-        wanted: 1e9,
-        progress: 0.5,
-        there: 500e6,
-        ..torrent(1)
-    };
-    assert_eq!(words::extent(&chosen), "500 MB of 1.0 GB (50%)");
-    let nothing = TorrentView {
-        size: 10e9,
-        state: ViewState::Seeding,
-        ..torrent(1)
-    };
-    assert_eq!(words::extent(&nothing), "Nothing of 10.0 GB");
-    assert_eq!(words::doing(&nothing), "Nothing is chosen");
-    assert_eq!(words::advice(&nothing), "");
-}
-
-fn torrent(id: u32) -> TorrentView {
+/// A torrent of 100 bytes, all of them wanted and none there.
+pub(in crate::page) fn torrent(id: u32) -> TorrentView {
     TorrentView {
         id: TorrentId(id),
         info_hash: None,
@@ -268,9 +236,9 @@ fn torrent(id: u32) -> TorrentView {
         state: ViewState::Downloading,
         message: None,
         progress: 0.0,
-        size: 0.0,
-        wanted: 0.0,
-        there: 0.0,
+        size: 100.0,
+        wanted: 100.0,
+        stored: 0.0,
         download_rate: 0.0,
         upload_rate: 0.0,
         uploaded: 0.0,
@@ -280,6 +248,20 @@ fn torrent(id: u32) -> TorrentView {
         own_files: false,
         files: 0,
     }
+}
+
+#[test]
+fn a_torrent_of_which_nothing_is_wanted_is_not_announced_as_complete() {
+    let mut state = State::default();
+    state.handle_notice(Notice::Torrents(vec![torrent(1)]));
+    state.announce("");
+    let nothing = TorrentView {
+        state: ViewState::Seeding,
+        wanted: 0.0,
+        ..torrent(1)
+    };
+    state.handle_notice(Notice::Torrents(vec![nothing]));
+    assert_eq!(state.announcement(), "");
 }
 
 fn file(length: f64) -> FileView {
