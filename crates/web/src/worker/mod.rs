@@ -55,6 +55,8 @@ enum Event {
     Hashing(TorrentId, f64),
     /// The user's files are hashed.
     Hashed(TorrentId, Result<Metainfo, String>),
+    /// Something that the user asked for did not work, in a sentence.
+    Trouble(String),
     /// The alarm rang.
     Alarm,
     /// This tab is the one that runs Causeway, with what it stored earlier.

@@ -166,6 +166,12 @@ impl Session {
         }
     }
 
+    /// Whether its storage has failed it.
+    pub(super) fn has_failed(&mut self) -> bool {
+        self.running()
+            .is_some_and(|running| matches!(running.torrent.state(), State::Failed(_)))
+    }
+
     /// Its name in the world, once that is known.
     pub(super) fn info_hash(&self) -> Option<InfoHash> {
         match &self.phase {

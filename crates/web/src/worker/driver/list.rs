@@ -365,6 +365,10 @@ impl Driver {
         };
         session.record.paused = (command == Command::Pause).into();
         session.set_unkept();
+        if command == Command::Resume && session.has_failed() {
+            // What it is made of may be what there was no room for.
+            self.keep_source(now, id);
+        }
         self.tell_torrent(now, id, Input::Command(command));
     }
 

@@ -124,6 +124,7 @@ impl Driver {
                 self.page
                     .send(&Notice::Error(format!("“{name}” can't be saved: {error}.")));
             }
+            Event::Trouble(sentence) => self.page.send(&Notice::Error(sentence)),
             Event::Hashing(id, progress) => {
                 if let Some(Session {
                     phase: Phase::Hashing(done, _),

@@ -129,22 +129,30 @@ impl Library {
 async fn restore_one(root: &Folder, name: &str) -> Option<Kept> {
     let info_hash = name.parse().ok()?;
     let folder = root.folder(name).await.ok()?;
-    let metainfo = folder
-        .read("torrent")
-        .await
-        .ok()
-        .and_then(|bytes| Metainfo::from_bytes(&bytes).ok());
-    let magnet = folder
-        .read("magnet")
-        .await
+    let metainfo = folder.read("torrent").await;
+    let magnet = folder.read("magnet").await;
+    if let (Err(StorageError::Missing), Err(StorageError::Missing)) = (&metainfo, &magnet) {
+        // Nobody knows any more whether the bytes are wanted; they would take up space for ever.
+        root.remove(name).await.unwrap_or_default();
+        return None;
+    }
+    let was_read = metainfo.is_ok() || magnet.is_ok();
+    let metainfo = metainfo.ok().and_then(|bytes| Metainfo::from_bytes(&bytes).ok());
+    let magnet = magnet
         .ok()
         .and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
+    // What was being written when the power failed is found again by the folder's name; what can't be read now may be
+    // readable after the next reload.
+    let magnet = magnet.or_else(|| (was_read && metainfo.is_none()).then(|| Magnet::new(info_hash)));
+    if metainfo.is_none() && magnet.is_none() {
+        return None;
+    }
     let record = folder
         .read("record")
         .await
         .ok()
         .and_then(|bytes| Record::from_bytes(&bytes));
-    (metainfo.is_some() || magnet.is_some()).then_some(Kept {
+    Some(Kept {
         info_hash,
         metainfo,
         magnet,
@@ -251,7 +259,7 @@ impl Keeper {
         while let Some(job) = jobs.next().await {
             let input = match job {
                 Job::Use(contents) => {
-                    let opened = self.open(contents).await;
+                    let opened = self.open(contents).await.map_err(|error| error.to_string());
                     tell(&self.events, Event::StorageOpened(self.id, opened));
                     continue;
                 }
@@ -278,19 +286,17 @@ impl Keeper {
                     tell(&self.events, Event::File(name, file));
                     continue;
                 }
-                // Nobody waits for these. Where they fail the next reload has more to do, no more than that.
-                Job::KeepMetainfo(metainfo) => {
-                    self.keep("torrent", &metainfo.to_bytes())
-                        .await
-                        .unwrap_or_default();
-                    continue;
-                }
-                Job::KeepMagnet(magnet) => {
-                    self.keep("magnet", magnet.as_bytes()).await.unwrap_or_default();
-                    continue;
-                }
+                Job::KeepMetainfo(metainfo) => match self.keep("torrent", &metainfo.to_bytes()).await {
+                    Ok(()) => continue,
+                    Err(error) => Input::StorageFailed(error),
+                },
+                Job::KeepMagnet(magnet) => match self.keep("magnet", magnet.as_bytes()).await {
+                    Ok(()) => continue,
+                    Err(error) => Input::StorageFailed(error),
+                },
                 Job::KeepRecord(record) => match self.write_all().await {
                     Ok(()) => {
+                        // Where this fails the next reload has more to do, no more than that.
                         self.keep_record(&record.to_bytes()).await.unwrap_or_default();
                         continue;
                     }
@@ -304,9 +310,7 @@ impl Keeper {
                 }
                 Job::Forget => {
                     (self.contents, self.folder, self.record) = (None, None, None);
-                    if let Ok(root) = &self.root {
-                        root.remove(&self.info_hash.to_string()).await.unwrap_or_default();
-                    }
+                    self.forget().await;
                     return;
                 }
             };
@@ -314,42 +318,57 @@ impl Keeper {
         }
     }
 
-    async fn open(&mut self, contents: Contents) -> Result<(), String> {
+    async fn open(&mut self, contents: Contents) -> Result<(), StorageError> {
+        // What was open before may be gone.
+        (self.contents, self.folder, self.record) = (None, None, None);
         self.contents = Some(match contents {
             Contents::Own(info, files) => Place::Own(OwnFiles::new(info, files)),
             Contents::Downloads(info) => {
-                let folder = self
-                    .folder()
-                    .await?
-                    .folder("data")
-                    .await
-                    .map_err(|error| error.to_string())?;
+                let folder = self.folder().await?.folder("data").await?;
                 Place::Downloads(Downloads::new(info, folder))
             }
         });
         Ok(())
     }
 
-    async fn folder(&mut self) -> Result<&Folder, String> {
+    async fn folder(&mut self) -> Result<&Folder, StorageError> {
         if self.folder.is_none() {
-            let root = self.root.clone()?;
-            let folder = root.folder(&self.info_hash.to_string()).await;
-            self.folder = Some(folder.map_err(|error| error.to_string())?);
+            let root = self.root.clone().map_err(StorageError::Failed)?;
+            self.folder = Some(root.folder(&self.info_hash.to_string()).await?);
         }
-        self.folder.as_ref().ok_or_else(|| NO_STORAGE.to_owned())
+        self.folder.as_ref().ok_or(StorageError::Missing)
     }
 
-    async fn keep(&mut self, name: &str, bytes: &[u8]) -> Result<(), String> {
-        self.folder()
-            .await?
-            .write(name, bytes)
-            .await
-            .map_err(|error| error.to_string())
+    /// Keeps what the bytes are nothing without. The user's own files need nobody to find them again.
+    async fn keep(&mut self, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
+        let kept = match self.folder().await {
+            Ok(folder) => folder.write(name, bytes).await,
+            Err(error) => Err(error),
+        };
+        if matches!(self.contents, Some(Place::Own(_))) {
+            Ok(())
+        } else {
+            kept
+        }
+    }
+
+    async fn forget(&self) {
+        let Ok(root) = &self.root else { return };
+        match root.remove(&self.info_hash.to_string()).await {
+            Ok(()) | Err(StorageError::Missing) => {}
+            Err(error) => tell(
+                &self.events,
+                Event::Trouble(format!(
+                    "What was downloaded for a removed torrent could not be deleted: {error}. After a reload it is in \
+                     the list again: remove it once more then."
+                )),
+            ),
+        }
     }
 
     async fn keep_record(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
         if self.record.is_none() {
-            let folder = self.folder().await.map_err(StorageError::Failed)?;
+            let folder = self.folder().await?;
             self.record = Some((folder.open("record", true).await?, usize::MAX));
         }
         let Some((file, length)) = &mut self.record else {

@@ -1,7 +1,7 @@
 //! The origin private file system, as far as it is needed here. Works in workers only, in secure contexts only.
 
 use causeway_engine::StorageError;
-use js_sys::{AsyncIterator, IteratorNext, Promise};
+use js_sys::{ArrayBuffer, AsyncIterator, IteratorNext, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
@@ -68,12 +68,11 @@ impl Folder {
             .map(drop)
     }
 
-    /// The bytes of a small file.
+    /// The bytes of a small file, which may be open elsewhere: a page that was left a moment ago may still hold it.
     pub(super) async fn read(&self, name: &str) -> Result<Vec<u8>, StorageError> {
-        let file = self.open(name, false).await?;
-        let mut bytes = vec![0; file.length()?];
-        file.read(0, &mut bytes)?;
-        Ok(bytes)
+        let file = self.file(name, false).await?;
+        let bytes: ArrayBuffer = wait(file.array_buffer()).await?;
+        Ok(Uint8Array::new(&bytes).to_vec())
     }
 
     /// Replaces the bytes of a small file.
@@ -128,16 +127,6 @@ impl OpenFile {
     /// Brings what was written to the disk itself.
     pub(super) fn flush(&self) -> Result<(), StorageError> {
         self.0.flush().map_err(|error| storage_error(&error))
-    }
-
-    fn length(&self) -> Result<usize, StorageError> {
-        let length = self.0.get_size().map_err(|error| storage_error(&error))?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "only small files are asked"
-        )]
-        Ok(length as usize)
     }
 }
 
