@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use causeway_core::{Info, InfoHash, Magnet, Metainfo, PieceIndex, SortedMap, SortedSet, Time};
-use causeway_engine::{LinkId, Source, State, Stored, Torrent};
+use causeway_engine::{LinkId, Source, State, StorageError, Stored, Torrent};
 use web_sys::File;
 
 use super::storage::{Record, Store};
@@ -166,10 +166,16 @@ impl Session {
         }
     }
 
-    /// Whether its storage has failed it.
-    pub(super) fn has_failed(&mut self) -> bool {
-        self.running()
-            .is_some_and(|running| matches!(running.torrent.state(), State::Failed(_)))
+    /// How its storage has failed it.
+    pub(super) fn failure(&mut self) -> Option<StorageError> {
+        match self.running()?.torrent.state() {
+            State::Failed(error) => Some(error.clone()),
+            State::Checking
+            | State::FetchingMetadata
+            | State::Downloading
+            | State::Seeding
+            | State::Paused => None,
+        }
     }
 
     /// Its name in the world, once that is known.

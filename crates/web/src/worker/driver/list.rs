@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use causeway_core::{Info, InfoHash, Magnet, Metainfo, Time};
-use causeway_engine::{Command, Config, Input, LinkId, Source, Stored, Torrent};
+use causeway_core::{Info, InfoHash, Magnet, Metainfo, SortedMap, Time};
+use causeway_engine::{Command, Config, Input, LinkId, Source, StorageError, Stored, Torrent};
 use js_sys::{Array, Date, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::File;
@@ -252,15 +252,11 @@ impl Driver {
     /// Starts the engine of a session, and announces it.
     fn run(&mut self, now: Time, mut session: Session, source: Source, contents: Option<Contents>) {
         let Some(library) = &self.library else { return };
-        let (id, paused, selected) = (session.id, session.record.paused == 1, session.selected());
-        let mut config = Config::new(self.peer_id);
-        config.limits = EACH;
-        config.max_outstanding_requests = MAX_OUTSTANDING_REQUESTS;
-        config.max_unwritten = MAX_UNWRITTEN;
-        self.shares.remove(id);
-        let torrent = Torrent::new(config, source, self.random.u64(..), now);
+        let (id, paused) = (session.id, session.record.paused == 1);
+        let torrent = Torrent::new(self.config(), source, self.random.u64(..), now);
         let info_hash = torrent.info_hash();
         let store = library.store(id, info_hash, &self.events);
+        self.shares.remove(id);
         if let Some(contents) = contents {
             store.use_contents(contents);
         }
@@ -269,17 +265,50 @@ impl Driver {
         self.client.add_torrent(now, info_hash, &usable);
         self.by_hash.insert(info_hash, id);
         self.sessions.insert(id, session);
-        self.keep_source(now, id);
-        self.add_web_seeds(now, id);
-        if let Some(selected) = selected {
-            self.tell_torrent(now, id, Input::Command(Command::SelectFiles(selected)));
-        }
+        self.tell_what_is_known(now, id);
         if paused {
             self.tell_torrent(now, id, Input::Command(Command::Pause));
         }
         self.update_client(id);
         self.touched.insert(id);
-        self.show_now(now);
+    }
+
+    /// Starts the engine of a torrent anew, whose bytes are not all where they were: it looks what is left.
+    fn recheck(&mut self, now: Time, id: TorrentId) {
+        let (config, seed) = (self.config(), self.random.u64(..));
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let Some(info) = session.info().cloned() else {
+            return;
+        };
+        let Some(running) = session.running() else { return };
+        running.store.use_contents(Contents::Downloads(info.clone()));
+        running.web_seeds = SortedMap::new();
+        let source = Source::Info {
+            info,
+            stored: Stored::Unknown,
+        };
+        running.torrent = Torrent::new(config, source, seed, now);
+        self.tell_what_is_known(now, id);
+        self.touched.insert(id);
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config::new(self.peer_id);
+        config.limits = EACH;
+        config.max_outstanding_requests = MAX_OUTSTANDING_REQUESTS;
+        config.max_unwritten = MAX_UNWRITTEN;
+        config
+    }
+
+    /// Tells an engine that has just begun, or learnt the metadata, what it is to do, and keeps what that is.
+    fn tell_what_is_known(&mut self, now: Time, id: TorrentId) {
+        self.keep_source(now, id);
+        self.add_web_seeds(now, id);
+        if let Some(selected) = self.sessions.get(&id).and_then(Session::selected) {
+            self.tell_torrent(now, id, Input::Command(Command::SelectFiles(selected)));
+        }
     }
 
     /// Peers have told what a torrent is made of.
@@ -294,14 +323,9 @@ impl Driver {
             let usable = self.trackers.usable(&session.trackers);
             self.client.add_torrent(now, info.info_hash(), &usable);
         }
-        let selected = session.selected();
         let Some(running) = session.running() else { return };
         running.store.use_contents(Contents::Downloads(info));
-        self.keep_source(now, id);
-        self.add_web_seeds(now, id);
-        if let Some(selected) = selected {
-            self.tell_torrent(now, id, Input::Command(Command::SelectFiles(selected)));
-        }
+        self.tell_what_is_known(now, id);
     }
 
     /// Tells the engine of the web seeds that the torrent and its link name, as far as this page may use them.
@@ -365,7 +389,10 @@ impl Driver {
         };
         session.record.paused = (command == Command::Pause).into();
         session.set_unkept();
-        if command == Command::Resume && session.has_failed() {
+        if let (Command::Resume, Some(error)) = (&command, session.failure()) {
+            if error == StorageError::Missing && session.record.own != 1 {
+                return self.recheck(now, id);
+            }
             // What it is made of may be what there was no room for.
             self.keep_source(now, id);
         }
