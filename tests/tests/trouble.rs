@@ -221,3 +221,60 @@ fn a_link_makes_the_page_ask_no_tracker_that_its_operator_has_not_named() {
         Ok(())
     });
 }
+
+#[test]
+fn downloaded_bytes_that_have_vanished_are_fetched_again_when_the_torrent_is_resumed() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let file = stage.file("vanished.bin", 3_000_000)?;
+        let sender = stage.page("sender", server.origin()).await?;
+        let shared = sender.share(&[&file]).await?;
+        let keeper = stage.page("keeper", &shared.link).await?;
+        let torrent = keeper.torrent(&shared.info_hash);
+        torrent.complete(TRANSFER).await?;
+        sender.close().await?;
+        keeper.reload().await?;
+        torrent.complete(TRANSFER).await?;
+        let delete = "return navigator.storage.getDirectory()
+            .then(root => root.getDirectoryHandle('causeway'))
+            .then(all => all.getDirectoryHandle(arguments[0]))
+            .then(ours => ours.getDirectoryHandle('data'))
+            .then(data => data.removeEntry('0'))";
+        keeper.tab().run(delete, vec![json!(shared.info_hash)]).await?;
+
+        let asking = stage.page("asking", &shared.link).await?;
+        torrent.state("error", TRANSFER).await?;
+        keeper.error("can't be found any more").await?;
+        torrent.press("resume").await?;
+        let looked = "['connecting', 'downloading'].includes(d.state) && Number(d.progress) === 0";
+        torrent.wait("what is left to be known", TRANSFER, looked).await?;
+
+        let sender = stage.page("sender again", server.origin()).await?;
+        sender.share(&[&file]).await?;
+        torrent.complete(TRANSFER).await?;
+        assert_same(&file, &torrent.save("vanished.bin").await?)?;
+        asking.torrent(&shared.info_hash).complete(TRANSFER).await
+    });
+}
+
+#[test]
+fn a_browser_that_keeps_nothing_for_the_page_says_so_and_can_still_share() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let browser = stage.browser("blocked").await?;
+        // As Chromium does where cookies are blocked.
+        browser.watch().prepare_workers(
+            "const blocked = () => Promise.reject(new DOMException('blocked', 'SecurityError'));
+             LockManager.prototype.request = blocked;
+             StorageManager.prototype.getDirectory = blocked;",
+        );
+        let page = stage.page_in(&browser, server.origin()).await?;
+        page.error("site data").await?;
+        let file = stage.file("unlocked.bin", 500_000)?;
+        let shared = page.share(&[&file]).await?;
+        let receiver = stage.page("receiver", &shared.link).await?;
+        let torrent = receiver.torrent(&shared.info_hash);
+        torrent.complete(TRANSFER).await?;
+        assert_same(&file, &torrent.save("unlocked.bin").await?)
+    });
+}

@@ -5,7 +5,7 @@
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{BroadcastChannel, MessageEvent};
 
 use super::clock::scope;
@@ -33,12 +33,12 @@ impl Tabs {
                     return JsValue::UNDEFINED;
                 };
                 // The same closure can't be named in here: a second, simple one waits for the lock.
-                let to = to.clone();
+                let (to, refused) = (to.clone(), to.clone());
                 let granted = Closure::once_into_js(move |_: JsValue| -> JsValue {
                     restore(to);
                     forever().into()
                 });
-                drop(locks.request(NAME, granted.unchecked_ref()));
+                run_alone_if_refused(locks.request(NAME, granted.unchecked_ref()), &refused);
                 return JsValue::UNDEFINED;
             }
             elected = true;
@@ -49,7 +49,8 @@ impl Tabs {
             Some(locks) => {
                 let options = js_sys::Object::new();
                 js_sys::Reflect::set(&options, &"ifAvailable".into(), &true.into()).unwrap_or_default();
-                drop(locks.request_with_options(NAME, &options, on_lock.as_ref().unchecked_ref()));
+                let asked = locks.request_with_options(NAME, &options, on_lock.as_ref().unchecked_ref());
+                run_alone_if_refused(asked, events);
             }
             // No locks outside of secure contexts, where nothing is stored either.
             None => restore(events.clone()),
@@ -82,6 +83,17 @@ fn restore(events: Events) {
     spawn_local(async move {
         let restored = Library::restore().await;
         tell(&events, Event::Elected(restored));
+    });
+}
+
+/// Where the browser gives the page no locks (its cookies are blocked, for example) it stores nothing for it either, so
+/// there is nothing to spoil: the tab runs, and its storage says why that is of no use.
+fn run_alone_if_refused(asked: Promise, events: &Events) {
+    let events = events.clone();
+    spawn_local(async move {
+        if JsFuture::from(asked).await.is_err() {
+            restore(events);
+        }
     });
 }
 

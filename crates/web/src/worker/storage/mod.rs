@@ -438,4 +438,4 @@ impl Keeper {
 
 /// What a browser without the origin private file system is told.
 const NO_STORAGE: &str = "This browser does not let the page store files, so it can share but not download. Use a current \
-    browser, not in a private window, and open the page over https.";
+    browser, not in a private window, open the page over https, and let it keep cookies and site data.";
