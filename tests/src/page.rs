@@ -342,8 +342,8 @@ impl Row {
     }
 }
 
-/// The info-hash and the link of every torrent that has both.
-const LINKS: &str = "return [...document.querySelectorAll('[data-testid=torrent]')]
+/// The info-hash and the link of every torrent that has both, but for those that wait for the user.
+const LINKS: &str = "return [...document.querySelectorAll('[data-testid=torrent]:not([data-state=paused])')]
     .map(row => [row.dataset.infoHash, row.querySelector('[data-testid=share-link]')?.href])
     .filter(([hash, link]) => hash && link)";
 

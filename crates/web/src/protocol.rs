@@ -150,6 +150,8 @@ pub struct TorrentView {
     pub magnet: Option<String>,
     /// Whether the files are the user's own, shared from where they lie.
     pub own_files: bool,
+    /// Whether it can be paused, or resumed.
+    pub can_pause: bool,
     /// The number of files, 0 where it isn't known yet.
     pub files: u32,
 }

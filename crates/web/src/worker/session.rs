@@ -1,6 +1,7 @@
 //! One torrent of the list, from the user's wish on: being made of their files, waiting for them, or running.
 
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use causeway_core::{Info, InfoHash, Magnet, Metainfo, PieceIndex, SortedMap, SortedSet, Time};
@@ -41,12 +42,34 @@ pub(super) struct Session {
 pub(super) enum Phase {
     /// It is about to get another phase, in the same turn.
     Beginning,
-    /// The user's files are being hashed, 0 to 1.
-    Hashing(f64, Vec<File>),
-    /// It can't go on: a sentence says why and what to do.
-    Stuck(String, Option<Metainfo>),
+    /// The user's files are being hashed.
+    Hashing(Hashing),
+    /// It can't go on.
+    Stuck(Stuck),
     /// The engine has it.
     Running(Box<Running>),
+}
+
+/// The user's files on their way to a torrent.
+pub(super) struct Hashing {
+    /// How far that is, 0 to 1.
+    pub(super) progress: f64,
+    /// The files.
+    pub(super) files: Vec<File>,
+    /// Whoever hashes looks whether this is still there, and stops where it is not.
+    pub(super) _wanted: Rc<()>,
+}
+
+/// What is known of a torrent that can't go on.
+pub(super) struct Stuck {
+    /// Why, and what to do, in a sentence.
+    pub(super) message: String,
+    /// Its name in the world.
+    pub(super) info_hash: InfoHash,
+    /// What it is made of, if that is known.
+    pub(super) info: Option<Arc<Info>>,
+    /// The bytes that are stored of it.
+    pub(super) stored: u64,
 }
 
 /// A session with an engine and storage.
@@ -182,7 +205,7 @@ impl Session {
     pub(super) fn info_hash(&self) -> Option<InfoHash> {
         match &self.phase {
             Phase::Running(running) => Some(running.torrent.info_hash()),
-            Phase::Stuck(_, metainfo) => metainfo.as_ref().map(|metainfo| metainfo.info().info_hash()),
+            Phase::Stuck(stuck) => Some(stuck.info_hash),
             Phase::Beginning | Phase::Hashing(..) => None,
         }
     }
@@ -191,7 +214,7 @@ impl Session {
     pub(super) fn info(&self) -> Option<&Arc<Info>> {
         match &self.phase {
             Phase::Running(running) => running.torrent.info(),
-            Phase::Stuck(_, metainfo) => metainfo.as_ref().map(Metainfo::info),
+            Phase::Stuck(stuck) => stuck.info.as_ref(),
             Phase::Beginning | Phase::Hashing(..) => None,
         }
     }
@@ -291,6 +314,15 @@ impl Running {
         }
     }
 
+    /// Bytes that are stored; while they are being checked, at most so many.
+    pub(super) fn stored(&self) -> u64 {
+        let stats = self.torrent.stats();
+        let Some(info) = self.torrent.info() else { return 0 };
+        let geometry = info.geometry();
+        let unchecked = u64::from(stats.unchecked_pieces) * u64::from(geometry.piece_length());
+        (stats.verified + unchecked).min(geometry.total_length())
+    }
+
     /// Whether there are peers, or bytes come from elsewhere.
     pub(super) fn is_moving(&self) -> bool {
         let stats = self.torrent.stats();
@@ -384,7 +416,13 @@ mod tests {
     #[test]
     fn what_is_kept_names_the_torrents_own_trackers() {
         let mut session = opened("&tr=wss://own", &["wss://page"]);
-        session.phase = Phase::Stuck(String::new(), Some(info(1, false)));
+        let info = info(1, false).info().clone();
+        session.phase = Phase::Stuck(Stuck {
+            message: String::new(),
+            info_hash: info.info_hash(),
+            info: Some(info),
+            stored: 0,
+        });
         let kept = session.metainfo().expect("the metadata is known");
         assert_eq!(kept.trackers().concat(), ["wss://own"]);
         let kept = session.kept_magnet().expect("the info-hash is known");
@@ -395,6 +433,26 @@ mod tests {
         session.add_tracker("wss://page");
         let kept = session.kept_magnet().expect("the info-hash is known");
         assert_eq!(kept.trackers, ["wss://own", "wss://page"], "once a link names it");
+    }
+
+    #[test]
+    fn a_torrent_that_is_stuck_keeps_its_names() {
+        let mut session = opened("&dn=holiday", &[]);
+        let info = info(1, false).info().clone();
+        let stuck = |info_hash, info| {
+            Phase::Stuck(Stuck {
+                message: String::new(),
+                info_hash,
+                info,
+                stored: 0,
+            })
+        };
+        session.phase = stuck(info.info_hash(), None);
+        assert_eq!(session.display_name(), "holiday");
+        assert_eq!(session.info_hash(), Some(info.info_hash()));
+        session.phase = stuck(info.info_hash(), Some(info));
+        assert_eq!(session.display_name(), "files");
+        assert!(session.magnet().is_some(), "others can still be asked for it");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A torrent of the user's files: several pieces are read and hashed at a time, by the browser's own threads.
 
+use std::rc::Weak;
+
 use causeway_core::{CreateOptions, Draft, DraftFile, FileSlice, Metainfo, Sha1Hash};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use wasm_bindgen_futures::spawn_local;
@@ -21,15 +23,21 @@ pub(super) struct Selection {
     pub(super) trackers: Vec<String>,
 }
 
-/// Makes it; [`Event::Hashing`] tells how far that has come, [`Event::Hashed`] what came of it.
-pub(super) fn create(id: TorrentId, selection: Selection, events: Events) {
+/// Makes it, for as long as what `wanted` points to is there; [`Event::Hashing`] tells how far that has come,
+/// [`Event::Hashed`] what came of it, or why nothing did, in a sentence.
+pub(super) fn create(id: TorrentId, selection: Selection, wanted: Weak<()>, events: Events) {
     spawn_local(async move {
-        let result = hash_all(id, &selection, &events).await;
+        let result = hash_all(id, &selection, &wanted, &events).await;
         tell(&events, Event::Hashed(id, result));
     });
 }
 
-async fn hash_all(id: TorrentId, selection: &Selection, events: &Events) -> Result<Metainfo, String> {
+async fn hash_all(
+    id: TorrentId,
+    selection: &Selection,
+    wanted: &Weak<()>,
+    events: &Events,
+) -> Result<Metainfo, String> {
     let options = CreateOptions {
         trackers: selection
             .trackers
@@ -62,6 +70,9 @@ async fn hash_all(id: TorrentId, selection: &Selection, events: &Events) -> Resu
     }))
     .buffered(PIECES_AT_ONCE);
     while let Some(hash) = pieces.try_next().await? {
+        if wanted.strong_count() == 0 {
+            return Err("Nobody wants to share it any more.".to_owned());
+        }
         hashes.push(hash);
         #[expect(clippy::cast_precision_loss, reason = "a share of the whole, for display")]
         tell(

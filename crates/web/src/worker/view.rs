@@ -29,17 +29,19 @@ pub(super) fn torrent(session: &Session, tracker_hint: Option<String>) -> Torren
         magnet: session.magnet().map(|magnet| magnet.to_string()),
         own_files: session.record.own == 1,
         files: info.map_or(0, |info| u32::try_from(info.files().len()).unwrap_or(u32::MAX)),
+        can_pause: matches!(session.phase, Phase::Running(_)),
     };
     match &session.phase {
         Phase::Beginning => {}
-        Phase::Hashing(progress, _) => view.progress = *progress,
-        Phase::Stuck(message, _) => {
+        Phase::Hashing(hashing) => view.progress = hashing.progress,
+        Phase::Stuck(stuck) => {
             view.state = if session.record.own == 1 {
                 ViewState::Paused
             } else {
                 ViewState::Error
             };
-            view.message = Some(message.clone());
+            view.message = Some(stuck.message.clone());
+            view.stored = stuck.stored as f64;
         }
         Phase::Running(running) => add_running(&mut view, running, tracker_hint),
     }
@@ -57,9 +59,8 @@ fn add_running(view: &mut TorrentView, running: &Running, tracker_hint: Option<S
     if stats.wanted > 0 {
         view.progress = stats.wanted_verified as f64 / stats.wanted as f64;
     }
-    if let Some(info) = running.torrent.info().filter(|_| !view.own_files) {
-        let unchecked = u64::from(stats.unchecked_pieces) * u64::from(info.geometry().piece_length());
-        view.stored = ((stats.verified + unchecked) as f64).min(view.size);
+    if !view.own_files {
+        view.stored = running.stored() as f64;
     }
     (view.state, view.message) = match running.torrent.state() {
         State::Checking => {

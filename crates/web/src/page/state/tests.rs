@@ -246,6 +246,7 @@ pub(in crate::page) fn torrent(id: u32) -> TorrentView {
         peers: 0,
         magnet: None,
         own_files: false,
+        can_pause: true,
         files: 0,
     }
 }

@@ -101,6 +101,7 @@ fn Buttons(torrent: Memo<TorrentView>) -> impl IntoView {
                 type="button"
                 class="quiet"
                 data-testid=text(|torrent| if words::can_resume(torrent) { "resume" } else { "pause" })
+                hidden=dynamic(move || torrent.with(|torrent| !torrent.can_pause))
                 on:click=pause
             >
                 {text(|torrent| if words::can_resume(torrent) { "Resume" } else { "Pause" })}

@@ -1,5 +1,6 @@
 //! What a user does to the list of torrents.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use causeway_core::{Info, InfoHash, Magnet, Metainfo, SortedMap, Time};
@@ -13,7 +14,7 @@ use super::limits::{EACH, MAX_OUTSTANDING_REQUESTS, MAX_UNWRITTEN};
 use super::peers::log_closed;
 use crate::protocol::{Notice, Request, TorrentId};
 use crate::worker::clock::scope;
-use crate::worker::session::{Phase, Running, Session, source};
+use crate::worker::session::{Hashing, Phase, Running, Session, Stuck, source};
 use crate::worker::share;
 use crate::worker::storage::{Contents, Kept, Library, Restored};
 use crate::worker::tabs::Tabs;
@@ -93,7 +94,12 @@ impl Driver {
             (Some(metainfo), _) => {
                 session.adopt_metainfo(&metainfo, self.trackers.of_page());
                 if session.record.own == 1 {
-                    session.phase = Phase::Stuck(CHOOSE_AGAIN.to_owned(), Some(metainfo));
+                    session.phase = Phase::Stuck(Stuck {
+                        message: CHOOSE_AGAIN.to_owned(),
+                        info_hash,
+                        info: Some(metainfo.info().clone()),
+                        stored: 0,
+                    });
                     self.by_hash.insert(info_hash, id);
                     self.sessions.insert(id, session);
                     return;
@@ -127,11 +133,16 @@ impl Driver {
             files: files.clone(),
             trackers,
         };
-        self.sessions.insert(
-            id,
-            Session::new(id, name, added_now(), Phase::Hashing(0.0, files)),
-        );
-        share::create(id, selection, self.events.clone());
+        let wanted = Rc::new(());
+        share::create(id, selection, Rc::downgrade(&wanted), self.events.clone());
+        let hashing = Hashing {
+            progress: 0.0,
+            files,
+            _wanted: wanted,
+        };
+        let mut session = Session::new(id, name, added_now(), Phase::Hashing(hashing));
+        session.record.own = 1;
+        self.sessions.insert(id, session);
         self.show_now(now);
     }
 
@@ -141,7 +152,8 @@ impl Driver {
         let Some(mut session) = self.sessions.remove(&id) else {
             return;
         };
-        let Phase::Hashing(_, files) = std::mem::replace(&mut session.phase, Phase::Beginning) else {
+        let Phase::Hashing(Hashing { files, .. }) = std::mem::replace(&mut session.phase, Phase::Beginning)
+        else {
             return;
         };
         self.show_now(now);
@@ -242,7 +254,17 @@ impl Driver {
     /// Runs a torrent whose bytes will be stored here, if they can be.
     fn run_download(&mut self, now: Time, mut session: Session, source: Source, contents: Option<Contents>) {
         if let Some(Err(error)) = self.library.as_ref().map(Library::usable) {
-            session.phase = Phase::Stuck(error, None);
+            let (info_hash, info) = match source {
+                Source::Magnet(info_hash) => (info_hash, None),
+                Source::Info { info, .. } => (info.info_hash(), Some(info)),
+            };
+            self.by_hash.insert(info_hash, session.id);
+            session.phase = Phase::Stuck(Stuck {
+                message: error,
+                info_hash,
+                info,
+                stored: 0,
+            });
             self.sessions.insert(session.id, session);
             return self.show_now(now);
         }
@@ -370,16 +392,22 @@ impl Driver {
     }
 
     /// A session can't go on; its row says why.
-    pub(super) fn stick(&mut self, now: Time, id: TorrentId, message: String) {
+    pub(super) fn stick(&mut self, now: Time, id: TorrentId, error: &str) {
         self.drop_connections_of(now, id);
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        if let Some(info_hash) = session.info_hash() {
-            self.client.remove_torrent(now, info_hash);
-            self.by_hash.remove(&info_hash);
-        }
-        session.phase = Phase::Stuck(message, None);
+        let Some(running) = session.running() else { return };
+        let stuck = Stuck {
+            message: format!(
+                "The download can't be stored: {error}. Free some space if that is why, and reload the page to go on."
+            ),
+            info_hash: running.torrent.info_hash(),
+            info: running.torrent.info().cloned(),
+            stored: running.stored(),
+        };
+        self.client.remove_torrent(now, stuck.info_hash);
+        session.phase = Phase::Stuck(stuck);
         self.show_now(now);
     }
 

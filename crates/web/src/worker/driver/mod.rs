@@ -117,7 +117,7 @@ impl Driver {
                     self.tell_torrent(now, id, input);
                 }
             }
-            Event::StorageOpened(id, Err(message)) => self.stick(now, id, message),
+            Event::StorageOpened(id, Err(error)) => self.stick(now, id, &error),
             Event::StorageOpened(_, Ok(())) => {}
             Event::File(name, Ok(file)) => self.page.send_with(&Notice::File { name }, &file),
             Event::File(name, Err(error)) => {
@@ -127,11 +127,11 @@ impl Driver {
             Event::Trouble(sentence) => self.page.send(&Notice::Error(sentence)),
             Event::Hashing(id, progress) => {
                 if let Some(Session {
-                    phase: Phase::Hashing(done, _),
+                    phase: Phase::Hashing(hashing),
                     ..
                 }) = self.sessions.get_mut(&id)
                 {
-                    *done = progress;
+                    hashing.progress = progress;
                     self.show_soon(now);
                 }
             }
