@@ -226,3 +226,31 @@ fn a_paused_download_goes_on_when_it_is_resumed() {
         assert_same(&file, &torrent.save("long.bin").await?)
     });
 }
+
+#[test]
+fn a_download_that_is_shared_again_from_its_file_stays_stored() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let file = stage.file("again.bin", 1_000_000)?;
+        let sender = stage.page("sender", server.origin()).await?;
+        let shared = sender.share(&[&file]).await?;
+        let receiver = stage.page("receiver", &shared.link).await?;
+        let torrent = receiver.torrent(&shared.info_hash);
+        torrent.complete(TRANSFER).await?;
+        sender.close().await?;
+        receiver
+            .tab()
+            .choose("[data-testid=file-input]", &[&file])
+            .await?;
+        let said = "const said = document.querySelector('.unseen[role=status]')?.innerText ?? '';
+                    return [said.includes('is in your list already'), said];";
+        receiver
+            .tab()
+            .wait("the word that it is there already", TRANSFER, said, vec![])
+            .await?;
+
+        receiver.reload().await?;
+        torrent.complete(TRANSFER).await?;
+        assert_same(&file, &torrent.save("again.bin").await?)
+    });
+}

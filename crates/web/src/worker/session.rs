@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use causeway_core::{Info, InfoHash, Magnet, Metainfo, PieceIndex, SortedMap, SortedSet, Time};
+use causeway_core::{Bitfield, Info, InfoHash, Magnet, Metainfo, PieceIndex, SortedMap, SortedSet, Time};
 use causeway_engine::{LinkId, Source, State, StorageError, Stored, Torrent};
 use web_sys::File;
 
@@ -187,6 +187,15 @@ impl Session {
             Phase::Running(running) => Some(running),
             Phase::Beginning | Phase::Hashing(..) | Phase::Stuck(..) => None,
         }
+    }
+
+    /// Whether all of it was downloaded and is stored.
+    pub(super) fn is_complete_download(&mut self) -> bool {
+        self.record.own != 1
+            && self.failure().is_none()
+            && self
+                .running()
+                .is_some_and(|running| running.torrent.have().is_some_and(Bitfield::is_all))
     }
 
     /// How its storage has failed it.

@@ -2,7 +2,9 @@
 
 use std::rc::Weak;
 
-use causeway_core::{CreateOptions, Draft, DraftFile, FileSlice, Metainfo, Sha1Hash};
+use causeway_core::{
+    CreateError, CreateOptions, Draft, DraftFile, FileSlice, GeometryError, Metainfo, Sha1Hash,
+};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::File;
@@ -58,7 +60,8 @@ async fn hash_all(
             length: file.size() as u64,
         })
         .collect();
-    let draft = Draft::new(&selection.name, files, options).map_err(|error| error.to_string())?;
+    let refused = |error| refusal(&selection.name, &error);
+    let draft = Draft::new(&selection.name, files, options).map_err(refused)?;
     let geometry = draft.geometry();
     let mut hashes: Vec<Sha1Hash> = Vec::with_capacity(geometry.pieces() as usize);
     let mut pieces = stream::iter(geometry.all_pieces().map(|piece| {
@@ -66,7 +69,7 @@ async fn hash_all(
         let slices = whole
             .map(|whole| draft.slices(whole).collect::<Vec<_>>())
             .unwrap_or_default();
-        hash_piece(&selection.files, slices)
+        hash_piece(selection, slices)
     }))
     .buffered(PIECES_AT_ONCE);
     while let Some(hash) = pieces.try_next().await? {
@@ -81,17 +84,33 @@ async fn hash_all(
         );
     }
     drop(pieces);
-    draft.finish(hashes).map_err(|error| error.to_string())
+    draft.finish(hashes).map_err(refused)
 }
 
-async fn hash_piece(files: &[File], slices: Vec<FileSlice>) -> Result<Sha1Hash, String> {
+/// Why the files of this name are not shared.
+fn refusal(name: &str, error: &CreateError) -> String {
+    if let CreateError::Geometry(GeometryError::Empty) = error {
+        return format!(
+            "“{name}” can't be shared: there is nothing in it. Choose something that is not empty."
+        );
+    }
+    let reason = if let CreateError::Geometry(error) = error {
+        error.to_string()
+    } else {
+        error.to_string()
+    };
+    format!("“{name}” can't be shared: {reason}.")
+}
+
+async fn hash_piece(selection: &Selection, slices: Vec<FileSlice>) -> Result<Sha1Hash, String> {
     let mut parts = Vec::with_capacity(slices.len());
     for slice in slices {
-        let file = files
+        let file = selection
+            .files
             .get(slice.file)
             .ok_or("A file is missing: choose them again.")?;
         let part = read_file(file, slice.offset, slice.length).await;
-        parts.push(part.map_err(|error| error.to_string())?);
+        parts.push(part.map_err(|error| format!("{error}."))?);
     }
     let digest = match parts.as_slice() {
         [whole] => hash::start_js(whole),
@@ -105,8 +124,33 @@ async fn hash_piece(files: &[File], slices: Vec<FileSlice>) -> Result<Sha1Hash, 
     digest
         .finish()
         .await
-        .ok_or_else(|| "The browser could not hash a piece: close other tabs and try again.".to_owned())
+        .ok_or_else(|| {
+            let name = &selection.name;
+            format!("“{name}” can't be shared: the browser could not hash a piece. Close other tabs and try again.")
+        })
 }
 
 /// Enough to keep the disk and the hashing threads busy at once.
 const PIECES_AT_ONCE: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_what_was_chosen_once_and_says_what_to_do() {
+        let sentence = |paths: &[&[&str]]| {
+            let files = paths.iter().map(|path| DraftFile {
+                path: path.iter().map(|&name| name.to_owned()).collect(),
+                length: 0,
+            });
+            let error = Draft::new("notes.txt", files.collect(), CreateOptions::default());
+            refusal("notes.txt", &error.expect_err("there are no bytes"))
+        };
+        let empty = sentence(&[&["notes.txt"]]);
+        assert_eq!(empty.matches("shared").count(), 1, "{empty}");
+        assert!(empty.ends_with("Choose something that is not empty."), "{empty}");
+        let twice = sentence(&[&["a"], &["a"]]);
+        assert_eq!(twice, "“notes.txt” can't be shared: `a` is there twice.");
+    }
+}

@@ -159,17 +159,19 @@ impl Driver {
         self.show_now(now);
         let metainfo = match result {
             Ok(metainfo) => metainfo,
-            Err(error) => {
-                self.page.send(&Notice::Error(format!(
-                    "“{}” can't be shared: {error}",
-                    session.name
-                )));
-                return;
-            }
+            Err(sentence) => return self.page.send(&Notice::Error(sentence)),
         };
         let info = metainfo.info().clone();
         if let Some(other) = self.by_hash.get(&info.info_hash()).copied() {
-            // The same files again: after a reload, or in place of a download of them.
+            // A complete download is shared already, and needs nobody to choose it again after a reload.
+            if self
+                .sessions
+                .get_mut(&other)
+                .is_some_and(Session::is_complete_download)
+            {
+                return self.command(now, other, Command::Resume);
+            }
+            // The same files again: after a reload, or in place of a download that is not complete.
             if let Some(other) = self.sessions.get(&other) {
                 session.record = other.record.clone();
                 session.trackers.clone_from(&other.trackers);
