@@ -28,8 +28,9 @@ pub(super) fn listen(acts: Acts) -> ReadSignal<bool> {
     });
     let drop = window_event_listener(ev::drop, move |event| {
         set_dragging.set(false);
+        // No field takes files: the browser would leave the page for them wherever they are dropped.
         if let Some(transfer) = event.data_transfer().filter(is_welcome)
-            && !is_editable(event.target())
+            && (has(&transfer, "Files") || !is_editable(event.target()))
         {
             event.prevent_default();
             take(acts, &transfer);
@@ -55,8 +56,13 @@ pub(super) fn listen(acts: Acts) -> ReadSignal<bool> {
 /// Files are shared or opened, a link is opened; other text was not meant for us.
 fn take(acts: Acts, transfer: &DataTransfer) {
     let entries = pick::entries(transfer);
+    // What lies in no folder, a copied picture for example, has no entry.
+    let files = transfer.files().map(|list| pick::from_list(&list));
+    let files = files.unwrap_or_default();
     if !entries.is_empty() {
         acts.take(entries);
+    } else if !files.is_empty() {
+        acts.share(files);
     } else if let Ok(text) = transfer.get_data("text/plain")
         && address::is_link(&text)
     {
@@ -65,10 +71,11 @@ fn take(acts: Acts, transfer: &DataTransfer) {
 }
 
 fn is_welcome(transfer: &DataTransfer) -> bool {
-    transfer
-        .types()
-        .iter()
-        .any(|kind| kind == "Files" || kind == "text/plain")
+    has(transfer, "Files") || has(transfer, "text/plain")
+}
+
+fn has(transfer: &DataTransfer, kind: &str) -> bool {
+    transfer.types().iter().any(|other| other == kind)
 }
 
 /// Text that goes into a field belongs to the field.

@@ -121,13 +121,12 @@ async fn hash_piece(selection: &Selection, slices: Vec<FileSlice>) -> Result<Sha
                 .collect::<Vec<_>>(),
         ),
     };
-    digest
-        .finish()
-        .await
-        .ok_or_else(|| {
-            let name = &selection.name;
-            format!("“{name}” can't be shared: the browser could not hash a piece. Close other tabs and try again.")
-        })
+    digest.finish().await.ok_or_else(|| {
+        let name = &selection.name;
+        format!(
+            "“{name}” can't be shared: the browser could not hash a piece. Close other tabs and try again."
+        )
+    })
 }
 
 /// Enough to keep the disk and the hashing threads busy at once.
