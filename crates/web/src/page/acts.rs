@@ -70,6 +70,7 @@ impl Acts {
 
     /// Opens a magnet link, a link to a page with one, or an info-hash.
     pub(super) fn open(self, text: &str) {
+        keep_what_is_stored();
         self.send(&Request::Open {
             text: text.trim().to_owned(),
         });
@@ -84,6 +85,7 @@ impl Acts {
 
     /// Opens torrent files.
     pub(super) fn open_torrent_files(self, files: impl IntoIterator<Item = File>) {
+        keep_what_is_stored();
         for file in files {
             let name = file.name();
             if file.size() > MAX_TORRENT_FILE {
@@ -136,6 +138,19 @@ impl Acts {
 
     fn send_with(self, request: &Request, beside: &JsValue) {
         self.worker.with_value(|worker| worker.send_with(request, beside));
+    }
+}
+
+/// Asks the browser not to delete downloads when it runs short of space. It may ask the user, or say no.
+fn keep_what_is_stored() {
+    let storage = window().navigator().storage();
+    if !JsValue::from(&storage).is_undefined()
+        && let Ok(promise) = storage.persist()
+    {
+        spawn_local(async move {
+            // Whatever the answer is, the download goes on.
+            JsFuture::from(promise).await.unwrap_or_default();
+        });
     }
 }
 

@@ -1,4 +1,4 @@
-//! What works anywhere on the page: dropping, pasting, and a link put into the address.
+//! What works anywhere on the page: dropping, pasting, a link put into the address, and leaving.
 
 use leptos::ev;
 use leptos::prelude::*;
@@ -6,6 +6,7 @@ use wasm_bindgen::JsCast;
 use web_sys::{DataTransfer, Element};
 
 use super::acts::Acts;
+use super::state::State;
 use super::{address, pick};
 
 /// Listens until the calling component goes; tells whether something is being dragged over the page.
@@ -44,11 +45,18 @@ pub(super) fn listen(acts: Acts) -> ReadSignal<bool> {
         }
     });
     let address = window_event_listener(ev::hashchange, move |_| acts.open_address());
+    let leaving = window_event_listener(ev::beforeunload, move |event| {
+        if acts.state.with_untracked(State::is_missed) {
+            // The browser asks, in its own words.
+            event.prevent_default();
+        }
+    });
     on_cleanup(move || {
         for listener in [over, leave, drop, paste] {
             listener.remove();
         }
         address.remove();
+        leaving.remove();
     });
     dragging
 }

@@ -113,6 +113,14 @@ impl State {
         self.leaving = self.leaving.filter(is_there);
     }
 
+    /// Whether leaving the page ends what the user would have to begin again: files are being read, or are shared from
+    /// where they lie, which a page may not go on with by itself.
+    pub(super) fn is_missed(&self) -> bool {
+        self.torrents.iter().any(|torrent| {
+            torrent.own_files && matches!(torrent.state, ViewState::Hashing | ViewState::Seeding)
+        })
+    }
+
     /// The torrents' names, newest first.
     pub(super) fn newest_first(&self) -> impl Iterator<Item = TorrentId> {
         self.torrents.iter().rev().map(|torrent| torrent.id)

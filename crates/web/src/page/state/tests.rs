@@ -265,6 +265,27 @@ fn a_torrent_of_which_nothing_is_wanted_is_not_announced_as_complete() {
     assert_eq!(state.announcement(), "");
 }
 
+#[test]
+fn the_page_is_missed_while_it_reads_or_shares_the_users_own_files() {
+    let table = [
+        (ViewState::Hashing, true, true),
+        (ViewState::Seeding, true, true),
+        (ViewState::Paused, true, false),
+        (ViewState::Seeding, false, false),
+        (ViewState::Downloading, false, false),
+    ];
+    for (view, own_files, is_missed) in table {
+        let mut state = State::default();
+        let torrent = TorrentView {
+            state: view,
+            own_files,
+            ..torrent(1)
+        };
+        state.handle_notice(Notice::Torrents(vec![torrent]));
+        assert_eq!(state.is_missed(), is_missed, "{view:?}, own files: {own_files}");
+    }
+}
+
 fn file(length: f64) -> FileView {
     FileView {
         path: "f".to_owned(),
