@@ -6,6 +6,7 @@
 
 pub mod protocol;
 
+mod opening;
 mod page;
 mod worker;
 

@@ -96,6 +96,8 @@ pub enum Notice {
     Files(TorrentId, Vec<FileView>),
     /// Files whose state has changed: index, bytes that are there and verified, whether it is selected.
     FileProgress(TorrentId, Vec<(u32, f64, bool)>),
+    /// What the user wants to open or to share is in the list already.
+    Known(TorrentId),
     /// Something that the user asked for did not work: what happened and what to do, in a sentence or two.
     Error(String),
     /// Answer to [`Request::Save`]. Beside it: a `File` that lies on disk.

@@ -12,6 +12,7 @@ use super::arrange::{Arrangement, arrange};
 use super::pick::{self, Chosen};
 use super::state::State;
 use super::worker_handle::WorkerHandle;
+use crate::opening::parse_link;
 use crate::protocol::{Notice, Request};
 
 /// The page's state and the way to the worker.
@@ -68,12 +69,17 @@ impl Acts {
         self.state.update(|state| state.complain(text.into()));
     }
 
-    /// Opens a magnet link, a link to a page with one, or an info-hash.
-    pub(super) fn open(self, text: &str) {
+    /// Opens a magnet link, a link to a page with one, or an info-hash; tells whether it is one.
+    pub(super) fn open(self, text: &str) -> bool {
+        if let Err(refusal) = parse_link(text) {
+            self.complain(refusal);
+            return false;
+        }
         keep_what_is_stored();
         self.send(&Request::Open {
             text: text.trim().to_owned(),
         });
+        true
     }
 
     /// Opens the link that the page's address holds, if it does.

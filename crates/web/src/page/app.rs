@@ -8,7 +8,7 @@ use web_sys::{File, HtmlElement};
 use super::acts::Acts;
 use super::save::Downloads;
 use super::state::State;
-use super::view::App;
+use super::view::{self, App};
 use super::worker_handle::WorkerHandle;
 use crate::protocol::Notice;
 
@@ -38,6 +38,10 @@ pub(crate) fn mount(worker: WorkerHandle) {
         Notice::Ready { .. } | Notice::OtherTab => {
             acts.state.update(|state| state.handle_notice(notice));
             acts.open_address();
+        }
+        Notice::Known(id) => {
+            acts.state.update(|state| state.handle_notice(notice));
+            view::show_torrent(id);
         }
         Notice::TakenOver
         | Notice::Torrents(_)

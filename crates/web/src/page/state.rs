@@ -91,6 +91,11 @@ impl State {
                     }
                 }
             }
+            Notice::Known(id) => {
+                if let Some(torrent) = self.torrent(id) {
+                    self.announcement = torrent.name.clone() + " is in your list already.";
+                }
+            }
             Notice::Error(trouble) => self.complain(trouble),
             Notice::File { .. }
             | Notice::CreateOffer(..)

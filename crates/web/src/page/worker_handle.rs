@@ -92,6 +92,7 @@ impl WorkerHandle {
                 | Notice::Torrents(_)
                 | Notice::Files(..)
                 | Notice::FileProgress(..)
+                | Notice::Known(_)
                 | Notice::Error(_)
                 | Notice::File { .. } => on_notice(notice, message.get(1)),
             }

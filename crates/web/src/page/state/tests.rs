@@ -286,6 +286,20 @@ fn the_page_is_missed_while_it_reads_or_shares_the_users_own_files() {
     }
 }
 
+#[test]
+fn a_torrent_that_is_opened_again_is_said_to_be_there() {
+    let mut state = State::default();
+    state.handle_notice(Notice::Known(TorrentId(1)));
+    assert_eq!(
+        state.announcement(),
+        "",
+        "one that is not shown yet is news by itself"
+    );
+    state.handle_notice(Notice::Torrents(vec![torrent(1)]));
+    state.handle_notice(Notice::Known(TorrentId(1)));
+    assert_eq!(state.announcement(), "T is in your list already.");
+}
+
 fn file(length: f64) -> FileView {
     FileView {
         path: "f".to_owned(),

@@ -103,8 +103,10 @@ fn OpenForm() -> impl IntoView {
     let open = move |event: SubmitEvent| {
         event.prevent_default();
         if let Some(field) = field.get_untracked() {
-            acts.open(&field.value());
-            field.set_value("");
+            // What is refused stays, to be put right.
+            if acts.open(&field.value()) {
+                field.set_value("");
+            }
         }
     };
 

@@ -62,12 +62,20 @@ pub(super) fn App() -> impl IntoView {
 
 /// Somebody at the keyboard whose torrent has gone, and the focus with it, goes on at the list.
 fn catch_focus() {
-    let is_lost = document().active_element() == document().body().map(Into::into);
-    let list = document()
-        .get_element_by_id("torrents")
-        .and_then(|list| list.dyn_into::<HtmlElement>().ok());
-    if let Some(list) = list.filter(|_| is_lost) {
-        list.focus().unwrap_or_default();
+    if document().active_element() == document().body().map(Into::into) {
+        focus("torrents");
+    }
+}
+
+/// Brings a torrent into sight, if it is there.
+pub(super) fn show_torrent(id: TorrentId) {
+    focus(&torrent::element_id(id));
+}
+
+fn focus(id: &str) {
+    let element = document().get_element_by_id(id);
+    if let Some(element) = element.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
+        element.focus().unwrap_or_default();
     }
 }
 

@@ -7,7 +7,7 @@ use super::share_link::ShareLink;
 use super::{dynamic, when};
 use crate::page::acts::Acts;
 use crate::page::{format, words};
-use crate::protocol::{Request, TorrentView, ViewState};
+use crate::protocol::{Request, TorrentId, TorrentView, ViewState};
 
 /// A torrent's card. Several updates a second change its texts and attributes in place; no element is made anew,
 /// so that none loses the focus.
@@ -38,6 +38,8 @@ pub(in crate::page) fn TorrentCard(first: TorrentView) -> impl IntoView {
     view! {
         <article
             class="torrent"
+            id=element_id(id)
+            tabindex="-1"
             aria-label=text(|torrent| torrent.name.clone())
             data-testid="torrent"
             data-info-hash=text(|torrent| torrent.info_hash.clone().unwrap_or_default())
@@ -79,6 +81,11 @@ pub(in crate::page) fn TorrentCard(first: TorrentView) -> impl IntoView {
             <FileList id is_own/>
         </article>
     }
+}
+
+/// The card's `id` in the document.
+pub(super) fn element_id(id: TorrentId) -> String {
+    format!("torrent-{}", id.0)
 }
 
 #[component]

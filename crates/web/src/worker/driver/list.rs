@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use causeway_core::{Info, InfoHash, Magnet, Metainfo, SortedMap, Time};
+use causeway_core::{Info, Magnet, Metainfo, SortedMap, Time};
 use causeway_engine::{Command, Config, Input, LinkId, Source, StorageError, Stored, Torrent};
 use js_sys::{Array, Date, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
@@ -12,6 +12,7 @@ use web_sys::File;
 use super::Driver;
 use super::limits::{EACH, MAX_OUTSTANDING_REQUESTS, MAX_UNWRITTEN};
 use super::peers::log_closed;
+use crate::opening::parse_link;
 use crate::protocol::{Notice, Request, TorrentId};
 use crate::worker::clock::scope;
 use crate::worker::session::{Hashing, Phase, Running, Session, Stuck, source};
@@ -169,6 +170,7 @@ impl Driver {
                 .get_mut(&other)
                 .is_some_and(Session::is_complete_download)
             {
+                self.page.send(&Notice::Known(other));
                 return self.command(now, other, Command::Resume);
             }
             // The same files again: after a reload, or in place of a download that is not complete.
@@ -196,7 +198,7 @@ impl Driver {
             Ok(magnet) => {
                 if let Some(id) = self.by_hash.get(&magnet.info_hash).copied() {
                     self.use_trackers(now, id, &magnet);
-                    return self.show_now(now);
+                    return self.page.send(&Notice::Known(id));
                 }
                 let mut session = self.new_session();
                 session.adopt(&magnet, self.trackers.of_page());
@@ -241,8 +243,8 @@ impl Driver {
             }
         };
         let info = metainfo.info().clone();
-        if self.by_hash.contains_key(&info.info_hash()) {
-            return self.show_now(now);
+        if let Some(id) = self.by_hash.get(&info.info_hash()).copied() {
+            return self.page.send(&Notice::Known(id));
         }
         let mut session = self.new_session();
         session.adopt_metainfo(&metainfo, self.trackers.of_page());
@@ -493,23 +495,6 @@ const WEB_SEEDS: u64 = 1 << 32;
 /// Web seeds of one torrent.
 const MOST_WEB_SEEDS: u64 = 8;
 
-/// Reads a magnet link, a link to a page with one after its `#`, or a bare info-hash.
-fn parse_link(text: &str) -> Result<Magnet, String> {
-    let text = text.trim();
-    if let Ok(info_hash) = text.parse::<InfoHash>() {
-        return Ok(Magnet::new(info_hash));
-    }
-    let link = match text.split_once('#') {
-        Some((_, fragment)) if !text.starts_with("magnet:") => fragment,
-        _ => text,
-    };
-    if let Ok(info_hash) = link.parse::<InfoHash>() {
-        return Ok(Magnet::new(info_hash));
-    }
-    link.parse()
-        .map_err(|error| format!("That link can't be opened: {error}."))
-}
-
 fn signal_id(id: crate::protocol::ConnectionId) -> causeway_signal::ConnectionId {
     causeway_signal::ConnectionId(id.0)
 }
@@ -531,42 +516,3 @@ const CHOOSE_AGAIN: &str =
 /// What another tab answers.
 const IN_OTHER_TAB: &str =
     "Causeway runs in another tab of this browser. Do this there, or close that tab first.";
-
-#[cfg(test)]
-mod tests {
-    use super::parse_link;
-
-    const HASH: &str = "0123456789abcdef0123456789abcdef01234567";
-
-    #[test]
-    fn a_link_is_a_magnet_a_page_with_one_or_a_bare_hash() {
-        for text in [
-            HASH.to_owned(),
-            format!("  magnet:?xt=urn:btih:{HASH} "),
-            format!("http://localhost:8080/#magnet:?xt=urn:btih:{HASH}&dn=a%23b"),
-            format!("https://example.org/page/#{HASH}"),
-        ] {
-            assert_eq!(
-                parse_link(&text).map(|magnet| magnet.info_hash.to_string()),
-                Ok(HASH.to_owned()),
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn anything_else_is_refused_with_a_sentence() {
-        for text in [
-            "",
-            "hello",
-            "http://localhost:8080/",
-            "magnet:?dn=only+a+name",
-            "#",
-        ] {
-            assert!(
-                parse_link(text).is_err_and(|error| error.starts_with("That link can't be opened")),
-                "{text}"
-            );
-        }
-    }
-}
