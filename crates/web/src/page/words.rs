@@ -61,6 +61,25 @@ pub(super) fn can_resume(torrent: &TorrentView) -> bool {
     matches!(torrent.state, ViewState::Paused | ViewState::Error)
 }
 
+/// What the button that pauses or resumes says.
+pub(super) fn pausing(torrent: &TorrentView) -> &'static str {
+    if can_resume(torrent) { "Resume" } else { "Pause" }
+}
+
+/// What the button that removes says.
+pub(super) fn removing(torrent: &TorrentView) -> &'static str {
+    if torrent.own_files {
+        "Stop sharing"
+    } else {
+        "Remove"
+    }
+}
+
+/// What a button is called where its torrent can't be seen beside it.
+pub(super) fn of(button: &str, torrent: &TorrentView) -> String {
+    format!("{button} “{}”", torrent.name)
+}
+
 /// What is asked before a torrent is removed.
 pub(super) fn removal_question(torrent: &TorrentView) -> String {
     format!("Remove “{}”?", torrent.name)
@@ -111,6 +130,17 @@ mod tests {
             state,
             ..torrent(1)
         }
+    }
+
+    #[test]
+    fn buttons_are_told_apart_by_their_torrents() {
+        let paused = chosen(1e9, 0.5, ViewState::Paused);
+        assert_eq!(of(pausing(&paused), &paused), "Resume “T”");
+        let own = TorrentView {
+            own_files: true,
+            ..torrent(1)
+        };
+        assert_eq!(of(removing(&own), &own), "Stop sharing “T”");
     }
 
     #[test]

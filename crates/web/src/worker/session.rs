@@ -32,6 +32,8 @@ pub(super) struct Session {
     pub(super) phase: Phase,
     /// The files that the link names (BEP 53), and no others are wanted; until the metadata tells which there are.
     wanted_by_link: Option<Vec<RangeInclusive<u32>>>,
+    /// What was said last of its trackers.
+    pub(super) tracker_hint: Option<String>,
     /// Whether the page has the list of files.
     pub(super) files_shown: bool,
     /// Files whose progress the page has not been told since.
@@ -103,6 +105,7 @@ impl Session {
             record,
             phase,
             wanted_by_link: None,
+            tracker_hint: None,
             files_shown: false,
             changed_files,
         }

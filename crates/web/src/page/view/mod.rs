@@ -37,7 +37,7 @@ pub(super) fn App() -> impl IntoView {
         first.map(|first| view! { <TorrentCard first/> }).into_any()
     };
     Effect::new(move |before: Option<usize>| {
-        let now = state.with(|state| state.newest_first().count());
+        let now = state.with(|state| state.newest_first().count() + state.troubles().len());
         if before.is_some_and(|before| now < before) {
             request_animation_frame(catch_focus);
         }
@@ -60,7 +60,7 @@ pub(super) fn App() -> impl IntoView {
     }
 }
 
-/// Somebody at the keyboard whose torrent has gone, and the focus with it, goes on at the list.
+/// Somebody at the keyboard whose torrent or trouble has gone, and the focus with it, goes on at the list.
 fn catch_focus() {
     if document().active_element() == document().body().map(Into::into) {
         focus("torrents");

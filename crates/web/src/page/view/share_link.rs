@@ -11,7 +11,7 @@ use web_sys::{HtmlDocument, HtmlElement};
 
 use super::dynamic;
 use crate::page::acts::Acts;
-use crate::page::address;
+use crate::page::{address, words};
 use crate::protocol::TorrentView;
 
 /// The link with a button that copies it, and the magnet link for other programs.
@@ -29,10 +29,13 @@ pub(in crate::page) fn ShareLink(torrent: Memo<TorrentView>) -> impl IntoView {
         };
         spawn_local(async move {
             let was_copied = copy(&anchor.href(), &anchor).await;
-            label.set(if was_copied { "Copied" } else { "Press Ctrl+C" });
-            if was_copied {
-                state.update(|state| state.announce("The link was copied."));
-            }
+            label.set(if was_copied { "Copied" } else { "Selected" });
+            let said = if was_copied {
+                "The link was copied."
+            } else {
+                "The browser did not copy the link. It is selected: copy it with the keyboard or the menu."
+            };
+            state.update(|state| state.announce(said));
             set_timeout(move || label.set("Copy link"), Duration::from_secs(2));
         });
     };
@@ -40,7 +43,13 @@ pub(in crate::page) fn ShareLink(torrent: Memo<TorrentView>) -> impl IntoView {
     view! {
         <div class="link">
             <a node_ref=anchor class="address" data-testid="share-link" href=dynamic(link)>{dynamic(link)}</a>
-            <button type="button" class="main" data-testid="copy-link" on:click=copy_link>
+            <button
+                type="button"
+                class="main"
+                aria-label=dynamic(move || torrent.with(|torrent| words::of(label.get(), torrent)))
+                data-testid="copy-link"
+                on:click=copy_link
+            >
                 {dynamic(move || label.get().to_owned())}
             </button>
             <a class="magnet" data-testid="magnet-link" href=dynamic(magnet)>"Magnet link"</a>

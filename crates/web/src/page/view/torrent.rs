@@ -93,6 +93,9 @@ fn Buttons(torrent: Memo<TorrentView>) -> impl IntoView {
     let acts = Acts::here();
     let id = torrent.with_untracked(|torrent| torrent.id);
     let text = move |of: fn(&TorrentView) -> &'static str| dynamic(move || torrent.with(of).to_owned());
+    let label = move |button: fn(&TorrentView) -> &'static str| {
+        dynamic(move || torrent.with(|torrent| words::of(button(torrent), torrent)))
+    };
     let pause = move |_| {
         let can_resume = torrent.with_untracked(words::can_resume);
         acts.send(&if can_resume {
@@ -108,13 +111,20 @@ fn Buttons(torrent: Memo<TorrentView>) -> impl IntoView {
                 type="button"
                 class="quiet"
                 data-testid=text(|torrent| if words::can_resume(torrent) { "resume" } else { "pause" })
+                aria-label=label(words::pausing)
                 hidden=dynamic(move || torrent.with(|torrent| !torrent.can_pause))
                 on:click=pause
             >
-                {text(|torrent| if words::can_resume(torrent) { "Resume" } else { "Pause" })}
+                {text(words::pausing)}
             </button>
-            <button type="button" class="quiet" data-testid="remove" on:click=move |_| acts.perform(|state| state.ask_removal(id))>
-                {text(|torrent| if torrent.own_files { "Stop sharing" } else { "Remove" })}
+            <button
+                type="button"
+                class="quiet"
+                aria-label=label(words::removing)
+                data-testid="remove"
+                on:click=move |_| acts.perform(|state| state.ask_removal(id))
+            >
+                {text(words::removing)}
             </button>
         </div>
     }

@@ -406,11 +406,12 @@ impl Driver {
             let hint = session.info_hash().and_then(|info_hash| {
                 let has_tracker = self.client.trackers(info_hash).next().is_some();
                 if has_tracker {
-                    tracker_hint(&self.client, info_hash)
+                    tracker_hint(self.client.trackers(info_hash), session.tracker_hint.take())
                 } else {
                     Some(self.trackers.refusal(&session.trackers))
                 }
             });
+            session.tracker_hint.clone_from(&hint);
             views.push(view::torrent(session, hint));
             // Rates fall while nothing happens: as long as there are peers, the page is told.
             if session
@@ -428,13 +429,19 @@ impl Driver {
     }
 }
 
-/// A sentence about the trackers of a torrent, if none of them can be reached or the last word of one was no.
-fn tracker_hint(client: &Client, info_hash: InfoHash) -> Option<String> {
+/// A sentence about the trackers of a torrent, if none of them can be reached or the last word of one was no; the last one
+/// while they are tried again.
+fn tracker_hint<'a>(
+    trackers: impl Iterator<Item = signal::TrackerStatus<'a>>,
+    last: Option<String>,
+) -> Option<String> {
     let mut warning = None;
     let mut reason = None;
-    for status in client.trackers(info_hash) {
+    let mut is_trying = false;
+    for status in trackers {
         match status.state {
-            signal::TrackerState::Idle | signal::TrackerState::Connecting => return None,
+            signal::TrackerState::Idle => return None,
+            signal::TrackerState::Connecting => is_trying = true,
             signal::TrackerState::Connected => match status.warning {
                 Some(text) => warning = Some(format!("The tracker {} says: {text}", status.url)),
                 None => return None,
@@ -448,7 +455,7 @@ fn tracker_hint(client: &Client, info_hash: InfoHash) -> Option<String> {
             }
         }
     }
-    warning.or(reason)
+    if is_trying { last } else { warning.or(reason) }
 }
 
 fn link_of(connection: ConnectionId) -> LinkId {
@@ -466,3 +473,40 @@ const VIEW_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Azureus style (BEP 20), and room for twelve random digits.
 const PEER_ID_PREFIX: &[u8; 20] = b"-CW0100-............";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(state: signal::TrackerState<'_>) -> signal::TrackerStatus<'_> {
+        signal::TrackerStatus {
+            url: "wss://t.example",
+            state,
+            warning: None,
+            seeders: None,
+            leechers: None,
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_tracker_stays_said_until_it_answers() {
+        use signal::TrackerState::{Connected, Connecting, Waiting};
+        let away = || Waiting {
+            reason: "it can't be reached",
+            until: Time::from_micros(0),
+        };
+        let mut said = None;
+        let mut says = |states: Vec<signal::TrackerState<'static>>| {
+            said = tracker_hint(states.into_iter().map(status), said.take());
+            said.is_some()
+        };
+        assert!(!says(vec![Connecting]), "nothing is known yet");
+        assert!(says(vec![away()]));
+        assert!(says(vec![Connecting]), "it is tried again");
+        assert!(says(vec![Connecting, away()]));
+        assert!(!says(vec![Connected]));
+        assert!(!says(vec![away(), Connected]), "one is enough");
+        assert!(says(vec![away()]));
+        assert!(!says(vec![Connecting, Connected]), "wherever it stands");
+    }
+}
