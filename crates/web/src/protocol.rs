@@ -112,6 +112,9 @@ pub enum Notice {
     AcceptOffer(ConnectionId, String, Channel),
     /// The answer to the offer of this connection.
     AcceptAnswer(ConnectionId, String),
+    /// Candidates for this connection have been gathered for long enough: tell the offer or answer with those that are
+    /// there.
+    EndGathering(ConnectionId),
     /// Close this connection.
     CloseConnection(ConnectionId),
 }

@@ -51,6 +51,7 @@ pub(crate) fn mount(worker: WorkerHandle) {
         | Notice::CreateOffer(..)
         | Notice::AcceptOffer(..)
         | Notice::AcceptAnswer(..)
+        | Notice::EndGathering(_)
         | Notice::CloseConnection(_) => acts.state.update(|state| state.handle_notice(notice)),
     });
 }

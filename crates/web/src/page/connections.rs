@@ -1,6 +1,7 @@
 //! The connections that the worker asks for: `RTCPeerConnection` exists on a page only.
 //!
-//! The page decides nothing here. It gathers all candidates (there is no trickle in WebTorrent), hands the data
+//! The page decides nothing here. It gathers all candidates (there is no trickle in WebTorrent), until the worker ends that
+//! (a page that nobody looks at has no punctual clock), hands the data
 //! channel to the worker before it opens, and says when a connection has failed. A channel can be transferred
 //! only in the task in which it came to be. Which channel is used when, and why, says [`Channel`].
 
@@ -9,7 +10,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
-use js_sys::{Array, Promise, Reflect};
+use js_sys::{Array, Function, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
@@ -37,6 +38,9 @@ struct Connection {
     ports: Ports,
     _on_state: Closure<dyn FnMut()>,
     on_channel: Option<Closure<dyn FnMut(RtcDataChannelEvent)>>,
+    /// Fulfilled by `end_gathering`.
+    gathering_ended: Promise,
+    end_gathering: Option<Function>,
 }
 
 type Ports = Rc<RefCell<Vec<LinkPort>>>;
@@ -64,19 +68,22 @@ impl Connections {
     /// Makes a connection with a data channel of either kind, and tells the complete offer.
     pub(super) fn create_offer(&mut self, id: ConnectionId, label: &str) {
         let Some(connection) = self.open(id) else { return };
-        let peer = connection.peer.clone();
+        let (peer, ended) = (connection.peer.clone(), connection.gathering_ended.clone());
         connection.hand_over(id, Channel::Announced, &peer.create_data_channel(label));
         connection.hand_over(id, Channel::Agreed, &agreed_channel(&peer));
         self.run(id, async move {
             set_local_description(&peer).await?;
-            Ok(Request::OfferCreated(id, complete_description(&peer).await?))
+            Ok(Request::OfferCreated(
+                id,
+                complete_description(&peer, &ended).await?,
+            ))
         });
     }
 
     /// Makes a connection for this offer with this data channel, and tells the complete answer.
     pub(super) fn accept_offer(&mut self, id: ConnectionId, sdp: String, channel: Channel) {
         let Some(connection) = self.open(id) else { return };
-        let peer = connection.peer.clone();
+        let (peer, ended) = (connection.peer.clone(), connection.gathering_ended.clone());
         match channel {
             Channel::Agreed => connection.hand_over(id, channel, &agreed_channel(&peer)),
             Channel::Announced => connection.expect_channel(id),
@@ -84,7 +91,10 @@ impl Connections {
         self.run(id, async move {
             set_remote_description(&peer, RtcSdpType::Offer, &sdp).await?;
             set_local_description(&peer).await?;
-            Ok(Request::AnswerCreated(id, complete_description(&peer).await?))
+            Ok(Request::AnswerCreated(
+                id,
+                complete_description(&peer, &ended).await?,
+            ))
         });
     }
 
@@ -103,6 +113,14 @@ impl Connections {
                 tell_closed(id, &tell_worker);
             }
         });
+    }
+
+    /// Has a description told with the candidates that are there.
+    pub(super) fn end_gathering(&self, id: ConnectionId) {
+        let connection = self.open.get(&id);
+        if let Some(end) = connection.and_then(|connection| connection.end_gathering.as_ref()) {
+            end.call0(&JsValue::UNDEFINED).unwrap_or_default();
+        }
     }
 
     /// Closes every connection: the page goes, and the other sides need not wait until they miss it.
@@ -131,12 +149,16 @@ impl Connections {
             }
         });
         peer.set_onconnectionstatechange(Some(on_state.as_ref().unchecked_ref()));
+        let mut end_gathering = None;
+        let gathering_ended = Promise::new(&mut |resolve, _| end_gathering = Some(resolve));
         let connection = Connection {
             peer,
             tell_worker: self.tell_worker.clone(),
             ports: Rc::default(),
             _on_state: on_state,
             on_channel: None,
+            gathering_ended,
+            end_gathering,
         };
         self.open.insert(id, connection);
         self.open.get_mut(&id)
@@ -215,7 +237,7 @@ fn tell_closed(id: ConnectionId, tell_worker: &TellWorker) {
 /// Makes the offer or the answer that the state of the connection asks for, and sets it.
 async fn set_local_description(peer: &RtcPeerConnection) -> Result<(), JsValue> {
     // Without an argument; web-sys knows only the form with one.
-    let method = Reflect::get(peer, &"setLocalDescription".into())?.dyn_into::<js_sys::Function>()?;
+    let method = Reflect::get(peer, &"setLocalDescription".into())?.dyn_into::<Function>()?;
     JsFuture::from(method.call0(peer)?.dyn_into::<Promise>()?).await?;
     Ok(())
 }
@@ -231,26 +253,19 @@ async fn set_remote_description(
     Ok(())
 }
 
-/// The local description with all its candidates, or with those that came within [`GATHERING_MS`]: a STUN server
-/// that does not answer must not keep two peers apart that reach each other without it.
-async fn complete_description(peer: &RtcPeerConnection) -> Result<String, JsValue> {
+/// The local description with all its candidates, or with those that came before the worker has ended the gathering.
+async fn complete_description(peer: &RtcPeerConnection, ended: &Promise) -> Result<String, JsValue> {
     let gathered = Promise::new(&mut |resolve, _| {
         let watched = peer.clone();
-        let done = resolve.clone();
         let on_gathering = Closure::<dyn FnMut()>::new(move || {
             if watched.ice_gathering_state() == RtcIceGatheringState::Complete {
-                done.call0(&JsValue::UNDEFINED).unwrap_or_default();
+                resolve.call0(&JsValue::UNDEFINED).unwrap_or_default();
             }
         });
         peer.set_onicegatheringstatechange(Some(&on_gathering.into_js_value().unchecked_into()));
-        if let Some(window) = web_sys::window() {
-            window
-                .set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, GATHERING_MS)
-                .unwrap_or_default();
-        }
     });
     if peer.ice_gathering_state() != RtcIceGatheringState::Complete {
-        JsFuture::from(gathered).await?;
+        JsFuture::from(Promise::race(&Array::of2(&gathered, ended))).await?;
     }
     peer.set_onicegatheringstatechange(None);
     let description = peer
@@ -261,5 +276,3 @@ async fn complete_description(peer: &RtcPeerConnection) -> Result<String, JsValu
 
 /// The number of the channel that two of our kind agree on; those that are announced count from 0 up.
 const AGREED_ID: u16 = 1_000;
-/// How long candidates are gathered, in milliseconds.
-const GATHERING_MS: i32 = 5_000;

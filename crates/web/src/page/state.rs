@@ -101,6 +101,7 @@ impl State {
             | Notice::CreateOffer(..)
             | Notice::AcceptOffer(..)
             | Notice::AcceptAnswer(..)
+            | Notice::EndGathering(_)
             | Notice::CloseConnection(_) => {}
         }
     }

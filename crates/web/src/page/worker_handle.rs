@@ -85,6 +85,7 @@ impl WorkerHandle {
                     inner.connections.borrow_mut().accept_offer(id, sdp, channel);
                 }
                 Notice::AcceptAnswer(id, sdp) => inner.connections.borrow_mut().accept_answer(id, sdp),
+                Notice::EndGathering(id) => inner.connections.borrow().end_gathering(id),
                 Notice::CloseConnection(id) => inner.connections.borrow_mut().close(id),
                 Notice::Ready { .. }
                 | Notice::OtherTab

@@ -33,8 +33,14 @@ impl Driver {
                 self.web_origins = web_origins;
                 self.tabs = Some(Tabs::new(&self.events));
             }
-            Request::OfferCreated(id, sdp) => self.client.handle_offer(now, signal_id(id), sdp),
-            Request::AnswerCreated(id, sdp) => self.client.handle_answer(now, signal_id(id), sdp),
+            Request::OfferCreated(id, sdp) => {
+                self.note_described(signal_id(id));
+                self.client.handle_offer(now, signal_id(id), sdp);
+            }
+            Request::AnswerCreated(id, sdp) => {
+                self.note_described(signal_id(id));
+                self.client.handle_answer(now, signal_id(id), sdp);
+            }
             Request::Channel(id, channel) => self.take_channel(signal_id(id), channel, beside),
             Request::ConnectionClosed(id) => {
                 log_closed(signal_id(id), "the connection has failed");

@@ -166,6 +166,7 @@ impl Driver {
         if self.client_deadline.is_some_and(|deadline| deadline <= now) {
             self.client.handle_timeout(now);
         }
+        self.end_gathering(now);
     }
 
     /// Performs everything that is to be done, and sets the alarm for what comes later.
@@ -187,7 +188,7 @@ impl Driver {
                 break;
             }
         }
-        let others = [self.client_deadline, self.view_due];
+        let others = [self.client_deadline, self.view_due, self.gathering_deadline()];
         let torrents = self
             .sessions
             .values_mut()
@@ -320,7 +321,7 @@ impl Driver {
                     info_hash,
                     label,
                 } => {
-                    self.create_offer(connection, info_hash, label);
+                    self.create_offer(now, connection, info_hash, label);
                 }
                 signal::Output::AcceptOffer {
                     connection,
@@ -328,7 +329,7 @@ impl Driver {
                     peer_id,
                     sdp,
                 } => {
-                    self.accept_offer(connection, info_hash, peer_id, sdp);
+                    self.accept_offer(now, connection, info_hash, (peer_id, sdp));
                 }
                 signal::Output::AcceptAnswer {
                     connection,

@@ -1,5 +1,7 @@
 //! Connections, from the first offer to the closed link.
 
+use std::time::Duration;
+
 use causeway_core::{InfoHash, PeerId, Time};
 use causeway_engine::{Direction, Input, LinkKind};
 use causeway_signal::ConnectionId;
@@ -23,24 +25,32 @@ pub(super) struct Connection {
     spare: Option<Link>,
     /// Which one is used, as soon as it is known who the other side is.
     channel: Channel,
+    /// When the page is to tell its offer or answer at the latest, until it does.
+    gather_until: Option<Time>,
     open: bool,
 }
 
 impl Driver {
-    pub(super) fn create_offer(&mut self, id: ConnectionId, info_hash: InfoHash, label: String) {
+    pub(super) fn create_offer(&mut self, now: Time, id: ConnectionId, info_hash: InfoHash, label: String) {
         let Some(torrent) = self.by_hash.get(&info_hash).copied() else {
             return;
         };
         self.connections
-            .insert(id, Connection::new(torrent, Direction::Outgoing));
+            .insert(id, Connection::new(torrent, Direction::Outgoing, now));
         self.page.send(&Notice::CreateOffer(PageConnection(id.0), label));
     }
 
-    pub(super) fn accept_offer(&mut self, id: ConnectionId, info_hash: InfoHash, peer: PeerId, sdp: String) {
+    pub(super) fn accept_offer(
+        &mut self,
+        now: Time,
+        id: ConnectionId,
+        info_hash: InfoHash,
+        (peer, sdp): (PeerId, String),
+    ) {
         let Some(torrent) = self.by_hash.get(&info_hash).copied() else {
             return;
         };
-        let mut connection = Connection::new(torrent, Direction::Incoming);
+        let mut connection = Connection::new(torrent, Direction::Incoming, now);
         connection.introduce(peer, &sdp);
         let channel = connection.channel;
         self.connections.insert(id, connection);
@@ -54,6 +64,29 @@ impl Driver {
         };
         connection.introduce(peer, &sdp);
         self.page.send(&Notice::AcceptAnswer(PageConnection(id.0), sdp));
+    }
+
+    /// The page has told an offer or answer.
+    pub(super) fn note_described(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.gather_until = None;
+        }
+    }
+
+    /// Ends the gathering of candidates where it takes too long.
+    pub(super) fn end_gathering(&mut self, now: Time) {
+        for (id, connection) in &mut self.connections {
+            if connection.gather_until.is_some_and(|until| until <= now) {
+                connection.gather_until = None;
+                self.page.send(&Notice::EndGathering(PageConnection(id.0)));
+            }
+        }
+    }
+
+    /// When that is to be looked at next.
+    pub(super) fn gathering_deadline(&self) -> Option<Time> {
+        let deadlines = self.connections.values();
+        deadlines.filter_map(|connection| connection.gather_until).min()
     }
 
     /// The page hands over a data channel of a connection.
@@ -157,6 +190,10 @@ impl Driver {
     }
 }
 
+/// How long candidates are gathered: a STUN server that does not answer must not keep two peers apart that reach each other
+/// without it. The client waits for twice as long.
+const GATHERING: Duration = Duration::from_secs(5);
+
 /// How the peer ids of Causeway begin.
 const OUR_KIND: &[u8] = b"-CW";
 
@@ -166,7 +203,7 @@ pub(super) fn log_closed(id: ConnectionId, reason: &str) {
 }
 
 impl Connection {
-    fn new(torrent: TorrentId, direction: Direction) -> Self {
+    fn new(torrent: TorrentId, direction: Direction, now: Time) -> Self {
         Self {
             torrent,
             direction,
@@ -175,6 +212,7 @@ impl Connection {
             link: None,
             spare: None,
             channel: Channel::Announced,
+            gather_until: Some(now + GATHERING),
             open: false,
         }
     }
