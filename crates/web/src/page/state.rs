@@ -29,6 +29,8 @@ struct Files {
     list: Vec<FileView>,
     /// Another one after every change.
     version: u32,
+    /// Where those begin that are saved next.
+    next_saved: usize,
 }
 
 /// How far this tab is.
@@ -79,6 +81,7 @@ impl State {
                         torrent,
                         list: files,
                         version: 0,
+                        next_saved: 0,
                     });
                 }
             }
@@ -235,21 +238,39 @@ impl State {
         Request::SelectFiles(id, self.files(id).iter().map(|file| file.selected).collect())
     }
 
-    /// What to ask for in order to save everything that is complete; empty where that would be a single file or
-    /// more than a browser hands out at once.
-    pub(super) fn save_all(&self, id: TorrentId) -> Vec<Request> {
-        let complete = (0..)
+    /// The complete files that are saved next, as many as a browser hands out at once, and whether they are all that are
+    /// complete. None where that is a single one.
+    pub(super) fn to_save(&self, id: TorrentId) -> (Vec<u32>, bool) {
+        let complete: Vec<u32> = (0..)
             .zip(self.files(id))
-            .filter(|(_, file)| is_complete(file.done, file.length));
-        let requests: Vec<Request> = complete
-            .take(MAX_SAVED_AT_ONCE + 1)
-            .map(|(index, _)| Request::Save(id, index))
+            .filter(|(_, file)| is_complete(file.done, file.length))
+            .map(|(index, _)| index)
             .collect();
-        if (2..=MAX_SAVED_AT_ONCE).contains(&requests.len()) {
-            requests
-        } else {
-            Vec::new()
+        if complete.len() < 2 {
+            return (Vec::new(), true);
         }
+        if complete.len() <= MAX_SAVED_AT_ONCE {
+            return (complete, true);
+        }
+        let next = self.files_of(id).map_or(0, |files| files.next_saved);
+        let from = complete.partition_point(|index| (*index as usize) < next);
+        // After the last ones come the first again.
+        let rest = complete.get(from..).filter(|rest| !rest.is_empty());
+        let rest = rest.unwrap_or(&complete);
+        (rest.iter().copied().take(MAX_SAVED_AT_ONCE).collect(), false)
+    }
+
+    /// Saves those, and goes on after them the next time.
+    pub(super) fn save_next(&mut self, id: TorrentId) -> Vec<Request> {
+        let (indices, _) = self.to_save(id);
+        let files = self.files.iter_mut().find(|files| files.torrent == id);
+        if let (Some(files), Some(last)) = (files, indices.last()) {
+            files.next_saved = *last as usize + 1;
+        }
+        indices
+            .into_iter()
+            .map(|index| Request::Save(id, index))
+            .collect()
     }
 }
 

@@ -75,6 +75,12 @@ pub(super) fn removing(torrent: &TorrentView) -> &'static str {
     }
 }
 
+/// What the button says that saves several files at once.
+pub(super) fn saving(count: usize, are_all: bool) -> String {
+    let next = if are_all { "" } else { "the next " };
+    format!("Save {next}{}", format::count(count, "file", "files"))
+}
+
 /// What a button is called where its torrent can't be seen beside it.
 pub(super) fn of(button: &str, torrent: &TorrentView) -> String {
     format!("{button} “{}”", torrent.name)

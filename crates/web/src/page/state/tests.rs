@@ -166,8 +166,8 @@ fn what_is_complete_can_be_saved_at_once() {
     let mut state = with_files(&[10.0, 20.0, 30.0]);
     state.handle_notice(Notice::FileProgress(TorrentId(1), vec![(0, 10.0, true)]));
     assert_eq!(
-        state.save_all(TorrentId(1)).len(),
-        0,
+        state.to_save(TorrentId(1)),
+        (vec![], true),
         "a single file has a button of its own"
     );
 
@@ -175,19 +175,28 @@ fn what_is_complete_can_be_saved_at_once() {
         TorrentId(1),
         vec![(1, 19.0, true), (2, 30.0, true)],
     ));
-    let names: Vec<String> = state
-        .save_all(TorrentId(1))
-        .into_iter()
-        .map(|request| name(Some(request)))
-        .collect();
+    let requests = state.save_next(TorrentId(1)).into_iter();
+    let names: Vec<String> = requests.map(|request| name(Some(request))).collect();
     assert_eq!(names, ["Save(TorrentId(1), 0)", "Save(TorrentId(1), 2)"]);
+    assert_eq!(state.to_save(TorrentId(1)), (vec![0, 2], true), "and once more");
 }
 
 #[test]
-fn more_than_a_browser_hands_out_at_once_is_not_offered() {
-    let offered = |count| with_files(&vec![0.0; count]).save_all(TorrentId(1)).len();
-    assert_eq!(offered(MAX_SAVED_AT_ONCE), MAX_SAVED_AT_ONCE);
-    assert_eq!(offered(MAX_SAVED_AT_ONCE + 1), 0);
+fn more_than_a_browser_hands_out_at_once_are_saved_in_turns() {
+    let mut state = with_files(&[0.0; 250]);
+    let mut saved = |first, count, are_all| {
+        let (indices, all) = state.to_save(TorrentId(1));
+        assert_eq!(
+            (indices.first(), indices.len(), all),
+            (Some(&first), count, are_all)
+        );
+        assert_eq!(state.save_next(TorrentId(1)).len(), count);
+    };
+    saved(0, 100, false);
+    saved(100, 100, false);
+    saved(200, 50, false);
+    saved(0, 100, false);
+    assert_eq!(with_files(&[0.0; 100]).to_save(TorrentId(1)).0.len(), 100);
 }
 
 #[test]

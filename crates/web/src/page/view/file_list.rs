@@ -4,8 +4,8 @@ use leptos::prelude::*;
 
 use super::{dynamic, each, when};
 use crate::page::acts::Acts;
-use crate::page::format;
 use crate::page::state::{self, State};
+use crate::page::{format, words};
 use crate::protocol::{FileView, Request, TorrentId};
 
 /// So many files are shown at first, and so many more each time.
@@ -98,13 +98,16 @@ fn Together(id: TorrentId, limit: RwSignal<usize>, is_own: bool) -> impl IntoVie
             .saturating_sub(limit.get())
     };
     let all_selected = move || state.with(|state| state.files(id).iter().all(|file| file.selected));
-    let saved = move || state.with(|state| state.save_all(id).len());
+    let to_save = Memo::new(move |_| {
+        let (indices, are_all) = state.with(|state| state.to_save(id));
+        (indices.len(), are_all)
+    });
     let select_all = move |_| {
         let selected = !untrack(all_selected);
         acts.perform(|state| state.select_all(id, selected));
     };
     let save_all = move |_| {
-        for request in state.with_untracked(|state| state.save_all(id)) {
+        for request in state.try_update(|state| state.save_next(id)).unwrap_or_default() {
             acts.send(&request);
         }
     };
@@ -126,7 +129,7 @@ fn Together(id: TorrentId, limit: RwSignal<usize>, is_own: bool) -> impl IntoVie
     let save = move || {
         view! {
             <button type="button" class="quiet" data-testid="save-all" on:click=save_all>
-                {dynamic(move || format!("Save {}", format::count(saved(), "file", "files")))}
+                {dynamic(move || to_save.with(|&(count, are_all)| words::saving(count, are_all)))}
             </button>
         }
     };
@@ -134,7 +137,7 @@ fn Together(id: TorrentId, limit: RwSignal<usize>, is_own: bool) -> impl IntoVie
         <div class="buttons">
             {when(move || hidden() > 0, move || show_more().into_any())}
             {when(move || !is_own, move || select().into_any())}
-            {when(move || saved() > 0, move || save().into_any())}
+            {when(move || to_save.with(|(count, _)| *count > 0), move || save().into_any())}
         </div>
     }
 }
