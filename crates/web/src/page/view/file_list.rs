@@ -75,7 +75,8 @@ fn FileRow(id: TorrentId, index: u32, version: Memo<u32>, is_own: bool) -> Optio
             <span class="size">{dynamic(size)}</span>
             <button
                 type="button"
-                class="quiet"
+                class="small"
+                class:main=count == 1 && !is_own
                 data-testid="save"
                 aria-label=format!("Save {path}")
                 disabled=dynamic(move || !state::is_complete(file().0, length))
@@ -128,7 +129,7 @@ fn Together(id: TorrentId, limit: RwSignal<usize>, is_own: bool) -> impl IntoVie
     };
     let save = move || {
         view! {
-            <button type="button" class="quiet" data-testid="save-all" on:click=save_all>
+            <button type="button" class="small" class:main=!is_own data-testid="save-all" on:click=save_all>
                 {dynamic(move || to_save.with(|&(count, are_all)| words::saving(count, are_all)))}
             </button>
         }

@@ -14,12 +14,14 @@ use crate::page::acts::Acts;
 use crate::page::{address, words};
 use crate::protocol::TorrentView;
 
-/// The link with a button that copies it, and the magnet link for other programs.
+/// The link with a button that copies it, and the magnet link for other programs. To whoever shares their own files it is
+/// what they came for; who downloads has come for the files.
 #[component]
 pub(in crate::page) fn ShareLink(torrent: Memo<TorrentView>) -> impl IntoView {
     let state = Acts::here().state;
     let anchor = NodeRef::<html::A>::new();
     let label = RwSignal::new("Copy link");
+    let is_own = torrent.with_untracked(|torrent| torrent.own_files);
     let magnet = move || torrent.with(|torrent| torrent.magnet.clone().unwrap_or_default());
     let link = move || format!("{}#{}", address::base(&address::current()), magnet());
 
@@ -45,7 +47,7 @@ pub(in crate::page) fn ShareLink(torrent: Memo<TorrentView>) -> impl IntoView {
             <a node_ref=anchor class="address" data-testid="share-link" href=dynamic(link)>{dynamic(link)}</a>
             <button
                 type="button"
-                class="main"
+                class:main=is_own
                 aria-label=dynamic(move || torrent.with(|torrent| words::of(label.get(), torrent)))
                 data-testid="copy-link"
                 on:click=copy_link
