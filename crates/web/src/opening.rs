@@ -16,7 +16,7 @@ pub(crate) fn parse_link(text: &str) -> Result<Magnet, String> {
         return Ok(Magnet::new(info_hash));
     }
     link.parse()
-        .map_err(|error| format!("That link can't be opened: {error}."))
+        .map_err(|error| format!("That link can't be opened: {error}. Check that the whole link was copied."))
 }
 
 #[cfg(test)]
@@ -51,7 +51,9 @@ mod tests {
             "#",
         ] {
             assert!(
-                parse_link(text).is_err_and(|error| error.starts_with("That link can't be opened")),
+                parse_link(text).is_err_and(
+                    |error| error.starts_with("That link can't be opened") && error.ends_with("copied.")
+                ),
                 "{text}"
             );
         }
