@@ -258,6 +258,38 @@ fn downloaded_bytes_that_have_vanished_are_fetched_again_when_the_torrent_is_res
 }
 
 #[test]
+fn a_download_whose_description_was_cut_short_is_still_in_the_list() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let file = stage.file("described.bin", 1_000_000)?;
+        let sender = stage.page("sender", server.origin()).await?;
+        let shared = sender.share(&[&file]).await?;
+        // Not by its address, which would open the torrent again.
+        let keeper = stage.page("keeper", server.origin()).await?;
+        keeper.open_link(&shared.magnet).await?;
+        let torrent = keeper.torrent(&shared.info_hash);
+        torrent.complete(TRANSFER).await?;
+        sender.close().await?;
+        let cut = "const root = await navigator.storage.getDirectory();
+            const ours = await (await root.getDirectoryHandle('causeway')).getDirectoryHandle(arguments[0]);
+            for (const name of ['torrent', 'magnet']) {
+                const file = await ours.getFileHandle(name, { create: true });
+                const out = await file.createWritable();
+                await out.write('d8:announ');
+                await out.close();
+            }";
+        keeper.tab().run_async(cut, vec![json!(shared.info_hash)]).await?;
+        keeper.reload().await?;
+        torrent.state("connecting", TRANSFER).await?;
+
+        let sender = stage.page("sender again", server.origin()).await?;
+        sender.share(&[&file]).await?;
+        torrent.complete(TRANSFER).await?;
+        assert_same(&file, &torrent.save("described.bin").await?)
+    });
+}
+
+#[test]
 fn a_browser_that_keeps_nothing_for_the_page_says_so_and_can_still_share() {
     stage::run(async |stage| {
         let server = stage.server(&[]).await?;
