@@ -1,6 +1,7 @@
 //! What befalls native peers: full disks, strangers, restarts, torrents that are nobody else's business.
 
 use std::fs;
+use std::net::SocketAddrV4;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -148,6 +149,46 @@ fn peers_of_a_private_torrent_are_offered_no_exchange() {
         let private = is_exchanged(stage, "private", &["--private"]).await?;
         ensure!(!private, "peers were offered others of a private torrent");
         Ok(())
+    });
+}
+
+/// Whoever connects comes from any port: where it listens only it can tell.
+#[test]
+fn peers_pass_on_where_those_who_connected_to_them_listen() {
+    stage::run(async |stage| {
+        let file = stage.file("data.bin", 1_000_000)?;
+        let torrent = stage.folder().join("data.torrent");
+        fs::write(&torrent, torrents::of_file(&file)?)?;
+        let what = torrent.display().to_string();
+        let listens = async |name: &str, arguments: &[&str]| {
+            let (child, mut events) = start(getting(&what, &stage.folder().join(name), arguments)?)?;
+            let started = until(&mut events, |event| event["event"] == "started").await?;
+            let address = started["listen"].as_str().context("it says where it listens")?;
+            anyhow::Ok((child, events, address.parse::<SocketAddrV4>()?))
+        };
+        let (_first, _events, first) = listens("first", &[]).await?;
+        let (_second, _more, second) = listens("second", &["--peer", &first.to_string()]).await?;
+        let mut compact = second.ip().octets().to_vec();
+        compact.extend(second.port().to_be_bytes());
+        let is_passed_on = async || {
+            let heard = listen_to(first.into(), &torrent, Duration::from_secs(2)).await?;
+            let exchanged = heard
+                .iter()
+                .filter(|(kind, payload)| *kind == 20 && payload.starts_with(&[1]));
+            let names = |payload: &[u8]| payload.windows(6).any(|window| window == compact);
+            anyhow::Ok(
+                exchanged
+                    .map(|(_, payload)| payload)
+                    .any(|payload| names(payload)),
+            )
+        };
+        let passed_on = async {
+            while !is_passed_on().await? {}
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(PATIENCE, passed_on)
+            .await
+            .context("it is not passed on")?
     });
 }
 

@@ -90,6 +90,8 @@ pub(crate) struct Shared {
     pub(crate) reach: Reach,
     pub(crate) network: Network,
     pub(crate) limits: Limits,
+    /// The TCP port on which we listen, if any.
+    pub(crate) port: Option<u16>,
     torrents: Mutex<BTreeMap<InfoHash, Handle>>,
     origin: Instant,
 }
@@ -114,6 +116,7 @@ impl Bridge {
             None => None,
         };
         let (listener, utp) = ports.map_or((None, None), |(listener, utp)| (Some(listener), utp));
+        let listen = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let shared = Arc::new(Shared {
             peer_id: new_peer_id(),
             handles: Arc::new(Handles::new(MOST_FILES)),
@@ -126,11 +129,11 @@ impl Bridge {
                 proxy: config.proxy,
             },
             limits: config.limits,
+            port: listen.map(|listen| listen.port()),
             torrents: Mutex::default(),
             origin: Instant::now(),
         });
         let mut tasks = JoinSet::new();
-        let listen = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         if let Some(listener) = listener {
             tasks.spawn(tcp::listen(shared.clone(), listener));
         }

@@ -134,6 +134,7 @@ pub(super) fn config(shared: &Shared, relay: bool) -> Config {
     Config {
         limits: usual_limits(shared, relay),
         peer_exchange: Some(PexSupport::default()),
+        listen_port: shared.port,
         relay,
         ..Config::new(shared.peer_id)
     }
