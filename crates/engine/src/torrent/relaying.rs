@@ -114,6 +114,11 @@ impl Torrent {
             .geometry()
             .block(request.piece, request.offset, request.length);
         let block = block.filter(|block| block.length() <= LONGEST_BLOCK && told.has(block.piece()));
+        let is_wanted = |piece| self.peers.values().any(|peer| peer.uploads.wants(piece));
+        if let Some(block) = block.filter(|block| !is_wanted(block.piece())) {
+            // Who asked for it before has taken that back, and its room may have gone to others.
+            self.relay.demands.remove(&block.piece());
+        }
         let peer = self.peers.get_mut(&link).filter(|peer| is_reader(peer));
         let (Some(block), Some(peer), true) = (block, peer, self.config.relay) else {
             return false;

@@ -104,6 +104,21 @@ fn a_reader_is_told_of_all_that_suppliers_have_and_gets_what_it_asks_for() {
     );
 }
 
+/// The driver gives the room of what nobody waits for to others, and is to hear when it is wanted again.
+#[test]
+fn what_was_asked_for_and_taken_back_is_demanded_anew_when_it_is_asked_for_again() {
+    let (mut talk, _, reader) = both();
+    for _ in 0..3 {
+        ask(&mut talk, reader, 1);
+        assert_eq!(demanded(&mut talk), [1], "once for both blocks");
+        for offset in [0, BLOCK_LENGTH] {
+            talk.say(reader, &Message::Cancel(request(1, offset, BLOCK_LENGTH)));
+        }
+        let piece = talk.block(1, 0, 1).piece();
+        assert_eq!(talk.torrent.use_of(piece), PieceUse::Idle);
+    }
+}
+
 #[test]
 fn a_piece_that_went_comes_again_when_it_is_asked_for() {
     let (mut talk, supplier, reader) = both();
