@@ -65,12 +65,17 @@ impl FirstCopy {
         found
     }
 
-    /// Nobody but us has this piece any more: who had it is gone, or has lost it.
-    pub(crate) fn lost(&mut self, piece: PieceIndex) {
-        if let Self::Spreading(queue) = self
-            && !queue.contains(&piece)
-        {
-            queue.push_back(piece);
+    /// Nobody but us has these pieces any more, which are in order: who had them is gone, or has lost them.
+    pub(crate) fn lost(&mut self, pieces: &[PieceIndex]) {
+        if let Self::Spreading(queue) = self {
+            let mut is_queued = vec![false; pieces.len()];
+            for piece in queue.iter() {
+                if let Ok(place) = pieces.binary_search(piece) {
+                    is_queued[place] = true;
+                }
+            }
+            let lost = pieces.iter().zip(is_queued).filter(|(_, is_queued)| !is_queued);
+            queue.extend(lost.map(|(piece, _)| *piece));
         }
     }
 

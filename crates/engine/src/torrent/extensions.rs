@@ -109,7 +109,7 @@ impl Torrent {
             peer.lacking = content.lacking_of(&have);
             peer.pieces = content.count(have, &mut self.rng);
             if content.picker.availability(piece) == 0 {
-                self.first_copy.lost(piece);
+                self.first_copy.lost(&[piece]);
             }
         }
     }

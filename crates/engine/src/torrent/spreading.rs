@@ -130,9 +130,8 @@ impl Torrent {
         if let (FirstCopy::Spreading(_), Metadata::Known(content)) = (&self.first_copy, &self.metadata) {
             let geometry = content.geometry();
             let pieces = have.iter_ones().filter_map(|piece| geometry.piece(piece));
-            for piece in pieces.filter(|piece| content.picker.availability(*piece) == 0) {
-                self.first_copy.lost(piece);
-            }
+            let lost = pieces.filter(|piece| content.picker.availability(*piece) == 0);
+            self.first_copy.lost(&lost.collect::<Vec<_>>());
         }
     }
 
