@@ -80,15 +80,17 @@ impl Torrent {
         }
     }
 
-    /// Hashes the pieces that wait for nothing else: an earlier run left them so, or an error came between.
+    /// Hashes the pieces that wait for nothing else: an earlier run left them so, or an error came between. Those that have
+    /// just come wrong wait until it is known what each supplier sent, and come again then.
     pub(super) fn hash_what_is_written(&mut self) {
         let Metadata::Known(content) = &self.metadata else {
             return;
         };
-        content
-            .written_pieces()
-            .into_iter()
-            .for_each(|piece| self.hash(piece));
+        for piece in content.written_pieces() {
+            if !self.trials.is_hearing(piece) {
+                self.hash(piece);
+            }
+        }
     }
 
     fn hash(&mut self, piece: PieceIndex) {
