@@ -25,6 +25,7 @@ pub mod stage;
 pub mod stranger;
 pub mod tab;
 pub mod torrents;
+pub mod turn;
 pub mod watch;
 pub mod web;
 pub mod webtorrent;

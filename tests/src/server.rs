@@ -27,19 +27,23 @@ impl Server {
     /// # Errors
     /// When it isn't built or doesn't start.
     pub async fn start(arguments: &[&str]) -> Result<Self> {
+        Self::with_ice(&[&["--no-ice-servers"], arguments].concat()).await
+    }
+
+    /// The same, with the ICE servers that the arguments name.
+    ///
+    /// # Errors
+    /// When it isn't built or doesn't start.
+    pub async fn with_ice(arguments: &[&str]) -> Result<Self> {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        Self::listen(
-            "127.0.0.1:0",
-            arguments,
-            TempDir::with_prefix("causeway-server-")?,
-        )
-        .await
+        let data = TempDir::with_prefix("causeway-server-")?;
+        Self::listen("127.0.0.1:0", arguments, data).await
     }
 
     async fn listen(address: &str, arguments: Vec<String>, data: TempDir) -> Result<Self> {
         let mut command = Command::new(binary()?);
         command
-            .args(["serve", "--listen", address, "--no-ice-servers", "--data-dir"])
+            .args(["serve", "--listen", address, "--data-dir"])
             .arg(data.path());
         command.args(&arguments);
         let (program, origin) = Program::start("causeway", command, READY).await?;

@@ -16,6 +16,7 @@ use crate::page::CausewayPage;
 use crate::program::Log;
 use crate::server::{ReferenceTracker, Server};
 use crate::site::Site;
+use crate::turn::Turn;
 
 /// The longest that a test may take, below what the runner allows so that the stage can still report.
 const LIMIT: Duration = Duration::from_mins(5);
@@ -96,6 +97,26 @@ impl Stage {
         let server = Server::start(arguments).await?;
         self.keep(server.log());
         Ok(server)
+    }
+
+    /// Starts `causeway serve` with the ICE servers that these arguments name.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub async fn server_with_ice(&self, arguments: &[&str]) -> Result<Server> {
+        let server = Server::with_ice(arguments).await?;
+        self.keep(server.log());
+        Ok(server)
+    }
+
+    /// Starts coturn.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub async fn turn(&self) -> Result<Turn> {
+        let turn = Turn::start().await?;
+        self.keep(turn.log());
+        Ok(turn)
     }
 
     /// Starts `causeway seed` on a file or folder, with this tracker and these further arguments.

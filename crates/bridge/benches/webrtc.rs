@@ -25,10 +25,10 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         if is_wanted("offers") {
-            offers(10_000).await?;
+            offers(1_000_000).await?;
         }
         if is_wanted("idle") {
-            idle(100).await?;
+            idle(300).await?;
         }
         if is_wanted("open") {
             open(20).await?;
@@ -56,23 +56,25 @@ async fn offers(count: u32) -> Result<()> {
     Ok(())
 }
 
-/// Links on which nothing happens.
+/// Links on which nothing happens, beside half as many that are there already: what the first ones take of code and of the
+/// endpoints' buffers is no cost of a link.
 async fn idle(count: u32) -> Result<()> {
-    let mut pairs = Pairs::start()?;
+    let mut pairs = Pairs::start(count / 10)?;
+    let first = pairs.connect(count / 2).await?;
     let before = memory()?;
     let links = pairs.connect(count).await?;
     let each = memory()?.saturating_sub(before) / u64::from(2 * count);
     let (time, used) = (Duration::from_secs(10), cpu()?);
     tokio::time::sleep(time).await;
-    let busy = (cpu()? - used) / time.as_secs_f64() / f64::from(2 * count) * 1e6;
+    let busy = (cpu()? - used) / time.as_secs_f64() / f64::from(3 * count) * 1e6;
     println!("idle: {each} KiB of memory and {busy:.0} µs of CPU a second for each end of {count} links");
-    drop(links);
+    drop((first, links));
     Ok(())
 }
 
 /// From the answer to both ends being open.
 async fn open(count: u32) -> Result<()> {
-    let mut pairs = Pairs::start()?;
+    let mut pairs = Pairs::start(2)?;
     let used = cpu()?;
     let links = pairs.connect(count).await?;
     let used = (cpu()? - used) / f64::from(count) * 1e3;
@@ -85,7 +87,7 @@ async fn open(count: u32) -> Result<()> {
 
 /// Bytes over some links at once.
 async fn rate(links: u32, megabytes: u32) -> Result<()> {
-    let mut pairs = Pairs::start()?;
+    let mut pairs = Pairs::start(2)?;
     let share = megabytes as usize * 1_000_000 / links as usize;
     let open = pairs.connect(links).await?;
     let (begun, used) = (Instant::now(), cpu()?);
@@ -165,14 +167,16 @@ impl Side {
 struct Pairs {
     one: Side,
     others: Vec<Side>,
+    made: u32,
     took: Vec<Duration>,
 }
 
 impl Pairs {
-    fn start() -> Result<Self> {
+    fn start(others: u32) -> Result<Self> {
         Ok(Self {
             one: Side::start()?,
-            others: Vec::new(),
+            others: (0..others).map(|_| Side::start()).collect::<Result<_>>()?,
+            made: 0,
             took: Vec::new(),
         })
     }
@@ -180,12 +184,11 @@ impl Pairs {
     async fn connect(&mut self, count: u32) -> Result<Vec<(Link, Link)>> {
         let peer = PeerId::new(*b"-CW0100-abcdefghijkl");
         let mut links = Vec::new();
-        for number in 0..count {
-            if number % 10 == 0 {
-                self.others.push(Side::start()?);
-            }
-            let (one, id) = (&mut self.one, ConnectionId(number));
-            let other = self.others.last_mut().context("there is one")?;
+        for _ in 0..count {
+            let (one, id) = (&mut self.one, ConnectionId(self.made));
+            let turn = self.made as usize % self.others.len();
+            let other = &mut self.others[turn];
+            self.made += 1;
             let offer = one.offer(id).await?;
             other.endpoint.accept_offer(id, peer, offer);
             let Event::Answered(_, answer) = other.event().await? else {

@@ -296,8 +296,8 @@ pub(crate) struct Running {
 pub(crate) struct Surroundings {
     /// The folder for what is kept.
     pub(crate) folder: PathBuf,
-    /// STUN servers, as the page has them.
-    pub(crate) ice_servers: Vec<String>,
+    /// The page's STUN servers, as `HOST:PORT`.
+    pub(crate) stun_servers: Vec<String>,
 }
 
 impl Running {
@@ -331,8 +331,6 @@ impl Running {
 }
 
 async fn bridge(options: &GatewayOptions, surroundings: &Surroundings) -> Result<Bridge> {
-    let stun_servers = surroundings.ice_servers.iter();
-    let stun_servers = stun_servers.filter_map(|url| url.strip_prefix("stun:"));
     let dht = (!options.no_dht).then(|| DhtConfig {
         nodes: options.dht_bootstrap.clone(),
         kept: Some(surroundings.folder.join("dht-nodes")),
@@ -342,7 +340,7 @@ async fn bridge(options: &GatewayOptions, surroundings: &Surroundings) -> Result
         utp: true,
         webrtc: Some(webrtc::Config {
             port: options.webrtc_port.unwrap_or(0),
-            stun_servers: stun_servers.clone().map(str::to_owned).collect(),
+            stun_servers: surroundings.stun_servers.clone(),
             max_connections: MOST_CONNECTIONS,
             ..webrtc::Config::default()
         }),

@@ -5,7 +5,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use causeway_bridge::{Config, DhtConfig, Encryption, Proxy, Reach, webrtc};
+use causeway_bridge::webrtc::{self, TurnServer};
+use causeway_bridge::{Config, DhtConfig, Encryption, Proxy, Reach};
 use causeway_engine::Limits;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
@@ -83,6 +84,16 @@ pub(crate) struct NetworkOptions {
     #[serde(rename = "stun")]
     stun_servers: Vec<String>,
 
+    /// A TURN server, which relays for WebRTC peers that reach this machine no other way, as `USER:PASSWORD@HOST:PORT`; it
+    /// is spoken to over UDP
+    #[arg(long, value_name = "SERVER", env = "CAUSEWAY_NETWORK_TURN", hide_env_values = true, value_parser = turn)]
+    #[serde(deserialize_with = "turns")]
+    turn: Option<TurnServer>,
+
+    /// Meet WebRTC peers through the TURN server alone, so that they don't learn the address of this machine
+    #[arg(long, env = "CAUSEWAY_NETWORK_TURN_ONLY")]
+    turn_only: bool,
+
     /// Don't fetch from web seeds, which are servers that have the files
     #[arg(long, env = "CAUSEWAY_NETWORK_NO_WEB_SEEDS")]
     no_web_seeds: bool,
@@ -149,6 +160,8 @@ impl NetworkOptions {
             webrtc_port: self.webrtc_port.or(other.webrtc_port),
             no_webrtc: self.no_webrtc || other.no_webrtc,
             stun_servers: lists(self.stun_servers, other.stun_servers),
+            turn: self.turn.or(other.turn),
+            turn_only: self.turn_only || other.turn_only,
             no_web_seeds: self.no_web_seeds || (other.no_web_seeds && !self.local_web_seeds),
             local_web_seeds: self.local_web_seeds || (other.local_web_seeds && !self.no_web_seeds),
             no_local_discovery: self.no_local_discovery || other.no_local_discovery,
@@ -193,6 +206,10 @@ impl NetworkOptions {
     /// How the bridge meets the world. What is known of others is kept in the folder, where there is one.
     pub(crate) fn config(&self, data: Option<&Path>) -> Result<Config> {
         ensure!(self.max_peers != Some(0), "`max-peers` must be 1 at least");
+        ensure!(
+            self.turn.is_some() || !self.turn_only,
+            "`turn-only` needs a TURN server: name one with `turn`"
+        );
         let usual = Limits::default();
         let with_webrtc = !self.no_webrtc && (self.is_direct() || self.webrtc_beside_proxy);
         Ok(Config {
@@ -221,6 +238,8 @@ impl NetworkOptions {
             webrtc: with_webrtc.then(|| webrtc::Config {
                 port: self.webrtc_port.unwrap_or(0),
                 stun_servers: self.stun_servers.clone(),
+                turn: self.turn.clone(),
+                turn_only: self.turn_only,
                 ..webrtc::Config::default()
             }),
             dht: (!self.no_dht).then(|| DhtConfig {
@@ -254,6 +273,27 @@ fn rate(text: &str) -> Result<u64> {
 
 fn proxy(text: &str) -> Result<Proxy> {
     Ok(text.parse()?)
+}
+
+/// A TURN server. A password may have any characters in it.
+fn turn(text: &str) -> Result<TurnServer> {
+    let parts = text
+        .rsplit_once('@')
+        .and_then(|(account, host)| Some((account.split_once(':')?, host)));
+    let server = parts.filter(|((user, _), host)| {
+        let port = host
+            .rsplit_once(':')
+            .map(|(name, port)| (name, port.parse::<u16>()));
+        !user.is_empty() && matches!(port, Some((name, Ok(1..))) if !name.is_empty())
+    });
+    let ((user, password), host) = server.context("a TURN server is written as USER:PASSWORD@HOST:PORT")?;
+    let [host, user, password] = [host, user, password].map(str::to_owned);
+    Ok(TurnServer { host, user, password })
+}
+
+fn turns<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<TurnServer>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    turn(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 fn rates<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
@@ -325,6 +365,29 @@ mod tests {
         ] {
             assert!(toml::from_str::<NetworkOptions>(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_turn_server_has_an_account() {
+        let server = turn("me:a:b@c@turn.example:3478").expect("a server");
+        let TurnServer { host, user, password } = &server;
+        assert_eq!(
+            [host, user, password].map(String::as_str),
+            ["turn.example:3478", "me", "a:b@c"]
+        );
+        assert!(!format!("{server:?}").contains("a:b@c"));
+        for text in [
+            "",
+            "turn.example:3478",
+            "me@turn.example:3478",
+            "me:a@turn.example",
+            "me:a@:1",
+            "me:a@h:0",
+        ] {
+            assert!(turn(text).is_err(), "{text}");
+        }
+        let alone: NetworkOptions = toml::from_str("turn-only = true").expect("settings");
+        assert!(alone.config(None).is_err());
     }
 
     #[test]

@@ -21,10 +21,34 @@ use serde_json::{Value, json};
 pub(crate) struct Settings {
     /// Absolute URLs of trackers beside this server's own.
     pub(crate) trackers: Vec<String>,
-    /// URLs of STUN servers.
-    pub(crate) ice_servers: Vec<String>,
+    pub(crate) ice_servers: Vec<IceServer>,
     /// Origins of web seeds that the page may fetch from, beside this server's own.
     pub(crate) web_seeds: Vec<String>,
+}
+
+/// What helps browsers to reach each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IceServer {
+    /// As browsers have it: `stun:HOST:PORT`, `turn:HOST:PORT`.
+    pub(crate) url: String,
+    /// A TURN server's user and password.
+    pub(crate) account: Option<(String, String)>,
+}
+
+impl IceServer {
+    /// The host and port of a STUN server.
+    pub(crate) fn stun(&self) -> Option<String> {
+        self.url.strip_prefix("stun:").map(str::to_owned)
+    }
+
+    fn to_json(&self) -> Value {
+        match &self.account {
+            None => json!({ "urls": [self.url] }),
+            Some((user, password)) => {
+                json!({ "urls": [self.url], "username": user, "credential": password })
+            }
+        }
+    }
 }
 
 impl Settings {
@@ -39,11 +63,7 @@ impl Settings {
             .into_iter()
             .chain(self.trackers.iter().map(String::as_str))
             .collect();
-        let ice_servers: Vec<Value> = self
-            .ice_servers
-            .iter()
-            .map(|url| json!({ "urls": [url] }))
-            .collect();
+        let ice_servers: Vec<Value> = self.ice_servers.iter().map(IceServer::to_json).collect();
         json!({ "trackers": trackers, "iceServers": ice_servers, "webSeeds": self.web_seeds })
     }
 }

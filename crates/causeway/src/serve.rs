@@ -8,6 +8,7 @@ use axum::http::uri::Authority;
 use clap::Args;
 
 use crate::gateway::{GatewayOptions, Surroundings, folder};
+use crate::page::IceServer;
 use crate::server::Plan;
 use crate::settings::{ServerOptions, SettingsFile, TrackerOptions};
 use crate::{page, server};
@@ -29,10 +30,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
-    /// STUN server for the page, as `stun:HOST:PORT` (may be repeated)
+    /// ICE server for the page: a STUN server, as `stun:HOST:PORT`, or a TURN server, as `turn:USER:PASSWORD@HOST:PORT`, which
+    /// relays between browsers that reach each other no other way; every visitor is told its account (may be repeated)
     #[arg(long = "ice-server", value_name = "URL", value_parser = ice_server, conflicts_with = "no_ice_servers",
         default_values = ["stun:stun.l.google.com:19302", "stun:stun.cloudflare.com:3478"])]
-    ice_servers: Vec<String>,
+    ice_servers: Vec<IceServer>,
 
     /// Give the page no ICE servers: it then reaches only peers in its own network
     #[arg(long)]
@@ -73,7 +75,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     };
     let surroundings = Surroundings {
         folder: folder(arguments.data_dir.as_deref()),
-        ice_servers: ice_servers.clone(),
+        stun_servers: ice_servers.iter().filter_map(IceServer::stun).collect(),
     };
     let page = page::router(&page::Settings {
         trackers: arguments.trackers,
@@ -90,17 +92,27 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     server::run(plan, page)
 }
 
-/// A STUN server's URL. A browser throws on one that it can't read, and the page would reach nobody.
-fn ice_server(text: &str) -> Result<String> {
-    let (scheme, host) = text.split_once(':').unwrap_or_default();
+/// A STUN or TURN server. A browser throws on a URL that it can't read, and the page would reach nobody.
+fn ice_server(text: &str) -> Result<IceServer> {
+    let (scheme, rest) = text.split_once(':').unwrap_or_default();
+    let is_host = |host: &str| !host.is_empty() && host.chars().all(|char| char.is_ascii_graphic());
     match scheme {
-        "stun" | "stuns" if !host.is_empty() && host.chars().all(|char| char.is_ascii_graphic()) => {
-            Ok(text.into())
-        }
+        "stun" | "stuns" if is_host(rest) => Ok(IceServer {
+            url: text.into(),
+            account: None,
+        }),
         "turn" | "turns" => {
-            bail!("a TURN server needs a user and a password, which can't be given yet: use stun:HOST:PORT")
+            let account = rest.rsplit_once('@');
+            let account = account.and_then(|(account, host)| Some((account.split_once(':')?, host)));
+            let ((user, password), host) = account
+                .filter(|((user, _), host)| !user.is_empty() && is_host(host))
+                .with_context(|| format!("a TURN server is written as {scheme}:USER:PASSWORD@HOST:PORT"))?;
+            Ok(IceServer {
+                url: format!("{scheme}:{host}"),
+                account: Some((user.into(), password.into())),
+            })
         }
-        _ => bail!("an ICE server is written as stun:HOST:PORT"),
+        _ => bail!("an ICE server is written as stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT"),
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) enum Kind {
         /// The inner side.
         base: SocketAddr,
     },
+    /// At a server that passes everything on.
+    Relayed,
 }
 
 impl Candidate {
@@ -43,6 +45,15 @@ impl Candidate {
             address,
             kind: Kind::Reflexive { base },
             priority: priority(REFLEXIVE_PREFERENCE, rank),
+        }
+    }
+
+    /// At a TURN server. What it relays for stays unsaid.
+    pub(super) fn relayed(address: SocketAddr) -> Self {
+        Self {
+            address,
+            kind: Kind::Relayed,
+            priority: priority(RELAYED_PREFERENCE, 0),
         }
     }
 
@@ -83,6 +94,14 @@ impl fmt::Display for Candidate {
                 base.ip(),
                 base.port()
             ),
+            Kind::Relayed => {
+                let unsaid = if ip.is_ipv4() { "0.0.0.0" } else { "::" };
+                write!(
+                    f,
+                    "2{family} 1 udp {} {ip} {port} typ relay raddr {unsaid} rport 0",
+                    self.priority
+                )
+            }
         }
     }
 }
@@ -106,6 +125,7 @@ fn priority(kind: u32, rank: u16) -> u32 {
 
 const HOST_PREFERENCE: u32 = 126;
 const REFLEXIVE_PREFERENCE: u32 = 100;
+const RELAYED_PREFERENCE: u32 = 0;
 
 #[cfg(test)]
 mod tests {
@@ -166,5 +186,11 @@ mod tests {
             "14 1 udp 1694498559 203.0.113.1 4001 typ srflx raddr 192.0.2.2 rport 4000"
         );
         assert!(reflexive.priority < host.priority);
+        let relayed = Candidate::relayed(outer);
+        assert_eq!(
+            relayed.to_string(),
+            "24 1 udp 16777215 203.0.113.1 4001 typ relay raddr 0.0.0.0 rport 0"
+        );
+        assert!(relayed.priority < reflexive.priority);
     }
 }

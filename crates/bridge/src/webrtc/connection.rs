@@ -70,6 +70,8 @@ pub(super) struct Terms {
     pub(super) remote: Description,
     /// Where this side receives, each of them bound.
     pub(super) local: Vec<SocketAddr>,
+    /// Where a relay receives for it.
+    pub(super) relayed: Option<SocketAddr>,
     pub(super) channel: Channel,
 }
 

@@ -13,9 +13,10 @@ use causeway_core::PeerId;
 use causeway_engine::{Direction, LinkKind};
 use causeway_signal::ConnectionId;
 use tokio::net::lookup_host;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, WeakUnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
+use super::candidate::Candidate;
 use super::connection::{Channel, Path, Role, Terms};
 use super::description::{Credentials, Description, Setup};
 use super::gather::Gathering;
@@ -24,6 +25,7 @@ use super::port::{Buffers, Port};
 use super::ready::Ready;
 use super::routes::{Owner, Routes};
 use super::stack::{MAX_RECEIVED_MESSAGE, Stack};
+use super::turn::{Relay, TurnServer};
 use crate::link::{Link, Meeting};
 
 /// What an endpoint is to do.
@@ -33,6 +35,10 @@ pub struct Config {
     pub port: u16,
     /// STUN servers, as `host:port`, that tell what this machine looks like from outside.
     pub stun_servers: Vec<String>,
+    /// A relay, for peers that reach this machine no other way.
+    pub turn: Option<TurnServer>,
+    /// Meet peers by the relay alone, so that they don't learn this machine's address.
+    pub turn_only: bool,
     /// The most connections at once, open or not.
     pub max_connections: usize,
     /// The most connections at once that are not open yet.
@@ -44,6 +50,8 @@ impl Default for Config {
         Self {
             port: 0,
             stun_servers: Vec::new(),
+            turn: None,
+            turn_only: false,
             max_connections: 500,
             max_half_open: 100,
         }
@@ -104,7 +112,10 @@ enum Command {
     Close {
         id: ConnectionId,
     },
-    Servers(Vec<SocketAddr>),
+    Servers {
+        stun: Vec<SocketAddr>,
+        turn: Vec<SocketAddr>,
+    },
 }
 
 impl Endpoint {
@@ -118,12 +129,18 @@ impl Endpoint {
         let stack = Stack::new().map_err(|failure| EndpointError::Certificate(failure.to_string()))?;
         let (commands, queue) = unbounded_channel();
         let (events, told) = unbounded_channel();
-        if !config.stun_servers.is_empty() {
-            tokio::spawn(resolve(config.stun_servers.clone(), commands.clone().downgrade()));
+        // Who hides behind a relay asks no other servers.
+        let stun = config.stun_servers.iter().filter(|_| !config.turn_only);
+        let stun: Vec<_> = stun.cloned().collect();
+        let turn: Vec<_> = config.turn.iter().map(|turn| turn.host.clone()).collect();
+        let has_servers = !stun.is_empty() || !turn.is_empty();
+        if has_servers {
+            tokio::spawn(resolve(stun, turn, commands.clone().downgrade()));
         }
         let now = Instant::now();
         let task = Task {
-            gathering: Gathering::new(now, !config.stun_servers.is_empty()),
+            gathering: Gathering::new(now, has_servers),
+            relay: None,
             config,
             stack,
             queue,
@@ -187,8 +204,16 @@ impl Endpoint {
     }
 }
 
-/// Finds the addresses of STUN servers.
-async fn resolve(names: Vec<String>, commands: tokio::sync::mpsc::WeakUnboundedSender<Command>) {
+/// Finds the addresses of servers.
+async fn resolve(stun: Vec<String>, turn: Vec<String>, commands: WeakUnboundedSender<Command>) {
+    let (stun, turn) = (addresses("STUN", stun).await, addresses("TURN", turn).await);
+    if let Some(commands) = commands.upgrade() {
+        commands.send(Command::Servers { stun, turn }).unwrap_or_default();
+    }
+}
+
+/// The addresses of servers with these names: one in each family.
+async fn addresses(kind: &str, names: Vec<String>) -> Vec<SocketAddr> {
     let mut servers = Vec::new();
     for name in names {
         match lookup_host(&name).await {
@@ -203,14 +228,12 @@ async fn resolve(names: Vec<String>, commands: tokio::sync::mpsc::WeakUnboundedS
             }
             Err(error) => {
                 tracing::warn!(
-                    "the STUN server {name} has no address: {error}. Peers behind routers may not be reached."
+                    "the {kind} server {name} has no address: {error}. Peers behind routers may not be reached."
                 );
             }
         }
     }
-    if let Some(commands) = commands.upgrade() {
-        commands.send(Command::Servers(servers)).unwrap_or_default();
-    }
+    servers
 }
 
 /// Everything that the task owns.
@@ -224,6 +247,7 @@ struct Task {
     /// What waits for the own addresses to be known.
     waiting: VecDeque<Command>,
     gathering: Gathering,
+    relay: Option<Relay>,
     /// The first one is in all offers; further ones are opened when they are needed.
     ports: Vec<Port>,
     buffers: Buffers,
@@ -255,7 +279,7 @@ impl fmt::Debug for Task {
 impl Task {
     fn handle_command(&mut self, now: Instant, command: Command) {
         let describes = matches!(command, Command::Offer { .. } | Command::AcceptOffer { .. });
-        if describes && self.gathering.is_awaited(now) {
+        if describes && self.is_awaiting(now) {
             self.waiting.push_back(command);
             return;
         }
@@ -279,14 +303,33 @@ impl Task {
                 });
                 self.drop_peer(now, id, "this side has closed the connection");
             }
-            Command::Servers(servers) => self.gathering.handle_servers(servers),
+            Command::Servers { stun, turn } => {
+                self.gathering.handle_servers(stun);
+                self.open_relay(now, &turn);
+            }
+        }
+    }
+
+    /// Whether descriptions wait for what a server is about to tell.
+    fn is_awaiting(&mut self, now: Instant) -> bool {
+        let relay = self.relay.as_ref();
+        self.gathering.is_awaited(now) || relay.is_some_and(|relay| relay.is_awaited(now))
+    }
+
+    /// Asks a TURN server for an address. It has these, of which this machine may not reach all.
+    fn open_relay(&mut self, now: Instant, addresses: &[SocketAddr]) {
+        let mut reachable = addresses.iter();
+        let server = reachable.find(|address| self.gathering.interface(now, address).is_some());
+        if let (Some(server), Some(account)) = (server, self.config.turn.clone()) {
+            let crypto = self.stack.crypto();
+            self.relay = Some(Relay::new(now, *server, account, crypto, random));
         }
     }
 
     fn offer(&mut self, now: Instant, id: ConnectionId, label: String) {
         let credentials = Credentials::generate(random);
-        let local = self.local(now, 0);
-        let offer = self.describe(credentials.clone(), Setup::ActPass, "0", &local, 0);
+        let (local, relayed) = (self.local(now, 0), self.relayed());
+        let offer = self.describe(credentials.clone(), Setup::ActPass, "0", (&local, relayed), 0);
         self.offers.insert(id, Offer { credentials, label });
         self.tell(Event::Offered(id, offer));
     }
@@ -303,18 +346,20 @@ impl Task {
             Description::parse(sdp).map_err(|error| format!("the peer's offer can't be used: {error}"))?;
         let port = self.choose_port(&remote)?;
         let local = self.local(now, port);
+        let relayed = self.relayed().filter(|relayed| self.is_free(*relayed, &remote));
         let credentials = Credentials::generate(random);
         let setup = match remote.setup {
             Setup::Active => Setup::Passive,
             Setup::ActPass | Setup::Passive => Setup::Active,
         };
-        let answer = self.describe(credentials.clone(), setup, &remote.mid, &local, port);
+        let answer = self.describe(credentials.clone(), setup, &remote.mid, (&local, relayed), port);
         let terms = Terms {
             role: Role::Answerer,
             channel: channel(peer, String::new()),
             credentials,
             remote,
             local,
+            relayed,
         };
         self.connect(now, id, peer, &terms)?;
         self.tell(Event::Answered(id, answer));
@@ -337,13 +382,13 @@ impl Task {
         if remote.setup == Setup::ActPass {
             return Err("the peer's answer can't be used: it leaves open who begins".to_owned());
         }
-        let local = self.local(now, 0);
         let terms = Terms {
             role: Role::Offerer,
             channel: channel(peer, offer.label),
             credentials: offer.credentials,
             remote,
-            local,
+            local: self.local(now, 0),
+            relayed: self.relayed(),
         };
         self.connect(now, id, peer, &terms)
     }
@@ -393,14 +438,7 @@ impl Task {
                 self.ports.push(port);
             }
             let local = SocketAddr::from(([0; 4], self.ports[index].number()));
-            let free = |address: SocketAddr| {
-                let path = Path {
-                    local,
-                    remote: address,
-                };
-                !self.routes.is_taken(path) && !self.peers.values().any(|peer| peer.expects(path))
-            };
-            if remote.candidates.iter().all(|candidate| free(candidate.address)) {
+            if self.is_free(local, remote) {
                 return Ok(index);
             }
         }
@@ -410,7 +448,26 @@ impl Task {
         ))
     }
 
+    /// Whether no connection has packets between this address and one of that peer's, or is about to.
+    fn is_free(&self, local: SocketAddr, remote: &Description) -> bool {
+        remote.candidates.iter().all(|candidate| {
+            let path = Path {
+                local,
+                remote: candidate.address,
+            };
+            !self.routes.is_taken(path) && !self.peers.values().any(|peer| peer.expects(path))
+        })
+    }
+
+    /// The address at the relay, which stands for this machine at any port.
+    fn relayed(&self) -> Option<SocketAddr> {
+        self.relay.as_ref().and_then(Relay::address)
+    }
+
     fn local(&mut self, now: Instant, port: usize) -> Vec<SocketAddr> {
+        if self.config.turn_only {
+            return Vec::new();
+        }
         let (number, ipv6) = (self.ports[port].number(), self.ports[port].has_ipv6());
         self.gathering.local(now, number, ipv6)
     }
@@ -420,9 +477,11 @@ impl Task {
         credentials: Credentials,
         setup: Setup,
         mid: &str,
-        local: &[SocketAddr],
+        (local, relayed): (&[SocketAddr], Option<SocketAddr>),
         port: usize,
     ) -> String {
+        let mut candidates = self.gathering.candidates(local, port == 0);
+        candidates.extend(relayed.map(Candidate::relayed));
         let description = Description {
             credentials,
             fingerprint: self.stack.fingerprint().to_owned(),
@@ -430,7 +489,7 @@ impl Task {
             mid: mid.to_owned(),
             sctp_port: 5000,
             max_message_size: Some(MAX_RECEIVED_MESSAGE as usize),
-            candidates: self.gathering.candidates(local, port == 0),
+            candidates,
             ours: true,
         };
         description.to_string()

@@ -75,13 +75,23 @@ impl Gathering {
         let servers = self.servers.iter();
         servers
             .filter_map(|server| {
-                let same_family = |ip: &&IpAddr| ip.is_ipv4() == server.is_ipv4();
-                let local = self.interfaces.iter().find(same_family)?;
+                let local = self.of_family(server)?;
                 let mut transaction = TransactionId::default();
                 random(&mut transaction);
-                Some((*local, *server, stun::binding_request(&transaction)))
+                Some((local, *server, stun::binding_request(&transaction)))
             })
             .collect()
+    }
+
+    /// The interface that reaches a server.
+    pub(super) fn interface(&mut self, now: Instant, server: &SocketAddr) -> Option<IpAddr> {
+        self.look(now);
+        self.of_family(server)
+    }
+
+    fn of_family(&self, server: &SocketAddr) -> Option<IpAddr> {
+        let mut interfaces = self.interfaces.iter();
+        interfaces.find(|ip| ip.is_ipv4() == server.is_ipv4()).copied()
     }
 
     /// When to ask again.

@@ -73,23 +73,21 @@ impl Peer {
         meeting: Meeting,
         waker: Waker,
     ) -> Self {
-        let local = terms.local.first();
+        let locals = [terms.local.first().copied(), terms.relayed];
         let remotes = terms.remote.candidates.iter().map(|candidate| candidate.address);
         Self {
             connection,
             ufrag: terms.credentials.ufrag.clone(),
             paths: Vec::new(),
             due: None,
-            expected: local
-                .map(|local| {
-                    remotes
-                        .map(|remote| Path {
-                            local: *local,
-                            remote,
-                        })
-                        .collect()
+            expected: remotes
+                .flat_map(|remote| {
+                    locals
+                        .into_iter()
+                        .flatten()
+                        .map(move |local| Path { local, remote })
                 })
-                .unwrap_or_default(),
+                .collect(),
             waker,
             meeting,
             max_message: terms

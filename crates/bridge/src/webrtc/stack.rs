@@ -68,6 +68,11 @@ impl Stack {
         &self.fingerprint
     }
 
+    /// What signs and digests.
+    pub(super) fn crypto(&self) -> Arc<dyn RTCCryptoProvider> {
+        self.crypto.clone()
+    }
+
     /// Makes a connection, both sides of which are known, and begins to check how the peer is reached.
     pub(super) fn connect(&self, now: Instant, terms: &Terms) -> Result<RtcConnection, Failure> {
         let configuration = RTCConfigurationBuilder::new().with_certificates(vec![self.certificate.clone()]);
@@ -93,9 +98,12 @@ impl Stack {
             }
             (Channel::Announced(_), Role::Answerer) => None,
         };
-        for (rank, address) in (0..).zip(&terms.local) {
+        let hosts = (0..)
+            .zip(&terms.local)
+            .map(|(rank, address)| Candidate::host(*address, rank));
+        for candidate in hosts.chain(terms.relayed.map(Candidate::relayed)) {
             let candidate = RTCIceCandidateInit {
-                candidate: Candidate::host(*address, rank).to_string(),
+                candidate: candidate.to_string(),
                 ..RTCIceCandidateInit::default()
             };
             peer.add_local_candidate(candidate).map_err(failure)?;
@@ -129,11 +137,11 @@ impl Stack {
             .with_multicast_dns_mode(MulticastDnsMode::Disabled)
             .with_ice_timeouts(Some(SILENCE / 2), Some(SILENCE / 2), Some(KEEPALIVE))
             .with_ice_connection_attempts(Some(FIRST_CHECKS), Some(MAX_CHECKS))
-            // The driver spaces the checks; a pair that works is taken when it is found.
+            // The driver spaces the checks; a pair that works is taken when it is found, unless it is by a relay.
             .with_host_acceptance_min_wait(at_once)
             .with_srflx_acceptance_min_wait(at_once)
             .with_prflx_acceptance_min_wait(at_once)
-            .with_relay_acceptance_min_wait(at_once)
+            .with_relay_acceptance_min_wait(Some(RELAY_WAIT))
             .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_RECEIVED_MESSAGE))
             .with_sctp_max_receive_buffer_size(RECEIVE_BUFFER)
             .build()
@@ -407,6 +415,8 @@ const KEEPALIVE: Duration = Duration::from_secs(5);
 /// Checks of all pairs of addresses begin so far apart, and slow down to the other one.
 const FIRST_CHECKS: Duration = Duration::from_millis(20);
 const LAST_CHECKS: Duration = Duration::from_millis(500);
+/// How long a relay that works waits for a way that costs nobody else anything.
+const RELAY_WAIT: Duration = Duration::from_millis(500);
 /// Checks of one pair before it is given up: as many as the time to connect has room for.
 const MAX_CHECKS: u16 = 60;
 /// A connection without traffic for so long idles.

@@ -1,7 +1,10 @@
-//! As much of STUN (RFC 8489) as telling connections apart and asking for the own address takes.
+//! As much of STUN (RFC 8489) as telling connections apart, asking for the own address and talking to a relay takes.
 
+use core::ops::Range;
 use core::str;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use bytes::{BufMut as _, BytesMut};
 
 /// What a request and its response have in common.
 pub(super) type TransactionId = [u8; 12];
@@ -57,6 +60,11 @@ pub(super) fn class(bytes: &[u8]) -> Option<Class> {
     }
 }
 
+/// The method and class of a message, as they stand in its first two bytes.
+pub(super) fn kind(bytes: &[u8]) -> Option<u16> {
+    is_stun(bytes).then_some(u16::from_be_bytes(*bytes.first_chunk()?))
+}
+
 /// Whether a packet is STUN, by its first byte and its magic number.
 pub(super) fn is_stun(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| *first < 4) && bytes.get(4..8) == Some(&COOKIE)
@@ -81,7 +89,12 @@ pub(super) fn mapped_address(bytes: &[u8]) -> Option<SocketAddr> {
     if class(bytes)? != Class::Success {
         return None;
     }
-    let value = attribute(bytes, XOR_MAPPED_ADDRESS)?;
+    address(bytes, XOR_MAPPED_ADDRESS)
+}
+
+/// An address that a message names in an attribute of this kind.
+pub(super) fn address(bytes: &[u8], attribute: u16) -> Option<SocketAddr> {
+    let value = self::attribute(bytes, attribute)?;
     let port = u16::from_be_bytes(value.get(2..4)?.try_into().ok()?) ^ 0x2112;
     // Both families are combined with what follows the length: the magic number and the transaction.
     let mask = bytes.get(4..20)?;
@@ -102,21 +115,116 @@ pub(super) fn mapped_address(bytes: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip.to_canonical(), port))
 }
 
-fn attribute(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
-    let mut rest = bytes.get(20..)?;
+/// The value of the first attribute of this kind.
+pub(super) fn attribute(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    bytes.get(place(bytes, wanted)?)
+}
+
+/// Where the value of the first attribute of this kind stands.
+fn place(bytes: &[u8], wanted: u16) -> Option<Range<usize>> {
+    let mut at = HEADER;
     loop {
-        let (header, after) = rest.split_first_chunk::<4>()?;
+        let header = bytes.get(at..)?.first_chunk::<4>()?;
         let [kind, length] = [[header[0], header[1]], [header[2], header[3]]].map(u16::from_be_bytes);
-        let length = usize::from(length);
+        let (from, length) = (at + 4, usize::from(length));
         if kind == wanted {
-            return after.get(..length);
+            return Some(from..from + length);
         }
-        rest = after.get(length.next_multiple_of(4)..)?;
+        at = from + length.next_multiple_of(4);
     }
 }
 
+/// Why a request is refused.
+pub(super) fn error_code(bytes: &[u8]) -> Option<u16> {
+    let [_, _, hundreds, rest] = attribute(bytes, ERROR_CODE)?.first_chunk::<4>()?;
+    Some(u16::from(hundreds & 7) * 100 + u16::from(*rest))
+}
+
+/// What the signature of a message covers, and the signature.
+pub(super) fn signature(bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let place = place(bytes, MESSAGE_INTEGRITY).filter(|place| place.len() == SIGNATURE)?;
+    let mut signed = bytes.get(..place.start - 4)?.to_vec();
+    set_length(&mut signed, 4 + SIGNATURE);
+    Some((signed, bytes.get(place)?))
+}
+
+/// A message that is being written.
+pub(super) struct Message(BytesMut);
+
+impl Message {
+    /// Its method and class are `kind`.
+    pub(super) fn new(kind: u16, transaction: &TransactionId) -> Self {
+        let mut bytes = BytesMut::with_capacity(128);
+        bytes.put_u16(kind);
+        bytes.put_u16(0);
+        bytes.extend_from_slice(&COOKIE);
+        bytes.extend_from_slice(transaction);
+        Self(bytes)
+    }
+
+    /// Adds an attribute of 65,535 bytes at the most.
+    pub(super) fn attribute(&mut self, kind: u16, value: &[u8]) {
+        let value = &value[..value.len().min(usize::from(u16::MAX))];
+        self.0.put_u16(kind);
+        #[expect(clippy::cast_possible_truncation, reason = "it is cut to that")]
+        self.0.put_u16(value.len() as u16);
+        self.0.extend_from_slice(value);
+        self.0.put_bytes(0, value.len().next_multiple_of(4) - value.len());
+    }
+
+    /// Adds an address, combined with the magic number and the transaction.
+    pub(super) fn address(&mut self, kind: u16, address: SocketAddr) {
+        let (family, ip) = match address.ip() {
+            IpAddr::V4(ip) => (1, ip.octets().to_vec()),
+            IpAddr::V6(ip) => (2, ip.octets().to_vec()),
+        };
+        let mut value = vec![0, family];
+        value.extend((address.port() ^ 0x2112).to_be_bytes());
+        value.extend(ip.iter().zip(&self.0[4..20]).map(|(byte, mask)| byte ^ mask));
+        self.attribute(kind, &value);
+    }
+
+    /// The message, signed with what `mac` makes of it.
+    pub(super) fn sign(mut self, mac: impl FnOnce(&[u8]) -> Option<[u8; SIGNATURE]>) -> Option<BytesMut> {
+        set_length(&mut self.0, 4 + SIGNATURE);
+        let tag = mac(&self.0)?;
+        self.attribute(MESSAGE_INTEGRITY, &tag);
+        Some(self.finish())
+    }
+
+    /// The message.
+    pub(super) fn finish(mut self) -> BytesMut {
+        set_length(&mut self.0, 0);
+        self.0
+    }
+}
+
+/// Says in the header how much follows it: what is there, and so many bytes beyond.
+fn set_length(message: &mut [u8], beyond: usize) {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "packets are shorter than 65,536 bytes"
+    )]
+    let length = (message.len() - HEADER + beyond) as u16;
+    message[2..4].copy_from_slice(&length.to_be_bytes());
+}
+
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-const USERNAME: u16 = 0x0006;
+/// Bytes before the attributes, and of a signature (HMAC-SHA1).
+const HEADER: usize = 20;
+const SIGNATURE: usize = 20;
+
+/// Kinds of attributes (RFC 8489 section 18.3, RFC 8656 section 18).
+pub(super) const USERNAME: u16 = 0x0006;
+const MESSAGE_INTEGRITY: u16 = 0x0008;
+const ERROR_CODE: u16 = 0x0009;
+pub(super) const LIFETIME: u16 = 0x000d;
+pub(super) const XOR_PEER_ADDRESS: u16 = 0x0012;
+pub(super) const DATA: u16 = 0x0013;
+pub(super) const REALM: u16 = 0x0014;
+pub(super) const NONCE: u16 = 0x0015;
+pub(super) const XOR_RELAYED_ADDRESS: u16 = 0x0016;
+pub(super) const REQUESTED_TRANSPORT: u16 = 0x0019;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 
 #[cfg(test)]

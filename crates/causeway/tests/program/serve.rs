@@ -91,8 +91,14 @@ fn the_page_is_told_its_trackers_and_ice_servers() {
         "stun:s.example:1",
         "--ice-server",
         "stuns:t.example",
+        "--ice-server",
+        "turn:me:a:b@c@u.example:3478?transport=tcp",
     ]);
-    let ice_servers = json!([{"urls": ["stun:s.example:1"]}, {"urls": ["stuns:t.example"]}]);
+    let ice_servers = json!([
+        {"urls": ["stun:s.example:1"]},
+        {"urls": ["stuns:t.example"]},
+        {"urls": ["turn:u.example:3478?transport=tcp"], "username": "me", "credential": "a:b@c"},
+    ]);
     assert_eq!(server.json("/config.json")["iceServers"], ice_servers);
 }
 

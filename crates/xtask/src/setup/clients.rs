@@ -1,4 +1,4 @@
-//! The classic BitTorrent clients that the end-to-end tests use as the other side.
+//! What the end-to-end tests use as the other side beside browsers: classic BitTorrent clients, and a relay for WebRTC.
 
 use std::fs;
 
@@ -7,12 +7,13 @@ use anyhow::Result;
 use super::{doing, done, program_from_debian};
 use crate::{process, workspace};
 
-/// aria2, Transmission's daemon, qBittorrent without its window, and libtorrent for Python.
+/// aria2, Transmission's daemon, qBittorrent without its window, libtorrent for Python, and coturn.
 pub(super) fn all() -> Result<()> {
     for (program, package) in [
         ("aria2c", "aria2"),
         ("transmission-daemon", "transmission-daemon"),
         ("qbittorrent-nox", "qbittorrent-nox"),
+        ("turnserver", "coturn"),
     ] {
         let by_hand = format!(
             "the end-to-end tests need {program}: install it with the package manager of this system"

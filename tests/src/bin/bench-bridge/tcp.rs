@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use causeway_tests::classic::{Classic, Client, Seed, getting};
+use causeway_tests::classic::{Classic, Seed, getting};
 use causeway_tests::files::{assert_same, generate};
 use causeway_tests::processes::{cpu_seconds, most_resident};
 use causeway_tests::program::Program;
@@ -88,8 +88,7 @@ struct Setting<'a> {
 impl Setting<'_> {
     /// A program gets the file from libtorrent.
     async fn download(&self, who: Who) -> Result<Figures> {
-        let mut seeder =
-            Classic::start(Client::Libtorrent, self.torrent, &self.folder.join("shared")).await?;
+        let mut seeder = self.libtorrent(&self.folder.join("shared"), None).await?;
         seeder.complete("file.bin", LIMIT).await?;
         let target = TempDir::new_in(self.folder)?;
         let peer = seeder.address().to_string();
@@ -110,8 +109,7 @@ impl Setting<'_> {
                 self.figures(took, cpu, memory)
             }
             Who::Libtorrent => {
-                let settings = [CONNECT, &peer].concat();
-                let mut leecher = Classic::libtorrent(self.torrent, target.path(), &[&settings]).await?;
+                let mut leecher = self.libtorrent(target.path(), Some(&peer)).await?;
                 let pid = leecher.pid()?;
                 leecher.complete("file.bin", LIMIT).await?;
                 self.figures(started.elapsed(), cpu_seconds(pid)?, most_resident(pid)?)
@@ -136,8 +134,7 @@ impl Setting<'_> {
                 (Seeder::Ours(seed), address)
             }
             Who::Libtorrent => {
-                let mut seed =
-                    Classic::start(Client::Libtorrent, self.torrent, &self.folder.join("shared")).await?;
+                let mut seed = self.libtorrent(&self.folder.join("shared"), None).await?;
                 seed.complete("file.bin", LIMIT).await?;
                 let address = seed.address();
                 (Seeder::Theirs(seed), address)
@@ -148,10 +145,17 @@ impl Setting<'_> {
             Seeder::Theirs(seed) => seed.pid()?,
         };
         let (before, started) = (cpu_seconds(pid)?, Instant::now());
-        let settings = format!("{CONNECT}{address}");
-        let mut leecher = Classic::libtorrent(self.torrent, target.path(), &[&settings]).await?;
+        let mut leecher = self.libtorrent(target.path(), Some(&address.to_string())).await?;
         leecher.complete("file.bin", LIMIT).await?;
         Ok(self.figures(started.elapsed(), cpu_seconds(pid)? - before, most_resident(pid)?))
+    }
+
+    /// libtorrent over TCP alone, as it would not be of its own accord.
+    async fn libtorrent(&self, folder: &Path, peer: Option<&str>) -> Result<Classic> {
+        let connect = peer.map(|peer| format!("connect={peer}"));
+        let mut settings = vec!["enable_outgoing_utp=0", "enable_incoming_utp=0"];
+        settings.extend(connect.as_deref());
+        Classic::libtorrent(self.torrent, folder, &settings).await
     }
 
     fn figures(&self, took: Duration, cpu: f64, memory: f64) -> Figures {
@@ -178,7 +182,5 @@ async fn last_of(pid: u32) -> (f64, f64) {
     last
 }
 
-/// What tells libtorrent of a peer.
-const CONNECT: &str = "connect=";
 /// The longest that a transfer may take.
 const LIMIT: Duration = Duration::from_mins(10);

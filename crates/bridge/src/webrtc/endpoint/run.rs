@@ -11,6 +11,7 @@ use tokio::time::{Sleep, sleep_until};
 use super::{Event, Owner, Task};
 use crate::webrtc::connection::Path;
 use crate::webrtc::peer::{MAX_PATHS, Served};
+use crate::webrtc::turn::Received;
 
 impl Task {
     /// Runs until the [`Endpoint`](super::Endpoint) is dropped; then takes leave of all peers.
@@ -21,6 +22,10 @@ impl Task {
         while let Some(id) = self.peers.keys().next().copied() {
             self.drop_peer(now, id, "this peer ends");
         }
+        if let Some(relay) = &mut self.relay {
+            relay.close();
+        }
+        self.serve_relay(now);
     }
 
     /// Does what there is to do at one moment.
@@ -36,7 +41,7 @@ impl Task {
             }
         }
         self.ask_servers(now);
-        if !self.gathering.is_awaited(now) {
+        if !self.is_awaiting(now) {
             for command in std::mem::take(&mut self.waiting) {
                 self.handle_command(now, command);
             }
@@ -48,6 +53,7 @@ impl Task {
         while let Some(id) = self.touched.pop_first() {
             self.serve(now, id);
         }
+        self.serve_relay(now);
         for port in &mut self.ports {
             port.poll_flush(context);
         }
@@ -56,7 +62,7 @@ impl Task {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if let Some(deadline) = self.deadline() {
+        if let Some(deadline) = self.deadline(now) {
             timer.as_mut().reset(deadline.into());
             if timer.poll(context).is_ready() {
                 context.waker().wake_by_ref();
@@ -74,17 +80,28 @@ impl Task {
             peers,
             touched,
             gathering,
+            relay,
             ..
         } = self;
-        let mut take = |path: Path, packet: &[u8]| match routes.find(now, path, packet) {
-            Some(Owner::Connection(id)) => {
-                if let Some(peer) = peers.get_mut(&id) {
-                    peer.handle_datagram(now, path, packet);
-                    touched.insert(id);
+        let mut take = |path: Path, packet: &[u8]| {
+            let (path, packet) = match relay {
+                Some(relay) if relay.server() == path.remote => match relay.handle_packet(now, packet) {
+                    Received::Packet(local, remote, packet) => (Path { local, remote }, packet),
+                    Received::Handled => return,
+                    Received::Other => (path, packet),
+                },
+                _ => (path, packet),
+            };
+            match routes.find(now, path, packet) {
+                Some(Owner::Connection(id)) => {
+                    if let Some(peer) = peers.get_mut(&id) {
+                        peer.handle_datagram(now, path, packet);
+                        touched.insert(id);
+                    }
                 }
+                Some(Owner::Gathering) => gathering.handle_response(packet),
+                None => tracing::trace!("a packet from {} is for no connection", path.remote),
             }
-            Some(Owner::Gathering) => gathering.handle_response(packet),
-            None => tracing::trace!("a packet from {} is for no connection", path.remote),
         };
         let mut more = false;
         for port in ports {
@@ -140,10 +157,6 @@ impl Task {
             Owner::Connection(id) => self.peers.get_mut(&id),
             Owner::Gathering => None,
         };
-        let Some((first, _)) = self.packets.front() else {
-            return;
-        };
-        let number = first.local.port();
         for (path, packet) in &self.packets {
             let is_known = peer.as_ref().is_some_and(|peer| peer.paths.contains(path));
             // Data on a known path changes nothing.
@@ -159,10 +172,39 @@ impl Task {
                 peer.paths.push(*path);
             }
         }
-        if let Some(port) = self.ports.iter_mut().find(|port| port.number() == number) {
+        if let Some(relay) = &mut self.relay
+            && let Some(relayed) = relay.address()
+        {
+            self.packets.retain(|(path, packet)| {
+                if path.local == relayed {
+                    relay.send(now, path.remote, packet);
+                }
+                path.local != relayed
+            });
+        }
+        let number = self.packets.front().map(|(path, _)| path.local.port());
+        if let Some(port) = self.ports.iter_mut().find(|port| Some(port.number()) == number) {
             port.send(&mut self.packets);
         }
         self.packets.clear();
+    }
+
+    /// Does what the relay's time has come for, and sends it what waits for it.
+    fn serve_relay(&mut self, now: Instant) {
+        let number = self.ports[0].number();
+        let Some(relay) = &mut self.relay else { return };
+        relay.handle_timeout(now);
+        let Some(local) = self.gathering.interface(now, &relay.server()) else {
+            return;
+        };
+        let path = Path {
+            local: (local, number).into(),
+            remote: relay.server(),
+        };
+        while let Some(packet) = relay.poll() {
+            self.packets.push_back((path, packet));
+        }
+        self.ports[0].send(&mut self.packets);
     }
 
     fn ask_servers(&mut self, now: Instant) {
@@ -177,8 +219,12 @@ impl Task {
         self.transmit(now, Owner::Gathering);
     }
 
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self, now: Instant) -> Option<Instant> {
         let peers = self.due.first().map(|(due, _)| *due);
-        [peers, self.gathering.deadline()].into_iter().flatten().min()
+        let relay = self.relay.as_ref().map(|relay| relay.deadline(now));
+        [peers, self.gathering.deadline(), relay]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
