@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use causeway_core::{InfoHash, Magnet};
-use causeway_engine::{LinkKind, State};
+use causeway_engine::{LinkKind, State, Stats};
 use causeway_signal::Event;
 use causeway_tracker::Tracker;
 use causeway_tracker::registry::{Announcer, Heard};
@@ -165,8 +165,8 @@ struct Joined {
     browsers_at: Instant,
     /// It is a member among browsers, and not in the classic swarm.
     is_member: bool,
-    received: u64,
-    sent: u64,
+    /// What the report knows of already.
+    counted: Stats,
 }
 
 /// Who asks.
@@ -356,7 +356,7 @@ impl Task {
                         .look_for_classic_peers(&joined.handle, &self.config.trackers);
                 }
             }
-            joined.count(&status, &self.report);
+            self.report.count(&status.stats, &mut joined.counted);
             if let Some(end) = joined.end(&status, now, &self.config) {
                 gone.push((*info_hash, end));
             } else if let Err(reason) = policy.admit(*info_hash, joined.asker.token.as_deref()) {
@@ -370,7 +370,7 @@ impl Task {
             match end {
                 End::Unused => {
                     tracing::info!(torrent = %info_hash, "the last browser is gone: it is left");
-                    let was_used = self.joined.get(&info_hash).is_some_and(|joined| joined.sent > 0);
+                    let was_used = self.joined.get(&info_hash).is_some_and(Joined::was_used);
                     self.leave(info_hash);
                     if was_used {
                         // Until trackers and browsers know that it was left.
@@ -454,24 +454,13 @@ impl Joined {
             since: now,
             browsers_at: now,
             is_member,
-            received: 0,
-            sent: 0,
+            counted: Stats::default(),
         }
     }
 
-    fn count(&mut self, status: &Status, report: &Report) {
-        let sent = status.stats.carried_by(LinkKind::WebRtc).uploaded;
-        let received: u64 = [LinkKind::Tcp, LinkKind::Utp, LinkKind::Http]
-            .map(|kind| status.stats.carried_by(kind).downloaded)
-            .iter()
-            .sum();
-        report
-            .sent
-            .fetch_add(sent.saturating_sub(self.sent), Ordering::Relaxed);
-        report
-            .received
-            .fetch_add(received.saturating_sub(self.received), Ordering::Relaxed);
-        (self.sent, self.received) = (sent, received);
+    /// Whether a browser was given anything.
+    fn was_used(&self) -> bool {
+        self.counted.carried_by(LinkKind::WebRtc).uploaded > 0
     }
 
     fn end(&self, status: &Status, now: Instant, config: &GatewayConfig) -> Option<End> {

@@ -313,6 +313,12 @@ async fn what_is_too_large_or_over_its_quota_is_left() -> Result<()> {
         .await?;
     done(&world.read(&reader, small, &folder)?).await?;
     ensure!(std::fs::read(folder.join("small"))? == std::fs::read(path)?);
+    for moved in [
+        "causeway_gateway_bytes_total{link=\"tcp\",direction=\"down\"}",
+        "causeway_gateway_bytes_total{link=\"webrtc\",direction=\"up\"}",
+    ] {
+        world.reaches(moved, 500_000).await?;
+    }
     let last = world.read(&reader, second, &folder)?;
     world
         .reaches("causeway_gateway_refused_total{reason=\"quota\"}", 1)
