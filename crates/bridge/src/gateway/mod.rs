@@ -4,8 +4,9 @@
 //! rules admit it, the bridge joins both swarms: it meets the browser at the tracker and classic peers wherever they are
 //! found, fetches what browsers ask for, and keeps it in a bounded cache for a while. When the last browser is gone it leaves.
 //!
-//! - this file: when to join and when to leave; `policy`: for whom; `quota`: how much; `report`: numbers for the operator.
+//! - this file: when to join and when to leave; `policy`: for whom; `quota`: how much; `gate`: both, over HTTP; `report`: numbers for the operator.
 
+mod gate;
 mod policy;
 mod quota;
 mod report;
@@ -25,6 +26,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+pub(crate) use gate::{Denied, Gate, Guest};
 pub use policy::Policy;
 pub use quota::Quota;
 pub(crate) use quota::Quotas;
@@ -34,6 +36,7 @@ use report::{Reason, Report};
 pub use crate::disk::Cache;
 use crate::session::Bridge;
 use crate::torrent::{Addition, Contents, Handle, Manner, Origin, Refusal, Relayed, Status, Subject};
+use crate::web_seed::{WebSeed, WebSeedConfig};
 
 /// What a gateway does, and how much of it.
 #[derive(Clone, Debug)]
@@ -76,7 +79,7 @@ impl Default for GatewayConfig {
 pub struct Gateway {
     ending: watch::Sender<bool>,
     report: Arc<Report>,
-    policy: Arc<Mutex<Arc<Policy>>>,
+    gate: Arc<Gate>,
 }
 
 impl Gateway {
@@ -94,6 +97,10 @@ impl Gateway {
         let quotas = Arc::new(Quotas::new(config.quota));
         let report = Arc::new(Report::new(cache.clone(), quotas.clone()));
         let policy = Arc::new(Mutex::new(Arc::new(policy)));
+        let gate = Arc::new(Gate {
+            policy: policy.clone(),
+            quotas: quotas.clone(),
+        });
         let (ending, ended) = watch::channel(false);
         let heard = tracker.as_ref().map(Tracker::subscribe);
         let task = Task {
@@ -105,7 +112,7 @@ impl Gateway {
             bridge,
             tracker,
             config,
-            policy: policy.clone(),
+            policy,
             report: report.clone(),
             joined: BTreeMap::new(),
             rests: BTreeMap::new(),
@@ -113,16 +120,18 @@ impl Gateway {
             leaving: JoinSet::new(),
         };
         tokio::spawn(task.run(heard, ended));
-        Self {
-            ending,
-            report,
-            policy,
-        }
+        Self { ending, report, gate }
+    }
+
+    /// What it carries over on this bridge, for browsers that ask for it over HTTP.
+    #[must_use]
+    pub fn web_seed(&self, bridge: &Bridge, config: WebSeedConfig) -> WebSeed {
+        WebSeed::behind(bridge, Some(self.gate.clone()), config)
     }
 
     /// Changes the rules. Torrents that they admit no more are left.
     pub fn set_policy(&self, policy: Policy) {
-        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+        *self.gate.policy.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
     }
 
     /// What it did so far, as Prometheus reads it (text format 0.0.4).
@@ -344,9 +353,11 @@ impl Task {
         let mut gone = Vec::new();
         let mut browsers = 0;
         for (info_hash, joined) in &mut self.joined {
-            let status = joined.status.borrow_and_update().clone();
+            let mut status = joined.status.borrow_and_update().clone();
+            // The web seed knows what it gives, and the engine does not.
+            status.stats.carried[LinkKind::Http as usize].uploaded = joined.handle.served_over_http();
             browsers += status.browsers;
-            if status.browsers > 0 {
+            if status.browsers > 0 || joined.handle.shelf().visitors() > 0 {
                 joined.browsers_at = now;
                 if std::mem::take(&mut joined.is_member) {
                     joined.since = now;
@@ -460,7 +471,8 @@ impl Joined {
 
     /// Whether a browser was given anything.
     fn was_used(&self) -> bool {
-        self.counted.carried_by(LinkKind::WebRtc).uploaded > 0
+        let sent = [LinkKind::WebRtc, LinkKind::Http].map(|kind| self.counted.carried_by(kind).uploaded);
+        sent.iter().any(|sent| *sent > 0)
     }
 
     fn end(&self, status: &Status, now: Instant, config: &GatewayConfig) -> Option<End> {

@@ -20,7 +20,7 @@ use super::readers::Readers;
 use super::relay::{Refusal, Relaying};
 use super::shelf::Shelf;
 use super::{Addition, Contents, Handle, Order, Origin, Selection, Status, Subject};
-use crate::disk::{Answer, Answers, Room};
+use crate::disk::{Answer, Answers, Medium, Room};
 use crate::link::Meeting;
 use crate::session::Shared;
 
@@ -62,7 +62,7 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
     let now = shared.now();
     let config = config(&shared, relaying.is_some());
     let torrent = Torrent::new(config, source, fastrand::u64(..), now);
-    let shelf = Arc::new(Shelf::default());
+    let shelf = Arc::new(Shelf::new(relaying.is_some()));
     let (status, watch) = watch::channel(Status {
         state: torrent.state().clone(),
         stats: torrent.stats(),
@@ -285,8 +285,12 @@ impl Task {
 
     fn open_shelf(&self) {
         let files = self.storage.as_ref().and_then(|storage| storage.files.clone());
-        if let (Some(metainfo), Some(files), Some(have)) = (self.metainfo(), files, self.torrent.have()) {
-            self.shelf.open(metainfo, files, have.clone());
+        let files = files.map(|files| files as Arc<dyn Medium>);
+        let portion = self.relaying.as_ref().and_then(Relaying::medium);
+        if let (Some(metainfo), Some(medium), Some(have)) =
+            (self.metainfo(), files.or(portion), self.torrent.have())
+        {
+            self.shelf.open(metainfo, medium, have.clone());
         }
     }
 
@@ -353,6 +357,7 @@ impl Task {
             Order::Command(Command::SetLimits(limits)) => self.limit(limits, self.share),
             Order::Command(command) => self.tell(Input::Command(command)),
             Order::Read(name, reader) => self.read_by(name, reader),
+            Order::ReadOn(bytes) => self.read_on(bytes),
             Order::Share(share) => self.limit(self.limits, Some(share)),
             Order::View(answer) => answer.send(self.torrent.peers().collect()).unwrap_or_default(),
             // The loop has taken it.
@@ -430,8 +435,12 @@ impl Task {
         }
     }
 
+    /// The torrent file. Where the torrent is carried over the trackers are the operator's, and nobody else's business.
     pub(super) fn metainfo(&self) -> Option<Metainfo> {
         let info = self.torrent.info()?.clone();
+        if self.relaying.is_some() {
+            return Some(Metainfo::with_info(info, Vec::new(), Vec::new()));
+        }
         Some(Metainfo::with_info(
             info,
             self.trackers.clone(),
@@ -443,6 +452,9 @@ impl Task {
     async fn end(&mut self) {
         self.tell(Input::Command(Command::Pause));
         self.perform();
+        if self.relaying.is_some() {
+            self.shelf.close();
+        }
         let snapshot = self.torrent.snapshot();
         let is_complete = self.torrent.have().is_some_and(causeway_core::Bitfield::is_all);
         let Some(storage) = &mut self.storage else { return };

@@ -2,6 +2,8 @@
 //!
 //! `GATEWAY_TORRENTS`, `GATEWAY_LENGTH` and `GATEWAY_CACHE` (bytes) make it as large as one likes.
 
+mod http;
+
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::path::{Path, PathBuf};
@@ -29,6 +31,7 @@ struct World {
     url: String,
     seeder: Bridge,
     cache: Arc<Cache>,
+    bridge: Arc<Bridge>,
     gateway: Gateway,
 }
 
@@ -68,8 +71,9 @@ impl World {
             allow_local: true,
             ..config
         };
+        let bridge = Arc::new(bridge);
         let gateway = Gateway::start(
-            Arc::new(bridge),
+            bridge.clone(),
             hears.then(|| tracker.clone()),
             cache.clone(),
             policy,
@@ -81,6 +85,7 @@ impl World {
             url: format!("{address}/announce"),
             seeder,
             cache,
+            bridge,
             gateway,
         })
     }
