@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use causeway_bridge::gateway::{Cache, Gateway, GatewayConfig, Policy, Quota};
-use causeway_bridge::{Bridge, Config, DhtConfig, Reach, webrtc};
+use causeway_bridge::{Bridge, Config, DhtConfig, Reach, WebSeed, WebSeedConfig, webrtc};
+use causeway_core::PeerId;
 use causeway_tracker::Tracker;
 use clap::Args;
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::access::{info_hashes, words};
+use crate::network::{rate, rates};
 use crate::sources::url;
 
 /// What the gateway carries over, and how much. In the settings file, the keys of `[gateway]` lack the prefix.
@@ -150,6 +152,27 @@ pub(crate) struct GatewayOptions {
     )]
     local_peers: bool,
 
+    /// Whether pages are given what is carried over from this server over HTTP, too, below `/seed/`: that costs a browser less
+    /// than a link over WebRTC [default: true]
+    #[arg(
+        id = "gateway_web_seed",
+        long = "gateway-web-seed",
+        value_name = "true|false",
+        env = "CAUSEWAY_GATEWAY_WEB_SEED"
+    )]
+    web_seed: Option<bool>,
+
+    /// Bytes a second that are given over HTTP at the most, to all together: a number, or with k, M or G [default: any number]
+    #[arg(
+        id = "gateway_web_seed_rate",
+        long = "gateway-web-seed-rate",
+        value_name = "RATE",
+        env = "CAUSEWAY_GATEWAY_WEB_SEED_RATE",
+        value_parser = rate
+    )]
+    #[serde(deserialize_with = "rates")]
+    web_seed_rate: Option<u64>,
+
     /// Where classic peers reach the gateway, over TCP [default: `[::]:6881`]
     #[arg(
         id = "gateway_listen",
@@ -207,6 +230,8 @@ impl GatewayOptions {
             linger: self.linger.or(other.linger),
             patience: self.patience.or(other.patience),
             local_peers: self.local_peers || other.local_peers,
+            web_seed: self.web_seed.or(other.web_seed),
+            web_seed_rate: self.web_seed_rate.or(other.web_seed_rate),
             listen: self.listen.or(other.listen),
             webrtc_port: self.webrtc_port.or(other.webrtc_port),
             no_dht: self.no_dht || other.no_dht,
@@ -288,6 +313,8 @@ impl GatewayOptions {
 /// A gateway that runs, and the bridge that it runs on.
 pub(crate) struct Running {
     pub(crate) gateway: Arc<Gateway>,
+    /// What it gives over HTTP, if it does.
+    pub(crate) web_seed: Option<WebSeed>,
     bridge: Arc<Bridge>,
 }
 
@@ -313,7 +340,24 @@ impl Running {
         let trackers = vec![own_tracker(server, passkey)];
         let (folder, tracker) = (&surroundings.folder, Some(tracker.clone()));
         let gateway = options.open(folder, bridge.clone(), tracker, trackers)?;
-        Ok(Self { gateway, bridge })
+        let web_seed = options.web_seed.unwrap_or(true).then(|| {
+            let config = WebSeedConfig {
+                rate: options.web_seed_rate,
+                requests: MOST_REQUESTS,
+                ..WebSeedConfig::default()
+            };
+            gateway.web_seed(&bridge, config)
+        });
+        Ok(Self {
+            gateway,
+            web_seed,
+            bridge,
+        })
+    }
+
+    /// Its name in the swarms.
+    pub(crate) fn peer_id(&self) -> PeerId {
+        self.bridge.peer_id()
     }
 
     /// Leaves all swarms; not longer than so.
@@ -436,6 +480,8 @@ const USUAL_CACHE: u64 = 1_000_000_000;
 const USUAL_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 6881);
 /// Links over WebRTC, of all torrents.
 const MOST_CONNECTIONS: usize = 2_000;
+/// Requests over HTTP at once, of all browsers and of one address: each holds up to 768 KiB.
+const MOST_REQUESTS: (usize, usize) = (256, 32);
 
 #[cfg(test)]
 mod tests {

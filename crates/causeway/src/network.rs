@@ -232,7 +232,7 @@ impl NetworkOptions {
 }
 
 /// Bytes a second.
-fn rate(text: &str) -> Result<u64> {
+pub(crate) fn rate(text: &str) -> Result<u64> {
     let unit = |factor| move |number| Some((number, factor));
     let split = text.strip_suffix(['k', 'K']).and_then(unit(1_000));
     let split = split.or_else(|| text.strip_suffix('M').and_then(unit(1_000_000)));
@@ -256,7 +256,7 @@ fn proxy(text: &str) -> Result<Proxy> {
     Ok(text.parse()?)
 }
 
-fn rates<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(crate) fn rates<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Rate {

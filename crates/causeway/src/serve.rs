@@ -7,7 +7,7 @@ use axum::http::Uri;
 use axum::http::uri::Authority;
 use clap::Args;
 
-use crate::gateway::{GatewayOptions, Surroundings, folder};
+use crate::gateway::{GatewayOptions, Running, Surroundings, folder};
 use crate::server::Plan;
 use crate::settings::{ServerOptions, SettingsFile, TrackerOptions};
 use crate::{page, server};
@@ -75,11 +75,16 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         folder: folder(arguments.data_dir.as_deref()),
         ice_servers: ice_servers.clone(),
     };
-    let page = page::router(&page::Settings {
-        trackers: arguments.trackers,
-        ice_servers,
-        web_seeds: arguments.web_seeds,
-    });
+    let page = |gateway: Option<&Running>| {
+        page::router(&page::Settings {
+            trackers: arguments.trackers,
+            ice_servers,
+            web_seeds: arguments.web_seeds,
+            gateway: gateway
+                .filter(|running| running.web_seed.is_some())
+                .map(Running::peer_id),
+        })
+    };
     let settings = arguments.settings.read()?;
     let gateway = arguments.gateway.or(settings.gateway);
     let plan = Plan {
