@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use causeway_core::{Info, Magnet, Metainfo, SortedMap, Time};
+use causeway_core::{Info, Magnet, Metainfo, PeerId, SortedMap, Time};
 use causeway_engine::{Command, Config, Input, LinkId, Source, StorageError, Stored, Torrent};
 use js_sys::{Array, Date, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
@@ -20,7 +20,7 @@ use crate::worker::share;
 use crate::worker::storage::{Contents, Kept, Library, Restored};
 use crate::worker::tabs::Tabs;
 use crate::worker::trackers::Trackers;
-use crate::worker::web_seed::{WebSeed, refusal};
+use crate::worker::web_seed::{Gateway, WebSeed, refusal};
 
 impl Driver {
     pub(super) fn handle_request(&mut self, now: Time, request: Request, beside: JsValue) {
@@ -28,9 +28,12 @@ impl Driver {
             Request::Start {
                 trackers,
                 web_origins,
+                gateway,
             } => {
-                self.trackers = Trackers::new(&scope().location().origin(), trackers);
+                let origin = scope().location().origin();
+                self.trackers = Trackers::new(&origin, trackers);
                 self.web_origins = web_origins;
+                self.gateway = gateway.and_then(|(peer_id, path)| Gateway::new(&origin, &peer_id, &path));
                 self.tabs = Some(Tabs::new(&self.events));
             }
             Request::OfferCreated(id, sdp) => {
@@ -369,6 +372,7 @@ impl Driver {
         else {
             return;
         };
+        let is_private = session.is_private();
         let urls = session.web_seeds.clone();
         for (number, url) in (0..MOST_WEB_SEEDS).zip(urls) {
             let Some(running) = self.sessions.get_mut(&id).and_then(Session::running) else {
@@ -378,9 +382,29 @@ impl Driver {
                 running.web_trouble.get_or_insert(refusal);
                 continue;
             }
-            let link = LinkId(WEB_SEEDS + number);
-            running.web_seeds.insert(link, WebSeed::new(url));
-            self.tell_torrent(now, id, Input::WebSeedAdded { link });
+            self.add_web_seed(now, id, number, (WebSeed::new(url), None));
+        }
+        // Nobody but its own trackers introduces peers of a private torrent (BEP 27).
+        if let Some(gateway) = self.gateway.as_ref().filter(|_| !is_private)
+            && let Some(session) = self.sessions.get(&id)
+            && let Some(info_hash) = session.info_hash()
+        {
+            let seed = (gateway.web_seed(info_hash), Some(gateway.peer_id));
+            self.add_web_seed(now, id, MOST_WEB_SEEDS, seed);
+        }
+    }
+
+    fn add_web_seed(
+        &mut self,
+        now: Time,
+        id: TorrentId,
+        number: u64,
+        (seed, peer): (WebSeed, Option<PeerId>),
+    ) {
+        let link = LinkId(WEB_SEEDS + number);
+        if let Some(running) = self.sessions.get_mut(&id).and_then(Session::running) {
+            running.web_seeds.insert(link, seed);
+            self.tell_torrent(now, id, Input::WebSeedAdded { link, peer });
         }
     }
 
