@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use causeway_bridge::gateway::{Cache, Gateway, GatewayConfig, Policy, Quota};
-use causeway_bridge::{Bridge, Config, DhtConfig, Reach, WebSeed, WebSeedConfig, webrtc};
+use causeway_bridge::{Bridge, Config, Reach, WebSeed, WebSeedConfig, webrtc};
 use causeway_core::PeerId;
 use causeway_tracker::Tracker;
 use clap::Args;
@@ -16,7 +16,8 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::access::{info_hashes, words};
-use crate::network::{rate, rates};
+use crate::native::start;
+use crate::network::{NetworkOptions, rate, rates};
 use crate::sources::url;
 
 /// What the gateway carries over, and how much. In the settings file, the keys of `[gateway]` lack the prefix.
@@ -266,8 +267,8 @@ impl GatewayOptions {
         &self,
         folder: &Path,
         bridge: Arc<Bridge>,
-        tracker: Option<Tracker>,
-        trackers: Vec<String>,
+        (tracker, trackers): (Option<Tracker>, Vec<String>),
+        max_peers: Option<usize>,
     ) -> Result<Arc<Gateway>> {
         let size = self.cache.map_or(USUAL_CACHE, |size| size.0);
         let cache = Cache::open(folder, size)
@@ -284,7 +285,11 @@ impl GatewayOptions {
             ?webrtc_port,
             "the gateway is open"
         );
-        let config = self.config(trackers);
+        let usual = GatewayConfig::default();
+        let config = GatewayConfig {
+            max_peers: max_peers.unwrap_or(usual.max_peers),
+            ..self.config(trackers)
+        };
         Ok(Arc::new(Gateway::start(bridge, tracker, cache, policy, config)))
     }
 
@@ -306,7 +311,20 @@ impl GatewayOptions {
             linger: self.linger.map_or(usual.linger, Duration::from_secs),
             patience: self.patience.map_or(usual.patience, Duration::from_secs),
             allow_local: self.local_peers,
+            ..usual
         }
+    }
+
+    /// How others are met: by these settings of all native peers, before which the gateway's own stand.
+    fn network(&self, network: NetworkOptions) -> NetworkOptions {
+        let own = NetworkOptions {
+            listen: self.listen,
+            webrtc_port: self.webrtc_port,
+            no_dht: self.no_dht,
+            dht_bootstrap: self.dht_bootstrap.clone(),
+            ..NetworkOptions::default()
+        };
+        own.or(network)
     }
 }
 
@@ -321,6 +339,8 @@ pub(crate) struct Running {
 /// What the gateway is started with, beside its own options.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Surroundings {
+    /// How all native peers meet others.
+    pub(crate) network: NetworkOptions,
     /// The folder for what is kept.
     pub(crate) folder: PathBuf,
     /// STUN servers, as the page has them.
@@ -336,10 +356,11 @@ impl Running {
         server: SocketAddr,
         passkey: Option<&str>,
     ) -> Result<Self> {
-        let bridge = Arc::new(bridge(options, surroundings).await?);
-        let trackers = vec![own_tracker(server, passkey)];
-        let (folder, tracker) = (&surroundings.folder, Some(tracker.clone()));
-        let gateway = options.open(folder, bridge.clone(), tracker, trackers)?;
+        let own_tracker = own_tracker(server, passkey);
+        let network = options.network(surroundings.network.clone());
+        let bridge = Arc::new(bridge(&network, surroundings, &own_tracker).await?);
+        let met = (Some(tracker.clone()), vec![own_tracker]);
+        let gateway = options.open(&surroundings.folder, bridge.clone(), met, network.max_peers)?;
         let web_seed = options.web_seed.unwrap_or(true).then(|| {
             let config = WebSeedConfig {
                 rate: options.web_seed_rate,
@@ -374,34 +395,28 @@ impl Running {
     }
 }
 
-async fn bridge(options: &GatewayOptions, surroundings: &Surroundings) -> Result<Bridge> {
-    let stun_servers = surroundings.ice_servers.iter();
-    let stun_servers = stun_servers.filter_map(|url| url.strip_prefix("stun:"));
-    let dht = (!options.no_dht).then(|| DhtConfig {
-        nodes: options.dht_bootstrap.clone(),
-        kept: Some(surroundings.folder.join("dht-nodes")),
-    });
-    let config = |listen| Config {
-        listen: Some(listen),
-        utp: true,
-        webrtc: Some(webrtc::Config {
-            port: options.webrtc_port.unwrap_or(0),
-            stun_servers: stun_servers.clone().map(str::to_owned).collect(),
-            max_connections: MOST_CONNECTIONS,
-            ..webrtc::Config::default()
-        }),
-        dht: dht.clone(),
-        web_seeds: Reach::Nobody,
-        ..Config::default()
+/// The gateway's peer. Browsers, which know this server anyway, meet it beside a proxy, too.
+async fn bridge(network: &NetworkOptions, surroundings: &Surroundings, own_tracker: &str) -> Result<Bridge> {
+    ensure!(
+        !network.no_webrtc,
+        "browsers are met over WebRTC alone: leave `no-webrtc` out, or the gateway"
+    );
+    let mut webrtc = webrtc::Config {
+        max_connections: MOST_CONNECTIONS,
+        ..network.webrtc()
     };
-    let listen = options.listen.unwrap_or(USUAL_LISTEN);
-    match Bridge::start(config(listen)).await {
-        // A machine without IPv6.
-        Err(_) if listen.ip() == Ipv6Addr::UNSPECIFIED => {
-            Ok(Bridge::start(config((Ipv4Addr::UNSPECIFIED, listen.port()).into())).await?)
-        }
-        result => Ok(result?),
+    if webrtc.stun_servers.is_empty() {
+        let stun_servers = surroundings.ice_servers.iter();
+        let stun_servers = stun_servers.filter_map(|url| url.strip_prefix("stun:"));
+        webrtc.stun_servers = stun_servers.map(str::to_owned).collect();
     }
+    let config = Config {
+        webrtc: Some(webrtc),
+        web_seeds: Reach::Nobody,
+        own_tracker: Some(own_tracker.to_owned()),
+        ..network.config(Some(&surroundings.folder))?
+    };
+    start(config).await
 }
 
 /// The address of this server's own tracker, from this machine.
@@ -477,7 +492,6 @@ pub(crate) fn folder(data: Option<&Path>) -> PathBuf {
 }
 
 const USUAL_CACHE: u64 = 1_000_000_000;
-const USUAL_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 6881);
 /// Links over WebRTC, of all torrents.
 const MOST_CONNECTIONS: usize = 2_000;
 /// Requests over HTTP at once, of all browsers and of one address: each holds up to 768 KiB.

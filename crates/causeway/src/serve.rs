@@ -8,6 +8,7 @@ use axum::http::uri::Authority;
 use clap::Args;
 
 use crate::gateway::{GatewayOptions, Running, Surroundings, folder};
+use crate::network::NetworkOptions;
 use crate::server::Plan;
 use crate::settings::{ServerOptions, SettingsFile, TrackerOptions};
 use crate::{page, server};
@@ -16,6 +17,8 @@ use crate::{page, server};
 ///
 /// With `--gateway` it is a bridge to the classic swarm, too: whoever opens a magnet link in the page gets it, also where
 /// only ordinary BitTorrent clients have it.
+///
+/// How it meets classic clients the options under `Network` say; without it they do nothing.
 ///
 /// Prints "listening on http://ADDRESS:PORT" when it is ready, and ends on SIGINT (Ctrl-C) or SIGTERM.
 ///
@@ -58,6 +61,9 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     gateway: GatewayOptions,
+
+    #[command(flatten)]
+    network: NetworkOptions,
 }
 
 /// Runs the server until it is told to end.
@@ -71,7 +77,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     } else {
         arguments.ice_servers
     };
+    let settings = arguments.settings.read()?;
     let surroundings = Surroundings {
+        network: arguments.network.or(settings.network),
         folder: folder(arguments.data_dir.as_deref()),
         ice_servers: ice_servers.clone(),
     };
@@ -85,7 +93,6 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
                 .map(Running::peer_id),
         })
     };
-    let settings = arguments.settings.read()?;
     let gateway = arguments.gateway.or(settings.gateway);
     let plan = Plan {
         server: arguments.server.or(settings.server),

@@ -49,6 +49,8 @@ pub struct GatewayConfig {
     pub max_torrents: usize,
     /// Torrents at once that one address has asked for first.
     pub max_torrents_per_address: usize,
+    /// Links of one torrent at once, to classic peers and to browsers.
+    pub max_peers: usize,
     /// The length of the longest torrent, in bytes.
     pub max_length: u64,
     /// How long a swarm is stayed in without any browser.
@@ -66,6 +68,7 @@ impl Default for GatewayConfig {
             quota: Quota::default(),
             max_torrents: 200,
             max_torrents_per_address: 20,
+            max_peers: 120,
             max_length: 100 << 30,
             linger: Duration::from_mins(2),
             patience: Duration::from_mins(2),
@@ -108,6 +111,7 @@ impl Gateway {
                 cache,
                 quotas,
                 max_length: config.max_length,
+                max_peers: config.max_peers,
             },
             bridge,
             tracker,

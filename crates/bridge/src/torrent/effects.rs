@@ -139,7 +139,7 @@ impl Task {
             };
             let config = Config {
                 limits: self.limits(),
-                ..config(&self.shared, self.relaying.is_some())
+                ..config(&self.shared, self.relaying.as_ref())
             };
             self.torrent = Torrent::new(config, source, fastrand::u64(..), self.shared.now());
         }

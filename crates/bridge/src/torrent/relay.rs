@@ -26,6 +26,8 @@ pub struct Relayed {
     pub(crate) quotas: Arc<Quotas>,
     /// No torrent is longer, in bytes.
     pub(crate) max_length: u64,
+    /// Links of one torrent.
+    pub(crate) max_peers: usize,
 }
 
 /// Why a torrent is not carried over, once it is known what it is.
@@ -115,6 +117,11 @@ impl Relaying {
             return room;
         }
         core::future::pending().await
+    }
+
+    /// Links that it has at most.
+    pub(super) const fn max_peers(&self) -> usize {
+        self.relayed.max_peers
     }
 
     /// Where its pieces can be read.

@@ -60,7 +60,7 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
         }
     };
     let now = shared.now();
-    let config = config(&shared, relaying.is_some());
+    let config = config(&shared, relaying.as_ref());
     let torrent = Torrent::new(config, source, fastrand::u64(..), now);
     let shelf = Arc::new(Shelf::new(relaying.is_some()));
     let (status, watch) = watch::channel(Status {
@@ -97,7 +97,7 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
         sent: BTreeSet::new(),
         inputs: VecDeque::new(),
         book: Book::default(),
-        limits: usual_limits(&shared, relaying.is_some()),
+        limits: usual_limits(&shared, relaying.as_ref()),
         share: None,
         connecting: 0,
         deadline: None,
@@ -130,31 +130,24 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
 }
 
 /// How all torrents behave towards others. Classic peers tell each other of others (BEP 11).
-pub(super) fn config(shared: &Shared, relay: bool) -> Config {
+pub(super) fn config(shared: &Shared, relaying: Option<&Relaying>) -> Config {
     Config {
-        limits: usual_limits(shared, relay),
+        limits: usual_limits(shared, relaying),
         peer_exchange: Some(PexSupport::default()),
         listen_port: shared.port,
-        relay,
+        relay: relaying.is_some(),
         ..Config::new(shared.peer_id)
     }
 }
 
-fn usual_limits(shared: &Shared, relay: bool) -> Limits {
-    if relay {
+fn usual_limits(shared: &Shared, relaying: Option<&Relaying>) -> Limits {
+    relaying.map_or(shared.limits, |relaying| Limits {
+        peers: relaying.max_peers(),
         // Nobody who asks a gateway has anything to give for it: all are served at once.
-        Limits {
-            peers: MOST_RELAYED,
-            upload_slots: MOST_RELAYED,
-            ..shared.limits
-        }
-    } else {
-        shared.limits
-    }
+        upload_slots: relaying.max_peers(),
+        ..shared.limits
+    })
 }
-
-/// Links of a torrent that is carried over.
-const MOST_RELAYED: usize = 120;
 
 /// The engine, and all that it is told of and asks of.
 pub(super) struct Task {

@@ -1,7 +1,7 @@
 //! What a torrent asks for, of whom, and when it stops.
 
 use causeway_core::{BLOCK_LENGTH, Bitfield, PeerId, Sha1Hash};
-use causeway_engine::{Command, FetchError, Input, LinkId, Limits, State, StorageError, Stored};
+use causeway_engine::{Command, FetchError, Input, Limits, LinkId, State, StorageError, Stored};
 use causeway_wire::Message;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -312,12 +312,19 @@ fn what_a_peer_gives_comes_over_its_web_seed_while_it_serves_us_and_over_the_lin
     assert!(talk.fetches.is_empty(), "the peer does not serve us");
     talk.say(link, &Message::Unchoke);
     let range = u64::from(PIECE)..u64::from(3 * PIECE);
-    assert_eq!(talk.fetches.get(&OVER_HTTP), Some(&range), "what it has, and no more");
+    assert_eq!(
+        talk.fetches.get(&OVER_HTTP),
+        Some(&range),
+        "what it has, and no more"
+    );
     assert_eq!(talk.asked(link), [], "nothing comes twice");
 
     let result = Err(FetchError::Busy(core::time::Duration::from_secs(3)));
     talk.fetches.clear();
-    talk.input(Input::FetchEnded { link: OVER_HTTP, result });
+    talk.input(Input::FetchEnded {
+        link: OVER_HTTP,
+        result,
+    });
     assert_eq!(talk.asked(link).len(), 4, "it rests");
     assert!(talk.fetches.is_empty());
     talk.wait(4);
@@ -353,6 +360,9 @@ fn a_web_seed_that_is_of_no_use_leaves_its_peer_to_be_asked() {
     talk.say(link, &Message::HaveAll);
     talk.say(link, &Message::Unchoke);
     let result = Err(FetchError::Useless);
-    talk.input(Input::FetchEnded { link: OVER_HTTP, result });
+    talk.input(Input::FetchEnded {
+        link: OVER_HTTP,
+        result,
+    });
     assert_eq!(talk.asked(link).len(), 2);
 }
