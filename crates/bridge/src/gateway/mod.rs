@@ -17,7 +17,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use causeway_core::{InfoHash, Magnet};
+use causeway_core::{InfoHash, Magnet, PeerId};
 use causeway_engine::{LinkKind, State, Stats};
 use causeway_signal::Event;
 use causeway_tracker::Tracker;
@@ -121,6 +121,7 @@ impl Gateway {
             joined: BTreeMap::new(),
             rests: BTreeMap::new(),
             served: BTreeMap::new(),
+            refused: Vec::new(),
             leaving: JoinSet::new(),
         };
         tokio::spawn(task.run(heard, ended));
@@ -165,6 +166,8 @@ struct Task {
     rests: BTreeMap<InfoHash, Rest>,
     /// Torrents that browsers have asked for while others there had them, and who asked.
     served: BTreeMap<InfoHash, Asker>,
+    /// Who is to be told why a torrent is not carried over, once the tracker has replied to it.
+    refused: Vec<(InfoHash, PeerId, Reason)>,
     leaving: JoinSet<()>,
 }
 
@@ -185,6 +188,7 @@ struct Joined {
 /// Who asks.
 #[derive(Clone, Debug)]
 struct Asker {
+    peer_id: PeerId,
     address: IpAddr,
     token: Option<Box<str>>,
 }
@@ -192,6 +196,8 @@ struct Asker {
 struct Rest {
     until: Instant,
     times: u32,
+    /// Why, if it is not only that it was left.
+    reason: Option<Reason>,
 }
 
 impl Task {
@@ -227,6 +233,7 @@ impl Task {
                 let Some(caller) = &heard.caller else { return };
                 if heard.event != Event::Stopped && !heard.complete {
                     let asker = Asker {
+                        peer_id,
                         address: caller.address,
                         token: caller.token.clone(),
                     };
@@ -245,6 +252,10 @@ impl Task {
     /// A browser asks for this torrent.
     fn consider(&mut self, info_hash: InfoHash, asker: Asker) {
         if self.joined.contains_key(&info_hash) {
+            let quotas = &self.relayed.quotas;
+            if quotas.admit(Some(asker.address), info_hash).is_err() {
+                self.refuse(info_hash, &asker, Reason::Quota);
+            }
             return;
         }
         let seeders = self
@@ -263,8 +274,28 @@ impl Task {
             Ok(()) => self.join(info_hash, asker),
             Err(reason) => {
                 tracing::debug!(torrent = %info_hash, ?reason, "not carried over");
-                self.report.refused(reason);
+                self.refuse(info_hash, &asker, reason);
             }
+        }
+    }
+
+    /// A torrent is not carried over, which who asked for it is told.
+    fn refuse(&mut self, info_hash: InfoHash, asker: &Asker, reason: Reason) {
+        self.report.refused(reason);
+        let told = match reason {
+            Reason::Resting => self.rests.get(&info_hash).and_then(|rest| rest.reason),
+            other => Some(other),
+        };
+        if let Some(reason) = told.filter(|_| self.refused.len() < MOST_REFUSED) {
+            self.refused.push((info_hash, asker.peer_id, reason));
+        }
+    }
+
+    fn tell_refused(&mut self) {
+        let Some(tracker) = &self.tracker else { return };
+        for (info_hash, peer_id, reason) in self.refused.drain(..) {
+            let sentence = format!("the gateway does not carry this torrent over: {reason}");
+            tracker.warn(info_hash, peer_id, &sentence);
         }
     }
 
@@ -338,6 +369,7 @@ impl Task {
             let added = self.bridge.add_for_browsers(self.addition(info_hash));
             let Ok(handle) = added else { continue };
             let nobody = Asker {
+                peer_id: self.bridge.peer_id(),
                 address: core::net::Ipv4Addr::UNSPECIFIED.into(),
                 token: None,
             };
@@ -349,6 +381,7 @@ impl Task {
     fn look_after(&mut self) {
         while self.leaving.try_join_next().is_some() {}
         self.relayed.cache.tick();
+        self.tell_refused();
         if self.tracker.is_none() {
             self.join_listed();
         }
@@ -389,18 +422,25 @@ impl Task {
                     self.leave(info_hash);
                     if was_used {
                         // Until trackers and browsers know that it was left.
-                        let (until, times) = (now + LEAVING, 0);
-                        self.rests.insert(info_hash, Rest { until, times });
+                        let rest = Rest {
+                            until: now + LEAVING,
+                            times: 0,
+                            reason: None,
+                        };
+                        self.rests.insert(info_hash, rest);
                     } else {
-                        self.rest(info_hash, now, SHORT_REST);
+                        self.rest(info_hash, now, SHORT_REST, None);
                     }
                 }
                 End::Refused(reason, why) => {
                     tracing::info!(torrent = %info_hash, "it is not carried over: {why}");
-                    self.report.refused(reason);
+                    if let Some(asker) = self.joined.get(&info_hash).map(|joined| joined.asker.clone()) {
+                        self.refuse(info_hash, &asker, reason);
+                    }
                     self.leave(info_hash);
                     let is_final = matches!(reason, Reason::Private | Reason::TooLarge);
-                    self.rest(info_hash, now, if is_final { LONG_REST } else { SHORT_REST });
+                    let least = if is_final { LONG_REST } else { SHORT_REST };
+                    self.rest(info_hash, now, least, Some(reason));
                 }
             }
         }
@@ -416,17 +456,19 @@ impl Task {
     }
 
     /// Leaves a torrent alone for a while, each time longer.
-    fn rest(&mut self, info_hash: InfoHash, now: Instant, least: Duration) {
+    fn rest(&mut self, info_hash: InfoHash, now: Instant, least: Duration, reason: Option<Reason>) {
         if self.rests.len() >= MOST_RESTS {
             let next = self.rests.iter().min_by_key(|(_, rest)| rest.until);
             if let Some(next) = next.map(|(info_hash, _)| *info_hash) {
                 self.rests.remove(&next);
             }
         }
-        let rest = self
-            .rests
-            .entry(info_hash)
-            .or_insert(Rest { until: now, times: 0 });
+        let rest = self.rests.entry(info_hash).or_insert(Rest {
+            until: now,
+            times: 0,
+            reason,
+        });
+        rest.reason = reason;
         rest.until = now + (least * 2u32.pow(rest.times.min(8))).min(LONG_REST);
         rest.times += 1;
     }
@@ -510,6 +552,8 @@ const LEAVING: Duration = Duration::from_secs(2);
 const MOST_MEMBERS: usize = 100;
 /// Torrents that browsers ask for and others have.
 const MOST_SERVED: usize = 10_000;
+/// Refusals that are told at once.
+const MOST_REFUSED: usize = 1_000;
 /// Torrents that are left alone.
 const MOST_RESTS: usize = 10_000;
 /// For so long a torrent is left alone of which nothing came, and twice as long each further time,

@@ -9,28 +9,38 @@ use causeway_engine::{Carried, LinkKind, Stats};
 use super::quota::Quotas;
 use crate::disk::Cache;
 
-/// Why the gateway does not join a swarm, or leaves it early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why the gateway does not join a swarm, or leaves it early, in words for who has asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Reason {
     /// The operator's list doesn't have it, or a list of others does.
+    #[error("its operator does not allow it")]
     Policy,
     /// No token was given, or a wrong one.
+    #[error("it is for those who were given a link with a token; open the page by that link")]
     Token,
     /// As many torrents are carried over as may be.
+    #[error("it carries as many as it may; try again later")]
     TooManyTorrents,
     /// The same, of this address.
+    #[error("it carries as many for you as it may; remove one of those that you have opened")]
     TooManyOfAddress,
     /// A quota is used up.
+    #[error("it has given as much as it may in a day; try again tomorrow")]
     Quota,
     /// It was left lately, because nothing came of it.
+    #[error("it was left lately; it is tried again by itself")]
     Resting,
     /// It is private.
+    #[error("the torrent is private")]
     Private,
     /// It or its pieces are too large.
+    #[error("the torrent is too large")]
     TooLarge,
     /// Nobody had its metadata.
+    #[error("nobody who has it was found; it is looked for again by itself")]
     NoMetadata,
     /// Storage failed.
+    #[error("its disk has failed; tell its operator")]
     Storage,
 }
 
