@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use causeway_core::{Info, Magnet, Metainfo, PeerId, SortedMap, Time};
+use causeway_core::{Info, Magnet, Metainfo, SortedMap, Time};
 use causeway_engine::{Command, Config, Input, LinkId, Source, StorageError, Stored, Torrent};
 use js_sys::{Array, Date, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
@@ -341,6 +341,7 @@ impl Driver {
     fn tell_what_is_known(&mut self, now: Time, id: TorrentId) {
         self.keep_source(now, id);
         self.add_web_seeds(now, id);
+        self.use_gateway(now, id);
         if let Some(selected) = self.sessions.get(&id).and_then(Session::selected) {
             self.tell_torrent(now, id, Input::Command(Command::SelectFiles(selected)));
         }
@@ -372,7 +373,6 @@ impl Driver {
         else {
             return;
         };
-        let is_private = session.is_private();
         let urls = session.web_seeds.clone();
         for (number, url) in (0..MOST_WEB_SEEDS).zip(urls) {
             let Some(running) = self.sessions.get_mut(&id).and_then(Session::running) else {
@@ -382,30 +382,34 @@ impl Driver {
                 running.web_trouble.get_or_insert(refusal);
                 continue;
             }
-            self.add_web_seed(now, id, number, (WebSeed::new(url), None));
-        }
-        // Nobody but its own trackers introduces peers of a private torrent (BEP 27).
-        if let Some(gateway) = self.gateway.as_ref().filter(|_| !is_private)
-            && let Some(session) = self.sessions.get(&id)
-            && let Some(info_hash) = session.info_hash()
-        {
-            let seed = (gateway.web_seed(info_hash), Some(gateway.peer_id));
-            self.add_web_seed(now, id, MOST_WEB_SEEDS, seed);
+            let (link, peer) = (LinkId(WEB_SEEDS + number), None);
+            running.web_seeds.insert(link, WebSeed::new(url));
+            self.tell_torrent(now, id, Input::WebSeedAdded { link, peer });
         }
     }
 
-    fn add_web_seed(
-        &mut self,
-        now: Time,
-        id: TorrentId,
-        number: u64,
-        (seed, peer): (WebSeed, Option<PeerId>),
-    ) {
-        let link = LinkId(WEB_SEEDS + number);
-        if let Some(running) = self.sessions.get_mut(&id).and_then(Session::running) {
-            running.web_seeds.insert(link, seed);
-            self.tell_torrent(now, id, Input::WebSeedAdded { link, peer });
+    /// Tells the engine of the gateway's web seed, before the metadata is there, so that nothing of what it gives is asked of the
+    /// gateway's peer; and takes it back where the torrent turns out to be private (BEP 27).
+    fn use_gateway(&mut self, now: Time, id: TorrentId) {
+        let link = LinkId(WEB_SEEDS + MOST_WEB_SEEDS);
+        let (Some(gateway), Some(session)) = (&self.gateway, self.sessions.get_mut(&id)) else {
+            return;
+        };
+        let (is_own, is_private) = (session.record.own == 1, session.is_private());
+        let Some(running) = session.running().filter(|_| !is_own) else {
+            return;
+        };
+        if is_private {
+            running.web_seeds.remove(&link);
+            return self.tell_torrent(now, id, Input::LinkClosed { link });
         }
+        if running.web_seeds.contains_key(&link) {
+            return;
+        }
+        let info_hash = running.torrent.info_hash();
+        running.web_seeds.insert(link, gateway.web_seed(info_hash));
+        let peer = Some(gateway.peer_id);
+        self.tell_torrent(now, id, Input::WebSeedAdded { link, peer });
     }
 
     /// Keeps what a torrent is made of, or its link before that is known, and shows its files.
