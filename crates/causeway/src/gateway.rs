@@ -519,6 +519,34 @@ mod tests {
     }
 
     #[test]
+    fn what_the_gateway_has_itself_stands_before_what_all_native_peers_have() {
+        let all: NetworkOptions = toml::from_str(
+            "port = 7000\nwebrtc-port = 7001\nencryption = 'require'\nno-utp = true\nupload-limit = 5\nno-port-mapping = true\n",
+        )
+        .expect("settings");
+        let own = |text| toml::from_str::<GatewayOptions>(text).expect("settings");
+        let config = |own: GatewayOptions| own.network(all.clone()).config(None).expect("in bounds");
+        let with_own = config(own("listen = '127.0.0.1:1'\nno-dht = true\n"));
+        assert_eq!(with_own.listen, Some(([127, 0, 0, 1], 1).into()));
+        assert!(with_own.dht.is_none() && !with_own.utp && !with_own.port_mapping);
+        assert_eq!(with_own.limits.upload_rate, 5);
+        let without = config(own(""));
+        assert_eq!(without.listen.map(|listen| listen.port()), Some(7000));
+        assert_eq!(own("").network(all.clone()).webrtc().port, 7001);
+        assert_eq!(own("webrtc-port = 9").network(all.clone()).webrtc().port, 9);
+    }
+
+    #[test]
+    fn the_web_seed_is_on_and_without_a_bound_unless_the_operator_says_otherwise() {
+        let read = toml::from_str::<GatewayOptions>;
+        let set = read("web-seed = false\nweb-seed-rate = '20M'\n").expect("settings");
+        assert_eq!((set.web_seed, set.web_seed_rate), (Some(false), Some(20_000_000)));
+        let usual = read("").expect("settings");
+        assert_eq!((usual.web_seed, usual.web_seed_rate), (None, None));
+        assert!(read("web-seed-rate = 'x'").is_err());
+    }
+
+    #[test]
     fn the_tracker_is_reached_from_this_machine() {
         for (server, url) in [
             ("0.0.0.0:80", "ws://127.0.0.1:80/announce"),

@@ -428,6 +428,23 @@ mod tests {
     }
 
     #[test]
+    fn the_page_is_told_of_the_gateway_where_there_is_one() {
+        let mut settings = Settings {
+            trackers: Vec::new(),
+            ice_servers: Vec::new(),
+            web_seeds: Vec::new(),
+            gateway: None,
+        };
+        assert!(settings.to_json(None).get("gateway").is_none());
+        settings.gateway = Some(PeerId::new(*b"-CW0100-abcdefghijkl"));
+        let told = &settings.to_json(None)["gateway"];
+        assert_eq!(
+            told,
+            &json!({ "peerId": "-CW0100-abcdefghijkl", "webSeed": "/seed/" })
+        );
+    }
+
+    #[test]
     fn the_name_of_a_host_can_not_change_the_policy() {
         let settings = Settings {
             trackers: vec!["wss://u@t.example/a".into()],
