@@ -282,9 +282,10 @@ impl Task {
     /// A torrent is not carried over, which who asked for it is told.
     fn refuse(&mut self, info_hash: InfoHash, asker: &Asker, reason: Reason) {
         self.report.refused(reason);
-        let told = match reason {
-            Reason::Resting => self.rests.get(&info_hash).and_then(|rest| rest.reason),
-            other => Some(other),
+        let told = if reason == Reason::Resting {
+            self.rests.get(&info_hash).and_then(|rest| rest.reason)
+        } else {
+            Some(reason)
         };
         if let Some(reason) = told.filter(|_| self.refused.len() < MOST_REFUSED) {
             self.refused.push((info_hash, asker.peer_id, reason));
