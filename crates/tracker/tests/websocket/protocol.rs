@@ -427,17 +427,16 @@ async fn a_member_is_told_what_its_user_should_know_and_no_other_is() {
     let (mut a, mut b) = (server.connect().await, server.connect().await);
     a.announce(announce(b'a', 1, &[])).await;
     b.announce(announce(b'b', 1, &[])).await;
-    let (info_hash, peer_id) = (InfoHash::new([b'h'; 20]), PeerId::new([b'b'; 20]));
+    let (info_hash, peer_id) = (InfoHash::new([0xff; 20]), PeerId::new([b'b'; 20]));
     server.tracker.warn(info_hash, peer_id, "not today");
     let told = b.receive().await;
     assert_eq!(
         told,
-        json!({"action": "announce", "info_hash": b20(b'h'), "warning message": "not today"})
+        json!({"action": "announce", "info_hash": b20(0xff), "warning message": "not today"})
     );
     server
         .tracker
         .warn(InfoHash::new([b'i'; 20]), peer_id, "of another swarm");
-    let (of_a, of_b) = (announce(b'a', 1, &[]), announce(b'b', 1, &[]));
-    assert_eq!(a.announce(of_a).await["warning message"], json!(null));
-    assert_eq!(b.announce(of_b).await["warning message"], json!(null));
+    a.is_idle().await;
+    b.is_idle().await;
 }
