@@ -64,6 +64,26 @@ fn gets_from_qbittorrent() {
 }
 
 #[test]
+fn gets_from_rqbit() {
+    gets_from(Client::Rqbit);
+}
+
+#[test]
+fn gets_from_webtorrent() {
+    gets_from(Client::WebTorrent);
+}
+
+#[test]
+fn seeds_to_rqbit() {
+    seeds_to(Client::Rqbit);
+}
+
+#[test]
+fn seeds_to_webtorrent() {
+    seeds_to(Client::WebTorrent);
+}
+
+#[test]
 fn seeds_to_qbittorrent() {
     seeds_to(Client::Qbittorrent);
 }

@@ -4,10 +4,10 @@ use std::fs;
 
 use anyhow::Result;
 
-use super::{doing, done, program_from_debian};
+use super::{doing, done, program_from_debian, tools};
 use crate::{process, workspace};
 
-/// aria2, Transmission's daemon, qBittorrent without its window, and libtorrent for Python.
+/// aria2, Transmission's daemon, qBittorrent without its window, rqbit, and libtorrent for Python.
 pub(super) fn all() -> Result<()> {
     for (program, package) in [
         ("aria2c", "aria2"),
@@ -20,6 +20,7 @@ pub(super) fn all() -> Result<()> {
         program_from_debian(program, &[package], &by_hand)?;
         done(program);
     }
+    tools::rqbit()?;
     libtorrent()
 }
 
