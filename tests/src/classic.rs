@@ -251,16 +251,26 @@ fn alone(arguments: &[&str]) -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// When it isn't built or doesn't start.
 pub async fn bridge(what: &str, folder: &Path, arguments: &[&str]) -> Result<(Program, Value)> {
+    let command = bridging(what, folder, arguments)?;
+    let (program, rest) = Program::start("bridge", command, "{\"event\":\"ready\"").await?;
+    let ready = serde_json::from_str(&format!("{{\"event\":\"ready\"{rest}"))?;
+    Ok((program, ready))
+}
+
+/// `causeway bridge`, not started yet.
+///
+/// # Errors
+/// When it isn't built.
+pub fn bridging(what: &str, folder: &Path, arguments: &[&str]) -> Result<Command> {
     let mut command = Command::new(binary()?);
     command
         .args(["bridge", what, "--json", "--data-dir"])
         .arg(folder)
         .args(alone(arguments))
         .args(passed(arguments))
-        .env("RUST_LOG", "causeway=debug,causeway_bridge=debug");
-    let (program, rest) = Program::start("bridge", command, "{\"event\":\"ready\"").await?;
-    let ready = serde_json::from_str(&format!("{{\"event\":\"ready\"{rest}"))?;
-    Ok((program, ready))
+        .env("RUST_LOG", "causeway=debug,causeway_bridge=debug")
+        .kill_on_drop(true);
+    Ok(command)
 }
 
 /// npm's `bittorrent-tracker` for classic clients. Dropping it kills it.
