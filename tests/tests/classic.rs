@@ -182,9 +182,9 @@ fn a_download_that_was_killed_goes_on_without_hashing_or_fetching_anything_again
 #[test]
 fn a_bridge_that_was_killed_goes_on_without_hashing_anything_again() {
     stage::run(async |stage| {
-        let file = stage.file("ours/data.bin", 300_000_000)?;
+        let file = stage.file("ours/data.bin", 60_000_000)?;
         let torrent = stage.folder().join("data.torrent");
-        let seed = Seed::start(&file, &torrent, &[]).await?;
+        let seed = Seed::start(&file, &torrent, &["--upload-limit", "30M"]).await?;
         stage.keep(seed.log());
         let (between, peer) = (stage.folder().join("between"), seed.address()?.to_string());
         let torrent = torrent.display().to_string();
