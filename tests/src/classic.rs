@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use self::clients::Running;
+pub(crate) use self::clients::own_address;
 use crate::program::{Log, Program};
 use crate::server::binary;
 
@@ -85,6 +86,21 @@ impl Classic {
         let running = clients::libtorrent(torrent, folder, settings).await?;
         Ok(Self {
             client: Client::Libtorrent,
+            running,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Starts rqbit over TCP, which connects to this peer.
+    ///
+    /// # Errors
+    /// When it isn't installed or doesn't start.
+    pub async fn rqbit(torrent: &Path, folder: &Path, peer: &str) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let arguments = ["--initial-peers", peer];
+        let running = clients::rqbit(Links::Tcp, torrent, folder, &arguments).await?;
+        Ok(Self {
+            client: Client::Rqbit,
             running,
             folder: folder.to_owned(),
         })

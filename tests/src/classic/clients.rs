@@ -45,7 +45,7 @@ pub(super) async fn start(client: Client, links: Links, torrent: &Path, folder: 
         Client::Aria2 => aria2(links, torrent, folder).await,
         Client::Transmission => transmission(links, torrent, folder).await,
         Client::Qbittorrent => qbittorrent(links, torrent, folder).await,
-        Client::Rqbit => rqbit(links, torrent, folder).await,
+        Client::Rqbit => rqbit(links, torrent, folder, &[]).await,
         Client::WebTorrent => webtorrent(links, torrent, folder).await,
     }
 }
@@ -84,7 +84,12 @@ async fn webtorrent(links: Links, torrent: &Path, folder: &Path) -> Result<Runni
     Ok(Running::new(program, address.parse()?))
 }
 
-async fn rqbit(links: Links, torrent: &Path, folder: &Path) -> Result<Running> {
+pub(super) async fn rqbit(
+    links: Links,
+    torrent: &Path,
+    folder: &Path,
+    arguments: &[&str],
+) -> Result<Running> {
     let (ways, ready): (&[&str], _) = match links {
         Links::Tcp => (&[], "Listening on TCP "),
         Links::Utp => (
@@ -107,7 +112,9 @@ async fn rqbit(links: Links, torrent: &Path, folder: &Path) -> Result<Running> {
             "--disable-upnp-port-forward",
         ])
         .args(ways)
-        .args(["download", "--disable-http-api", "--overwrite", "-o"])
+        .args(["download", "--disable-http-api", "--overwrite"])
+        .args(arguments)
+        .arg("-o")
         .arg(folder)
         .arg(torrent)
         .env("NO_COLOR", "1");
@@ -251,7 +258,7 @@ fn shut(address: SocketAddr) -> Result<TcpSocket> {
 }
 
 /// The machine's own address beside 127.0.0.1. Nothing is sent to find it, and what is sent to it stays on the machine.
-fn own_address() -> Result<String> {
+pub(crate) fn own_address() -> Result<String> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     socket.connect("192.0.2.1:9")?;
     Ok(socket.local_addr()?.ip().to_string())
