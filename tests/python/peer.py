@@ -17,6 +17,7 @@ settings = {
     "enable_lsd": False,
     "enable_upnp": False,
     "enable_natpmp": False,
+    "webtorrent_stun_server": "",
     "allow_multiple_connections_per_ip": True,
     "announce_to_all_tiers": True,
     "alert_mask": libtorrent.alert.category_t.status_notification

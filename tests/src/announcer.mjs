@@ -1,16 +1,6 @@
 // The classic client of npm's bittorrent-tracker: announces to each URL in turn, scrapes, and leaves; what it hears is a line of
 // JSON each.
-import { register } from 'node:module'
-
-// It would load a native WebRTC, which announcing over HTTP and UDP has no use for.
-const none = 'export const RTCPeerConnection = null, RTCSessionDescription = null, RTCIceCandidate = null; export default {}'
-const stub = `export async function resolve (name, context, next) {
-  return name === 'webrtc-polyfill'
-    ? { url: 'data:text/javascript,${encodeURIComponent(none)}', shortCircuit: true }
-    : next(name, context)
-}`
-register('data:text/javascript,' + encodeURIComponent(stub))
-const { default: Client } = await import('bittorrent-tracker')
+import Client from 'bittorrent-tracker'
 
 const say = (...words) => console.log(JSON.stringify(words))
 for (const [index, url] of process.argv.slice(2).entries()) {

@@ -1,14 +1,18 @@
 //! Peers of the classic swarm: our own native programs, and the clients that people use.
 
-use std::net::{SocketAddr, TcpListener};
+mod clients;
+
+use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 
+use self::clients::Running;
+pub(crate) use self::clients::own_address;
 use crate::program::{Log, Program};
 use crate::server::binary;
 
@@ -17,20 +21,36 @@ use crate::server::binary;
 pub enum Client {
     /// libtorrent 2.1, as `PyPI` has it.
     Libtorrent,
-    /// aria2.
+    /// aria2. It knows no uTP.
     Aria2,
     /// Transmission's daemon. It knows no peers on 127.0.0.0/8.
     Transmission,
     /// qBittorrent without its window.
     Qbittorrent,
+    /// rqbit. It knows no encryption.
+    Rqbit,
+    /// npm's `webtorrent` in Node.
+    WebTorrent,
+}
+
+/// The way that a client has to others, and no other but where it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// TCP, and uTP where it has that switched on by itself.
+    Tcp,
+    /// TCP, and in cipher alone.
+    Enciphered,
+    /// uTP.
+    Utp,
+    /// WebRTC, over the trackers that the torrent or link names.
+    WebRtc,
 }
 
 /// A running client. Dropping it kills it.
 #[derive(Debug)]
 pub struct Classic {
     client: Client,
-    program: Program,
-    address: SocketAddr,
+    running: Running,
     folder: PathBuf,
 }
 
@@ -40,57 +60,19 @@ impl Classic {
     /// # Errors
     /// When it isn't installed or doesn't start.
     pub async fn start(client: Client, torrent: &Path, folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder)?;
-        let (program, address) = match client {
-            Client::Libtorrent => libtorrent(torrent, folder, &[]).await?,
-            Client::Aria2 => aria2(torrent, folder, &[]).await?,
-            Client::Transmission => transmission(torrent, folder, PREFERRED).await?,
-            Client::Qbittorrent => qbittorrent(torrent, folder, "").await?,
-        };
-        Ok(Self {
-            client,
-            program,
-            address,
-            folder: folder.to_owned(),
-        })
+        Self::over(Links::Tcp, client, torrent, folder).await
     }
 
-    /// Starts a client that speaks to nobody but in cipher.
+    /// The same for a client that has no other way to its peers than this one.
     ///
     /// # Errors
-    /// When it isn't installed or doesn't start.
-    pub async fn enciphered(client: Client, torrent: &Path, folder: &Path) -> Result<Self> {
+    /// When it does not know that way, isn't installed or doesn't start.
+    pub async fn over(links: Links, client: Client, torrent: &Path, folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder)?;
-        let (program, address) = match client {
-            Client::Libtorrent => {
-                libtorrent(torrent, folder, &["in_enc_policy=0", "out_enc_policy=0"]).await?
-            }
-            Client::Aria2 => {
-                let arguments = ["--bt-require-crypto=true", "--bt-min-crypto-level=arc4"];
-                aria2(torrent, folder, &arguments).await?
-            }
-            Client::Transmission => transmission(torrent, folder, REQUIRED).await?,
-            Client::Qbittorrent => qbittorrent(torrent, folder, "Session\\Encryption=1\n").await?,
-        };
+        let running = clients::start(client, links, torrent, folder).await?;
         Ok(Self {
             client,
-            program,
-            address,
-            folder: folder.to_owned(),
-        })
-    }
-
-    /// Starts qBittorrent that reaches peers, and is reached, over uTP alone.
-    ///
-    /// # Errors
-    /// When it isn't installed or doesn't start.
-    pub async fn qbittorrent_over_utp(torrent: &Path, folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder)?;
-        let (program, address) = qbittorrent(torrent, folder, "Session\\BTProtocol=UTP\n").await?;
-        Ok(Self {
-            client: Client::Qbittorrent,
-            program,
-            address,
+            running,
             folder: folder.to_owned(),
         })
     }
@@ -101,11 +83,25 @@ impl Classic {
     /// When it isn't installed or doesn't start.
     pub async fn libtorrent(torrent: &Path, folder: &Path, settings: &[&str]) -> Result<Self> {
         fs::create_dir_all(folder)?;
-        let (program, address) = libtorrent(torrent, folder, settings).await?;
+        let running = clients::libtorrent(torrent, folder, settings).await?;
         Ok(Self {
             client: Client::Libtorrent,
-            program,
-            address,
+            running,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Starts rqbit over TCP, which connects to this peer.
+    ///
+    /// # Errors
+    /// When it isn't installed or doesn't start.
+    pub async fn rqbit(torrent: &Path, folder: &Path, peer: &str) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let arguments = ["--initial-peers", peer];
+        let running = clients::rqbit(Links::Tcp, torrent, folder, &arguments).await?;
+        Ok(Self {
+            client: Client::Rqbit,
+            running,
             folder: folder.to_owned(),
         })
     }
@@ -113,13 +109,13 @@ impl Classic {
     /// Where it takes connections.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.running.address
     }
 
     /// What it writes.
     #[must_use]
     pub fn log(&self) -> Log {
-        self.program.log()
+        self.running.program.log()
     }
 
     /// Its process.
@@ -127,7 +123,7 @@ impl Classic {
     /// # Errors
     /// When it has ended.
     pub fn pid(&self) -> Result<u32> {
-        self.program.pid()
+        self.running.program.pid()
     }
 
     /// Waits until it has everything, the one file `name` among it.
@@ -135,126 +131,16 @@ impl Classic {
     /// # Errors
     /// When that takes longer.
     pub async fn complete(&mut self, name: &str, within: Duration) -> Result<()> {
+        let program = &mut self.running.program;
         match self.client {
-            Client::Libtorrent => self.program.says("complete", within).await,
-            Client::Aria2 => self.program.says("The download was complete", within).await,
+            Client::Libtorrent | Client::WebTorrent => program.says("complete", within).await,
+            Client::Aria2 => program.says("The download was complete", within).await,
             // It writes nothing at all by itself, but calls a file by its name only once it is complete.
             Client::Transmission => appears(&self.folder.join(name), within).await,
-            Client::Qbittorrent => self.program.says("Torrent download finished", within).await,
+            Client::Qbittorrent => program.says("Torrent download finished", within).await,
+            Client::Rqbit => program.says("torrent finished downloading", within).await,
         }
     }
-}
-
-/// libtorrent's settings for having no other way than WebRTC.
-pub const WEBRTC_ALONE: [&str; 5] = [
-    "listen_interfaces=0.0.0.0:0",
-    "enable_incoming_tcp=0",
-    "enable_outgoing_tcp=0",
-    "enable_incoming_utp=0",
-    "enable_outgoing_utp=0",
-];
-
-async fn libtorrent(torrent: &Path, folder: &Path, settings: &[&str]) -> Result<(Program, SocketAddr)> {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut command = Command::new(tests.join(".venv/bin/python"));
-    command
-        .arg(tests.join("python/peer.py"))
-        .arg(torrent)
-        .arg(folder)
-        .args(settings);
-    let (program, address) = Program::start("libtorrent", command, "listening on ")
-        .await
-        .context("libtorrent for Python is needed: run `cargo xtask setup`")?;
-    Ok((program, address.parse()?))
-}
-
-async fn aria2(torrent: &Path, folder: &Path, arguments: &[&str]) -> Result<(Program, SocketAddr)> {
-    let address = free_port("127.0.0.1")?;
-    let mut command = Command::new("aria2c");
-    command
-        .arg(torrent)
-        .arg("--dir")
-        .arg(folder)
-        .arg(format!("--listen-port={}", address.port()))
-        .args([
-            "--check-integrity=true",
-            "--seed-time=10",
-            // It would stop at a ratio of 1, in which it counts the blocks' headers: before the last block has gone.
-            "--seed-ratio=0.0",
-            "--enable-dht=false",
-            "--no-conf=true",
-        ])
-        .args([
-            "--bt-enable-lpd=false",
-            "--enable-peer-exchange=false",
-            "--console-log-level=info",
-        ])
-        .args(arguments);
-    let (program, _) = Program::start("aria2", command, "BitTorrent: listening on TCP port")
-        .await
-        .context("aria2c is needed: run `cargo xtask setup`")?;
-    Ok((program, address))
-}
-
-/// How Transmission treats encryption.
-const PREFERRED: u8 = 1;
-const REQUIRED: u8 = 2;
-
-async fn transmission(torrent: &Path, folder: &Path, encryption: u8) -> Result<(Program, SocketAddr)> {
-    let address = free_port(&own_address()?)?;
-    let home = folder.with_extension("transmission");
-    let watched = home.join("watched");
-    fs::create_dir_all(&watched)?;
-    fs::copy(torrent, watched.join("it.torrent"))?;
-    let settings = serde_json::json!({
-        "bind-address-ipv4": address.ip().to_string(), "peer-port": address.port(), "rpc-enabled": false,
-        "dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false,
-        "port-forwarding-enabled": false, "download-dir": folder, "incomplete-dir-enabled": false,
-        "watch-dir": watched, "watch-dir-enabled": true, "encryption": encryption, "preallocation": 0, "message-level": 3,
-    });
-    fs::write(home.join("settings.json"), settings.to_string())?;
-    let mut command = Command::new("transmission-daemon");
-    command
-        .args(["--foreground", "--log-debug", "--config-dir"])
-        .arg(&home);
-    // Who connects before it has looked at its files is turned away, and not listened to again for long.
-    let (program, _) = Program::start("transmission", command, "Verification is done")
-        .await
-        .context("transmission-daemon is needed: run `cargo xtask setup`")?;
-    Ok((program, address))
-}
-
-/// With this further text in the section for its session.
-async fn qbittorrent(torrent: &Path, folder: &Path, session: &str) -> Result<(Program, SocketAddr)> {
-    let address = free_port("127.0.0.1")?;
-    let profile = folder.with_extension("qbittorrent");
-    let own = profile.join("qBittorrent");
-    fs::create_dir_all(own.join("config"))?;
-    fs::create_dir_all(own.join("data/logs"))?;
-    let settings = format!(
-        "[BitTorrent]\nSession\\DHTEnabled=false\nSession\\LSDEnabled=false\nSession\\PeXEnabled=false\nSession\\Port={}\n\
-         Session\\Interface=lo\nSession\\InterfaceAddress=127.0.0.1\nSession\\QueueingSystemEnabled=false\n{session}\
-         [LegalNotice]\nAccepted=true\n[Network]\nPortForwardingEnabled=false\n[Preferences]\nConnection\\ResolvePeerCountries=false\nWebUI\\Enabled=false\n",
-        address.port()
-    );
-    fs::write(own.join("config/qBittorrent.conf"), settings)?;
-    let log = own.join("data/logs/qbittorrent.log");
-    fs::write(&log, "")?;
-    // It writes to its own log alone, which is followed for as long as it lives.
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", r#"tail -n +1 --pid=$$ -F "$LOG" & exec "$@""#, "sh"])
-        .args(["qbittorrent-nox", "--skip-dialog=true", "--add-paused=false"])
-        .arg(format!("--torrenting-port={}", address.port()))
-        .arg(format!("--webui-port={}", free_port("127.0.0.1")?.port()))
-        .arg(format!("--profile={}", profile.display()))
-        .arg(format!("--save-path={}", folder.display()))
-        .arg(torrent)
-        .env("LOG", log);
-    let (program, _) = Program::start("qbittorrent", command, "Added new torrent")
-        .await
-        .context("qbittorrent-nox is needed: run `cargo xtask setup`")?;
-    Ok((program, address))
 }
 
 /// `causeway seed`, ready. Dropping it kills it.
@@ -381,16 +267,26 @@ fn alone(arguments: &[&str]) -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// When it isn't built or doesn't start.
 pub async fn bridge(what: &str, folder: &Path, arguments: &[&str]) -> Result<(Program, Value)> {
+    let command = bridging(what, folder, arguments)?;
+    let (program, rest) = Program::start("bridge", command, "{\"event\":\"ready\"").await?;
+    let ready = serde_json::from_str(&format!("{{\"event\":\"ready\"{rest}"))?;
+    Ok((program, ready))
+}
+
+/// `causeway bridge`, not started yet.
+///
+/// # Errors
+/// When it isn't built.
+pub fn bridging(what: &str, folder: &Path, arguments: &[&str]) -> Result<Command> {
     let mut command = Command::new(binary()?);
     command
         .args(["bridge", what, "--json", "--data-dir"])
         .arg(folder)
         .args(alone(arguments))
         .args(passed(arguments))
-        .env("RUST_LOG", "causeway=debug,causeway_bridge=debug");
-    let (program, rest) = Program::start("bridge", command, "{\"event\":\"ready\"").await?;
-    let ready = serde_json::from_str(&format!("{{\"event\":\"ready\"{rest}"))?;
-    Ok((program, ready))
+        .env("RUST_LOG", "causeway=debug,causeway_bridge=debug")
+        .kill_on_drop(true);
+    Ok(command)
 }
 
 /// npm's `bittorrent-tracker` for classic clients. Dropping it kills it.
@@ -444,16 +340,4 @@ pub async fn appears(path: &Path, within: Duration) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())
-}
-
-/// A port that nobody has at the moment, for programs that can't be told to take any.
-fn free_port(ip: &str) -> Result<SocketAddr> {
-    Ok(TcpListener::bind(format!("{ip}:0"))?.local_addr()?)
-}
-
-/// The machine's own address beside 127.0.0.1. Nothing is sent to find it, and what is sent to it stays on the machine.
-fn own_address() -> Result<String> {
-    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
-    socket.connect("192.0.2.1:9")?;
-    Ok(socket.local_addr()?.ip().to_string())
 }

@@ -10,6 +10,7 @@
 //! sleeps: pages are waited for inside the page, by a `MutationObserver` with a deadline, and what was seen last is
 //! part of the message when it passes.
 
+pub mod bad_tracker;
 pub mod browser;
 pub mod cdp;
 pub mod classic;

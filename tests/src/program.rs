@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// How long a program may take until it is ready, on a machine that does other things too.
-const START: Duration = Duration::from_secs(30);
+pub const START: Duration = Duration::from_secs(30);
 
 /// How long a program may take to end after it was asked to: the contract of `causeway serve`.
 const STOP: Duration = Duration::from_secs(5);

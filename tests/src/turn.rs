@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::classic::own_address;
 use crate::program::{Log, Program};
 
 /// coturn with one account. Dropping it kills it.
@@ -23,10 +24,7 @@ impl Turn {
     /// When it isn't installed or doesn't start.
     pub async fn start() -> Result<Self> {
         let folder = TempDir::with_prefix("causeway-turn-")?;
-        // Whoever connects a socket learns its own address; nothing is sent.
-        let socket = UdpSocket::bind("0.0.0.0:0")?;
-        socket.connect("192.0.2.1:9")?;
-        let own = socket.local_addr()?.ip();
+        let own: IpAddr = own_address()?.parse()?;
         // It takes no port 0, so it is given one that was free a moment ago.
         let port = UdpSocket::bind((own, 0))?.local_addr()?.port();
         let mut command = Command::new("turnserver");

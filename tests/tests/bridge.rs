@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use causeway_tests::classic::{Classic, Client, bridge};
+use causeway_tests::classic::{Classic, Client, Links, bridge};
 use causeway_tests::files::assert_same;
 use causeway_tests::{stage, torrents};
 
@@ -56,6 +56,35 @@ fn a_classic_client_gets_what_only_a_page_has() {
         classic.complete("holiday.mp4", PATIENCE).await?;
         assert_same(&file, &theirs.join("holiday.mp4"))
     });
+}
+
+/// A file goes from one client to another; one of them speaks TCP alone, the other one WebRTC.
+fn carries(sender: (Links, Client), receiver: (Links, Client)) {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let file = stage.file("theirs/data.bin", 5_000_001)?;
+        let torrent = stage.folder().join("data.torrent");
+        fs::write(&torrent, torrents::of_file_with(&file, &server.tracker())?)?;
+        let (theirs, wanted) = (stage.folder().join("theirs"), stage.folder().join("wanted"));
+        let has = Classic::over(sender.0, sender.1, &torrent, &theirs).await?;
+        stage.keep(has.log());
+        let mut gets = Classic::over(receiver.0, receiver.1, &torrent, &wanted).await?;
+        stage.keep(gets.log());
+        let classic = if sender.0 == Links::Tcp { &has } else { &gets };
+        let peer = classic.address().to_string();
+        let torrent = torrent.display().to_string();
+        let between = stage.folder().join("between");
+        let (bridge, _) = bridge(&torrent, &between, &["--peer", &peer]).await?;
+        stage.keep(bridge.log());
+        gets.complete("data.bin", PATIENCE).await?;
+        assert_same(&file, &wanted.join("data.bin"))
+    });
+}
+
+#[test]
+fn rqbit_and_webtorrent_in_node_get_files_from_each_other_over_a_bridge() {
+    carries((Links::WebRtc, Client::WebTorrent), (Links::Tcp, Client::Rqbit));
+    carries((Links::Tcp, Client::Rqbit), (Links::WebRtc, Client::WebTorrent));
 }
 
 /// What two cores carry beside each other: more of them only take longer.

@@ -5,10 +5,14 @@ use std::time::Duration;
 use std::{fs, process};
 
 use anyhow::{Result, ensure};
-use causeway_tests::classic::{Classic, ClassicTracker, Client, Seed, get, getting};
+use causeway_tests::classic::{
+    Classic, ClassicTracker, Client, Seed, appears, bridge, bridging, get, getting,
+};
 use causeway_tests::files::assert_same;
 use causeway_tests::{stage, torrents};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
 
 /// How long a transfer may take: transmission is in no hurry.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -61,6 +65,26 @@ fn gets_from_transmission() {
 #[test]
 fn gets_from_qbittorrent() {
     gets_from(Client::Qbittorrent);
+}
+
+#[test]
+fn gets_from_rqbit() {
+    gets_from(Client::Rqbit);
+}
+
+#[test]
+fn gets_from_webtorrent() {
+    gets_from(Client::WebTorrent);
+}
+
+#[test]
+fn seeds_to_rqbit() {
+    seeds_to(Client::Rqbit);
+}
+
+#[test]
+fn seeds_to_webtorrent() {
+    seeds_to(Client::WebTorrent);
 }
 
 #[test]
@@ -144,24 +168,52 @@ fn a_download_that_was_killed_goes_on_without_hashing_or_fetching_anything_again
         let (theirs, peer) = (stage.folder().join("theirs"), seed.address()?.to_string());
         let torrent = torrent.display().to_string();
 
-        let first = kill_in_the_middle(&torrent, &theirs, &peer).await?;
+        let arguments = ["--peer", &peer];
+        let first = kill_in_the_middle(getting(&torrent, &theirs, &arguments)?, &theirs).await?;
         ensure!(theirs.join("data.bin.part").exists() && !theirs.join("data.bin").exists());
         // Until the record is written again what came since is lost, but never what it speaks of.
-        let second = kill_in_the_middle(&torrent, &theirs, &peer).await?;
+        let second = kill_in_the_middle(getting(&torrent, &theirs, &arguments)?, &theirs).await?;
         eprintln!("{first} and {second} bytes were there when it was killed");
         get(&torrent, &theirs, &["--peer", &peer], PATIENCE).await?;
         assert_same(&file, &theirs.join("data.bin"))
     });
 }
 
-/// Downloads until something but not everything is there, and kills it; returns the bytes that were verified then.
-async fn kill_in_the_middle(torrent: &str, folder: &Path, peer: &str) -> Result<u64> {
-    let mut command = getting(torrent, folder, &["--peer", peer])?;
+#[test]
+fn a_bridge_that_was_killed_goes_on_without_hashing_anything_again() {
+    stage::run(async |stage| {
+        let file = stage.file("ours/data.bin", 60_000_000)?;
+        let torrent = stage.folder().join("data.torrent");
+        let seed = Seed::start(&file, &torrent, &["--upload-limit", "30M"]).await?;
+        stage.keep(seed.log());
+        let (between, peer) = (stage.folder().join("between"), seed.address()?.to_string());
+        let torrent = torrent.display().to_string();
+        let arguments = ["--peer", &peer];
+
+        for _ in 0..2 {
+            kill_in_the_middle(bridging(&torrent, &between, &arguments)?, &between).await?;
+            ensure!(between.join("data.bin.part").exists() && !between.join("data.bin").exists());
+        }
+        let (bridge, ready) = bridge(&torrent, &between, &arguments).await?;
+        stage.keep(bridge.log());
+        appears(&between.join("data.bin"), PATIENCE).await?;
+        assert_same(&file, &between.join("data.bin"))?;
+        // It gives on what came before and after.
+        drop(seed);
+        let ours = stage.folder().join("ours-again");
+        let peer = ready["listen"].as_str().unwrap_or_default();
+        get(&torrent, &ours, &["--peer", peer], PATIENCE).await?;
+        assert_same(&file, &ours.join("data.bin"))
+    });
+}
+
+/// Lets it download until something but not everything is there, and kills it; returns the bytes that were verified then.
+async fn kill_in_the_middle(mut command: Command, folder: &Path) -> Result<u64> {
     let mut child = command.stdout(process::Stdio::piped()).spawn()?;
     let out = child.stdout.take().expect("it is piped");
     let mut lines = BufReader::new(out).lines();
     while let Some(line) = lines.next_line().await? {
-        let event: serde_json::Value = serde_json::from_str(&line)?;
+        let event: Value = serde_json::from_str(&line)?;
         let verified = event["verified"].as_u64().unwrap_or(0);
         ensure!(event["state"] != "checking", "it hashes what it knows");
         if verified > 0 && event["wanted"].as_u64() > Some(verified) && has_record(folder) {

@@ -143,6 +143,41 @@ fn libtorrent_and_ours_find_each_other_in_the_hash_table() {
 }
 
 #[test]
+fn who_finds_only_peers_that_are_gone_looks_in_the_hash_table_again() {
+    stage::run(async |stage| {
+        let other = stage.file("node/other.bin", 1_000)?;
+        let other_torrent = stage.folder().join("other.torrent");
+        fs::write(&other_torrent, torrents::of_file(&other)?)?;
+        let node = Classic::libtorrent(&other_torrent, &stage.folder().join("node"), &PRIVATE_DHT).await?;
+        let node = node.address().to_string();
+        let file = stage.file("theirs/data.bin", 1_000_000)?;
+        let torrent = stage.folder().join("data.torrent");
+        fs::write(&torrent, torrents::of_file(&file)?)?;
+        let what = torrent.display().to_string();
+        let looks = async |name: &str, found: &str| {
+            let arguments = ["--no-webrtc", "--dht-bootstrap", &node];
+            let command = getting(&what, &stage.folder().join(name), &arguments)?;
+            let (mut ours, _) = Program::start("get", command, "\"event\":\"started\"").await?;
+            ours.says("looked in the hash table", PATIENCE).await?;
+            let log = ours.log().to_string();
+            ensure!(log.contains(found), "{log}");
+            anyhow::Ok(ours)
+        };
+        drop(looks("gone", "").await?);
+        let mut ours = looks("ours", "found").await?;
+
+        // It waits for others to come, as it is in a torrent that it has.
+        let bootstrap = format!("dht_bootstrap_nodes={node}");
+        let settings = [&PRIVATE_DHT[..], &[&bootstrap, "seeding_outgoing_connections=0"]].concat();
+        let theirs = file.parent().context("it has a folder")?;
+        let classic = Classic::libtorrent(&torrent, theirs, &settings).await?;
+        stage.keep(classic.log());
+        ours.says("\"event\":\"complete\"", PATIENCE).await?;
+        assert_same(&file, &stage.folder().join("ours/data.bin"))
+    });
+}
+
+#[test]
 fn nodes_of_the_hash_table_are_kept_for_the_next_start() {
     stage::run(async |stage| {
         let other = stage.file("node/other.bin", 1_000)?;

@@ -9,11 +9,14 @@ use causeway_tests::classic::{Classic, Client, Seed};
 use causeway_tests::files::assert_same;
 use causeway_tests::page::CausewayPage;
 use causeway_tests::server::Server;
+use causeway_tests::socks::Socks;
 use causeway_tests::stage::{self, Stage};
 use causeway_tests::torrents;
 use tokio::time::{Instant, sleep};
 
 const PATIENCE: Duration = Duration::from_mins(2);
+const OVER_HTTP: &str = "causeway_gateway_bytes_total{link=\"http\",direction=\"up\"}";
+const OVER_WEBRTC: &str = "causeway_gateway_bytes_total{link=\"webrtc\",direction=\"up\"}";
 
 /// A gateway that looks nowhere but on this machine.
 async fn gateway(stage: &Stage, arguments: &[&str]) -> Result<Server> {
@@ -59,6 +62,30 @@ async fn reaches(page: &CausewayPage, name: &str, least: u64) -> Result<()> {
     Ok(())
 }
 
+/// Waits until the page says that the gateway does not carry a torrent over, and why.
+async fn says_why(page: &CausewayPage, info_hash: &str, words: &str) -> Result<()> {
+    let says = format!(
+        "row?.innerText.includes('does not carry this torrent over: ') && row.innerText.includes('{words}')"
+    );
+    let torrent = page.torrent(info_hash);
+    torrent.wait("the page to say why", PATIENCE, &says).await?;
+    Ok(())
+}
+
+/// The status that the first byte of a path is answered with.
+async fn ask(page: &CausewayPage, path: &str, query: &str) -> Result<u64> {
+    let script = "return (await fetch(arguments[0], { headers: { range: 'bytes=0-0' } })).status";
+    let watch = page.tab().browser().watch();
+    for status in ["403", "404", "429"] {
+        watch.expect_error(&format!("responded with a status of {status}"));
+    }
+    let status = page
+        .tab()
+        .run_async(script, vec![format!("{path}{query}").into()])
+        .await?;
+    status.as_u64().context("a status is a number")
+}
+
 #[test]
 fn a_bare_magnet_link_of_the_classic_swarm_downloads_in_a_page() {
     stage::run(async |stage| {
@@ -73,6 +100,7 @@ fn a_bare_magnet_link_of_the_classic_swarm_downloads_in_a_page() {
         ensure!(metric(&page, "causeway_gateway_joined_total").await? == 1);
         // Counted once a second.
         reaches(&page, "causeway_gateway_sent_bytes_total", 20_000_001).await?;
+        reaches(&page, OVER_HTTP, 15_000_000).await?;
 
         // Nobody is there any more.
         let other = stage.page("other", server.origin()).await?;
@@ -131,7 +159,7 @@ fn a_torrent_that_is_larger_than_the_cache_flows_through_it() {
         assert_same(&file, &row.save("data.bin").await?)?;
         ensure!(metric(&page, "causeway_gateway_cache_evictions_total").await? > 10);
         ensure!(metric(&page, "causeway_gateway_cache_bytes").await? <= 4 << 20);
-        Ok(())
+        reaches(&page, OVER_HTTP, 30_000_000).await
     });
 }
 
@@ -160,6 +188,9 @@ fn a_private_torrent_is_left_at_once_and_nothing_of_it_is_told() {
         );
         ensure!(metric(&page, "causeway_gateway_sent_bytes_total").await? == 0);
         ensure!(metric(&page, "causeway_gateway_torrents").await? == 0);
+        says_why(&page, &info_hash, "the torrent is private").await?;
+        let asked = ask(&page, &format!("/seed/{info_hash}/secret.bin"), "").await?;
+        ensure!(asked == 404, "it is served: {asked}");
         Ok(())
     });
 }
@@ -178,7 +209,7 @@ fn only_a_page_that_was_opened_with_a_token_is_carried_anything_over() {
         let refused = "causeway_gateway_refused_total{reason=\"token\"}";
         reaches(&without, refused, 1).await?;
         ensure!(metric(&without, "causeway_gateway_torrents").await? == 0);
-        without.close().await?;
+        says_why(&without, &info_hash, "a link with a token").await?;
 
         let link = format!("{}/?gateway=open-sesame", server.origin());
         let with = stage.page("with", &link).await?;
@@ -191,6 +222,83 @@ fn only_a_page_that_was_opened_with_a_token_is_carried_anything_over() {
             text.contains("tr=") && !text.contains("open-sesame"),
             "the link is {text}"
         );
-        assert_same(&file, &row.save("data.bin").await?)
+        assert_same(&file, &row.save("data.bin").await?)?;
+        reaches(&with, OVER_HTTP, 500_000).await?;
+
+        // The torrent is there now, and still for nobody else.
+        let seed = format!("/seed/{info_hash}/data.bin");
+        for (token, expected) in [
+            ("", 403),
+            ("?gateway=close-sesame", 403),
+            ("?gateway=open-sesame", 206),
+        ] {
+            let status = ask(&without, &seed, token).await?;
+            ensure!(status == expected, "{status} for {token}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn where_the_web_seed_is_off_all_comes_over_the_link() {
+    stage::run(async |stage| {
+        let server = gateway(stage, &["--gateway-web-seed", "false"]).await?;
+        let (file, info_hash, _classic) = supplied(stage, &server, 2_000_001).await?;
+        let page = stage.page("receiver", server.origin()).await?;
+        page.open_link(&format!("magnet:?xt=urn:btih:{info_hash}"))
+            .await?;
+        let row = page.torrent(&info_hash);
+        row.complete(PATIENCE).await?;
+        assert_same(&file, &row.save("data.bin").await?)?;
+        reaches(&page, OVER_WEBRTC, 2_000_001).await?;
+        ensure!(metric(&page, OVER_HTTP).await? == 0);
+        ensure!(ask(&page, &format!("/seed/{info_hash}/data.bin"), "").await? == 404);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_quota_holds_for_what_is_given_over_http_and_the_page_says_so() {
+    stage::run(async |stage| {
+        let server = gateway(stage, &["--gateway-quota", "5MB", "--interval", "2"]).await?;
+        let (_, info_hash, _classic) = supplied(stage, &server, 20_000_001).await?;
+        let page = stage.page("receiver", server.origin()).await?;
+        // An answer breaks off where the quota ends.
+        page.tab().browser().watch().expect_error("net::ERR_");
+        page.open_link(&format!("magnet:?xt=urn:btih:{info_hash}"))
+            .await?;
+        let refused = "causeway_gateway_refused_total{reason=\"quota\"}";
+        reaches(&page, refused, 1).await?;
+        let given = metric(&page, OVER_HTTP).await? + metric(&page, OVER_WEBRTC).await?;
+        ensure!(given < 10_000_000, "{given} bytes were given");
+        ensure!(ask(&page, &format!("/seed/{info_hash}/data.bin"), "").await? == 429);
+        says_why(&page, &info_hash, "as much as it may in a day").await
+    });
+}
+
+#[test]
+fn classic_peers_are_met_in_cipher_and_through_a_proxy_and_browsers_beside_it() {
+    stage::run(async |stage| {
+        let socks = Socks::start().await?;
+        let url = socks.url();
+        let server = gateway(stage, &["--proxy", &url, "--encryption", "require"]).await?;
+        let (file, info_hash, classic) = supplied(stage, &server, 2_000_001).await?;
+        let page = stage.page("receiver", server.origin()).await?;
+        page.open_link(&format!("magnet:?xt=urn:btih:{info_hash}"))
+            .await?;
+        let row = page.torrent(&info_hash);
+        row.complete(PATIENCE).await?;
+        assert_same(&file, &row.save("data.bin").await?)?;
+        let (asked, peer) = (socks.asked(), classic.address().to_string());
+        ensure!(
+            asked.contains(&peer),
+            "{peer} was reached past the proxy: {asked:?}"
+        );
+        let own = server.origin().trim_start_matches("http://");
+        ensure!(
+            !asked.iter().any(|asked| asked == own),
+            "the server asks itself through it: {asked:?}"
+        );
+        Ok(())
     });
 }

@@ -1,11 +1,11 @@
-//! What carries links to classic clients: message stream encryption and uTP, as libtorrent, Transmission and aria2 have them.
+//! What carries links to classic clients: message stream encryption and uTP, as each of them has it.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use causeway_tests::classic::{Classic, Client, Seed, get, getting};
+use causeway_tests::classic::{Classic, Client, Links, Seed, get, getting};
 use causeway_tests::files::assert_same;
 use causeway_tests::program::Program;
 use causeway_tests::stage::Stage;
@@ -102,67 +102,73 @@ fn nobody_is_spoken_to_in_plain_where_encryption_is_required() {
     });
 }
 
-fn gets_enciphered_from(client: Client) {
+/// `causeway get` from a client that has one kind of links alone, and then `causeway seed` to it.
+fn with(client: Client, links: Links, ours: &[&str]) {
     stage::run(async |stage| {
         let file = stage.file("theirs/data.bin", 5_000_001)?;
         let torrent = stage.folder().join("data.torrent");
         fs::write(&torrent, torrents::of_file(&file)?)?;
         let theirs = file.parent().expect("it has a folder");
-        let classic = Classic::enciphered(client, &torrent, theirs).await?;
+        let classic = Classic::over(links, client, &torrent, theirs).await?;
         stage.keep(classic.log());
-        let (ours, peer) = (stage.folder().join("ours"), classic.address().to_string());
-        get(
-            &torrent.display().to_string(),
-            &ours,
-            &["--no-utp", "--peer", &peer],
-            PATIENCE,
-        )
-        .await?;
-        assert_same(&file, &ours.join("data.bin"))
+        let (folder, peer) = (stage.folder().join("ours"), classic.address().to_string());
+        let arguments = [&["--peer", &peer], ours].concat();
+        get(&torrent.display().to_string(), &folder, &arguments, PATIENCE).await?;
+        assert_same(&file, &folder.join("data.bin"))
+    });
+    stage::run(async |stage| {
+        let file = stage.file("ours/data.bin", 5_000_001)?;
+        let (torrent, theirs) = (stage.folder().join("data.torrent"), stage.folder().join("theirs"));
+        fs::write(&torrent, torrents::of_file(&file)?)?;
+        let mut classic = Classic::over(links, client, &torrent, &theirs).await?;
+        stage.keep(classic.log());
+        let peer = classic.address().to_string();
+        let arguments = [&["--peer", &peer], ours].concat();
+        let seed = Seed::start(&file, &stage.folder().join("again.torrent"), &arguments).await?;
+        stage.keep(seed.log());
+        classic.complete("data.bin", PATIENCE).await?;
+        assert_same(&file, &theirs.join("data.bin"))
     });
 }
 
 #[test]
 fn aria2_that_requires_encryption_is_given_it() {
-    gets_enciphered_from(Client::Aria2);
+    with(Client::Aria2, Links::Enciphered, &["--no-utp"]);
 }
 
 #[test]
 fn transmission_that_requires_encryption_is_given_it() {
-    gets_enciphered_from(Client::Transmission);
+    with(Client::Transmission, Links::Enciphered, &["--no-utp"]);
 }
 
 #[test]
 fn qbittorrent_that_requires_encryption_is_given_it() {
-    gets_enciphered_from(Client::Qbittorrent);
+    with(Client::Qbittorrent, Links::Enciphered, &["--no-utp"]);
+}
+
+#[test]
+fn webtorrent_that_requires_encryption_is_given_it() {
+    with(Client::WebTorrent, Links::Enciphered, &["--no-utp"]);
+}
+
+#[test]
+fn transmission_is_reached_over_utp_alone() {
+    with(Client::Transmission, Links::Utp, &[]);
 }
 
 #[test]
 fn qbittorrent_is_reached_over_utp_alone() {
-    stage::run(async |stage| {
-        let file = stage.file("ours/data.bin", 5_000_001)?;
-        let torrent = stage.folder().join("data.torrent");
-        fs::write(&torrent, torrents::of_file(&file)?)?;
-        let theirs = stage.folder().join("theirs");
-        let mut classic = Classic::qbittorrent_over_utp(&torrent, &theirs).await?;
-        stage.keep(classic.log());
-        let peer = classic.address().to_string();
-        let again = stage.folder().join("again.torrent");
-        let seed = Seed::start(&file, &again, &["--no-webrtc", "--peer", &peer]).await?;
-        stage.keep(seed.log());
-        classic.complete("data.bin", PATIENCE).await?;
-        assert_same(&file, &theirs.join("data.bin"))?;
-        drop(seed);
-        let ours = stage.folder().join("back");
-        get(
-            &torrent.display().to_string(),
-            &ours,
-            &["--no-webrtc", "--peer", &peer],
-            PATIENCE,
-        )
-        .await?;
-        assert_same(&file, &ours.join("data.bin"))
-    });
+    with(Client::Qbittorrent, Links::Utp, &[]);
+}
+
+#[test]
+fn rqbit_is_reached_over_utp_alone() {
+    with(Client::Rqbit, Links::Utp, &[]);
+}
+
+#[test]
+fn webtorrent_is_reached_over_utp_alone() {
+    with(Client::WebTorrent, Links::Utp, &[]);
 }
 
 #[test]

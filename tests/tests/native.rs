@@ -1,13 +1,17 @@
-//! The native peer and browsers: WebRTC is the only way between them, the tracker their only meeting place.
+//! The native peer and browsers, and other clients that speak to both: WebRTC is the only way between them, the tracker their
+//! only meeting place.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::ensure;
-use causeway_tests::classic::{Classic, WEBRTC_ALONE};
+use anyhow::{Result, ensure};
+use causeway_tests::classic::{Classic, Client, Links};
 use causeway_tests::files::assert_same;
 use causeway_tests::native::get;
-use causeway_tests::stage;
+use causeway_tests::server::Server;
+use causeway_tests::stage::{self, Stage};
+use causeway_tests::torrents;
 use causeway_tests::webtorrent::WebTorrentPage;
 
 /// How long a small transfer may take on a busy machine.
@@ -105,34 +109,80 @@ fn the_native_peer_gets_a_file_from_webtorrent() {
     });
 }
 
-#[test]
-fn libtorrent_gets_a_file_from_the_native_peer_over_webrtc() {
+/// A client that gets a file from the native peer, and then has one for it.
+fn with(client: Client) {
     stage::run(async |stage| {
         let server = stage.server(&[]).await?;
         let file = stage.file("notes.txt", 5_000_000)?;
         let seed = stage.seed(&file, &server.tracker(), &[]).await?;
         let folder = stage.folder().join("got");
-        let mut receiver = Classic::libtorrent(Path::new(&seed.magnet), &folder, &WEBRTC_ALONE).await?;
+        let mut receiver = Classic::over(Links::WebRtc, client, Path::new(&seed.magnet), &folder).await?;
+        stage.keep(receiver.log());
+        receiver.complete("notes.txt", TRANSFER).await?;
+        assert_same(&file, &folder.join("notes.txt"))
+    });
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let (file, torrent) = theirs(stage, &server)?;
+        let mut sender = Classic::over(Links::WebRtc, client, &torrent, stage.folder()).await?;
+        stage.keep(sender.log());
+        sender.complete("notes.txt", TRANSFER).await?;
+        let folder = stage.folder().join("got");
+        get(&torrent.display().to_string(), &folder, &[], TRANSFER).await?;
+        assert_same(&file, &folder.join("notes.txt"))
+    });
+}
+
+/// A file, and its torrent file, which names this server's tracker.
+fn theirs(stage: &Stage, server: &Server) -> Result<(PathBuf, PathBuf)> {
+    let file = stage.file("notes.txt", 5_000_000)?;
+    let torrent = stage.folder().join("notes.torrent");
+    fs::write(&torrent, torrents::of_file_with(&file, &server.tracker())?)?;
+    Ok((file, torrent))
+}
+
+#[test]
+fn libtorrent_and_the_native_peer_get_files_from_each_other() {
+    with(Client::Libtorrent);
+}
+
+#[test]
+fn webtorrent_in_node_and_the_native_peer_get_files_from_each_other() {
+    with(Client::WebTorrent);
+}
+
+#[test]
+fn libtorrent_gets_a_file_from_our_page() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let sender = stage.page("sender", server.origin()).await?;
+        let file = stage.file("notes.txt", 5_000_000)?;
+        let shared = sender.share(&[&file]).await?;
+        let (folder, link) = (stage.folder().join("got"), Path::new(&shared.magnet));
+        let mut receiver = Classic::over(Links::WebRtc, Client::Libtorrent, link, &folder).await?;
+        stage.keep(receiver.log());
         receiver.complete("notes.txt", TRANSFER).await?;
         assert_same(&file, &folder.join("notes.txt"))
     });
 }
 
 #[test]
-fn the_native_peer_gets_a_file_from_libtorrent_over_webrtc() {
+fn our_page_gets_a_file_from_libtorrent() {
     stage::run(async |stage| {
         let server = stage.server(&[]).await?;
-        let file = stage.file("notes.txt", 5_000_000)?;
-        let torrent = stage.folder().join("notes.torrent");
-        // Only who has made the torrent knows of the tracker.
-        let arguments = ["--torrent-out", torrent.to_str().unwrap_or_default()];
-        drop(stage.seed(&file, &server.tracker(), &arguments).await?);
-        let mut sender = Classic::libtorrent(&torrent, stage.folder(), &WEBRTC_ALONE).await?;
+        let (file, torrent) = theirs(stage, &server)?;
+        let mut sender = Classic::over(Links::WebRtc, Client::Libtorrent, &torrent, stage.folder()).await?;
+        stage.keep(sender.log());
         sender.complete("notes.txt", TRANSFER).await?;
-        let folder = stage.folder().join("got");
-        let torrent = torrent.to_str().unwrap_or_default();
-        get(torrent, &folder, &[], TRANSFER).await?;
-        assert_same(&file, &folder.join("notes.txt"))
+        let receiver = stage.page("receiver", server.origin()).await?;
+        // It has the metadata from libtorrent, too.
+        let info_hash = torrents::info_hash(&fs::read(&torrent)?);
+        receiver
+            .open_link(&format!("magnet:?xt=urn:btih:{info_hash}"))
+            .await?;
+        let row = receiver.torrent(&info_hash);
+        row.complete(TRANSFER).await?;
+        assert_same(&file, &row.save("notes.txt").await?)
     });
 }
 

@@ -42,4 +42,4 @@ pub use session::{Bridge, BridgeError, Config};
 pub use torrent::{
     Addition, Choose, Contents, Handle, Manner, Origin, Refusal, Relayed, Selection, Status, Subject,
 };
-pub use web_seed::{DownloadError, Reach, WebSeed, WebSeedBody, WebSeedConfig, download};
+pub use web_seed::{DownloadError, Reach, Visitor, WebSeed, WebSeedBody, WebSeedConfig, download};

@@ -51,6 +51,8 @@ pub struct Config {
     pub dht: Option<DhtConfig>,
     /// Which web seeds are asked that a torrent or link names.
     pub web_seeds: Reach,
+    /// A tracker over WebSocket that is ours, and is reached without the proxy.
+    pub own_tracker: Option<String>,
 }
 
 /// Why the bridge or a torrent can't be started.
@@ -102,6 +104,8 @@ pub(crate) struct Network {
     pub(crate) encryption: Encryption,
     pub(crate) utp: Option<Utp>,
     pub(crate) proxy: Option<Proxy>,
+    /// The tracker over WebSocket that is reached without it.
+    pub(crate) own_tracker: Option<String>,
 }
 
 impl Bridge {
@@ -127,6 +131,7 @@ impl Bridge {
                 encryption: config.encryption,
                 utp: utp.clone(),
                 proxy: config.proxy,
+                own_tracker: config.own_tracker,
             },
             limits: config.limits,
             port: listen.map(|listen| listen.port()),

@@ -76,7 +76,8 @@ async fn bridge(arguments: &Arguments) -> Result<()> {
     let options = &arguments.gateway;
     let gateway = if options.enabled {
         let folder = folder(Some(&arguments.data_dir));
-        Some(options.open(&folder, bridge.clone(), None, arguments.trackers.clone())?)
+        let met = (None, arguments.trackers.clone());
+        Some(options.open(&folder, bridge.clone(), met, network.options()?.max_peers)?)
     } else {
         None
     };

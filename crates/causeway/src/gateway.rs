@@ -8,13 +8,16 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use causeway_bridge::gateway::{Cache, Gateway, GatewayConfig, Policy, Quota};
-use causeway_bridge::{Bridge, Config, DhtConfig, Reach, webrtc};
+use causeway_bridge::{Bridge, Config, Reach, WebSeed, WebSeedConfig, webrtc};
+use causeway_core::PeerId;
 use causeway_tracker::Tracker;
 use clap::Args;
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::access::{info_hashes, words};
+use crate::native::start;
+use crate::network::{NetworkOptions, rate, rates};
 use crate::sources::url;
 
 /// What the gateway carries over, and how much. In the settings file, the keys of `[gateway]` lack the prefix.
@@ -150,6 +153,27 @@ pub(crate) struct GatewayOptions {
     )]
     local_peers: bool,
 
+    /// Whether pages are given what is carried over from this server over HTTP, too, below `/seed/`: that costs a browser less
+    /// than a link over WebRTC [default: true]
+    #[arg(
+        id = "gateway_web_seed",
+        long = "gateway-web-seed",
+        value_name = "true|false",
+        env = "CAUSEWAY_GATEWAY_WEB_SEED"
+    )]
+    web_seed: Option<bool>,
+
+    /// Bytes a second that are given over HTTP at the most, to all together: a number, or with k, M or G [default: any number]
+    #[arg(
+        id = "gateway_web_seed_rate",
+        long = "gateway-web-seed-rate",
+        value_name = "RATE",
+        env = "CAUSEWAY_GATEWAY_WEB_SEED_RATE",
+        value_parser = rate
+    )]
+    #[serde(deserialize_with = "rates")]
+    web_seed_rate: Option<u64>,
+
     /// Where classic peers reach the gateway, over TCP [default: `[::]:6881`]
     #[arg(
         id = "gateway_listen",
@@ -207,6 +231,8 @@ impl GatewayOptions {
             linger: self.linger.or(other.linger),
             patience: self.patience.or(other.patience),
             local_peers: self.local_peers || other.local_peers,
+            web_seed: self.web_seed.or(other.web_seed),
+            web_seed_rate: self.web_seed_rate.or(other.web_seed_rate),
             listen: self.listen.or(other.listen),
             webrtc_port: self.webrtc_port.or(other.webrtc_port),
             no_dht: self.no_dht || other.no_dht,
@@ -241,8 +267,8 @@ impl GatewayOptions {
         &self,
         folder: &Path,
         bridge: Arc<Bridge>,
-        tracker: Option<Tracker>,
-        trackers: Vec<String>,
+        (tracker, trackers): (Option<Tracker>, Vec<String>),
+        max_peers: Option<usize>,
     ) -> Result<Arc<Gateway>> {
         let size = self.cache.map_or(USUAL_CACHE, |size| size.0);
         let cache = Cache::open(folder, size)
@@ -259,7 +285,11 @@ impl GatewayOptions {
             ?webrtc_port,
             "the gateway is open"
         );
-        let config = self.config(trackers);
+        let usual = GatewayConfig::default();
+        let config = GatewayConfig {
+            max_peers: max_peers.unwrap_or(usual.max_peers),
+            ..self.config(trackers)
+        };
         Ok(Arc::new(Gateway::start(bridge, tracker, cache, policy, config)))
     }
 
@@ -281,19 +311,36 @@ impl GatewayOptions {
             linger: self.linger.map_or(usual.linger, Duration::from_secs),
             patience: self.patience.map_or(usual.patience, Duration::from_secs),
             allow_local: self.local_peers,
+            ..usual
         }
+    }
+
+    /// How others are met: by these settings of all native peers, before which the gateway's own stand.
+    fn network(&self, network: NetworkOptions) -> NetworkOptions {
+        let own = NetworkOptions {
+            listen: self.listen,
+            webrtc_port: self.webrtc_port,
+            no_dht: self.no_dht,
+            dht_bootstrap: self.dht_bootstrap.clone(),
+            ..NetworkOptions::default()
+        };
+        own.or(network)
     }
 }
 
 /// A gateway that runs, and the bridge that it runs on.
 pub(crate) struct Running {
     pub(crate) gateway: Arc<Gateway>,
+    /// What it gives over HTTP, if it does.
+    pub(crate) web_seed: Option<WebSeed>,
     bridge: Arc<Bridge>,
 }
 
 /// What the gateway is started with, beside its own options.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Surroundings {
+    /// How all native peers meet others.
+    pub(crate) network: NetworkOptions,
     /// The folder for what is kept.
     pub(crate) folder: PathBuf,
     /// The page's STUN servers, as `HOST:PORT`.
@@ -309,11 +356,29 @@ impl Running {
         server: SocketAddr,
         passkey: Option<&str>,
     ) -> Result<Self> {
-        let bridge = Arc::new(bridge(options, surroundings).await?);
-        let trackers = vec![own_tracker(server, passkey)];
-        let (folder, tracker) = (&surroundings.folder, Some(tracker.clone()));
-        let gateway = options.open(folder, bridge.clone(), tracker, trackers)?;
-        Ok(Self { gateway, bridge })
+        let own_tracker = own_tracker(server, passkey);
+        let network = options.network(surroundings.network.clone());
+        let bridge = Arc::new(bridge(&network, surroundings, &own_tracker).await?);
+        let met = (Some(tracker.clone()), vec![own_tracker]);
+        let gateway = options.open(&surroundings.folder, bridge.clone(), met, network.max_peers)?;
+        let web_seed = options.web_seed.unwrap_or(true).then(|| {
+            let config = WebSeedConfig {
+                rate: options.web_seed_rate,
+                requests: MOST_REQUESTS,
+                ..WebSeedConfig::default()
+            };
+            gateway.web_seed(&bridge, config)
+        });
+        Ok(Self {
+            gateway,
+            web_seed,
+            bridge,
+        })
+    }
+
+    /// Its name in the swarms.
+    pub(crate) fn peer_id(&self) -> PeerId {
+        self.bridge.peer_id()
     }
 
     /// Leaves all swarms; not longer than so.
@@ -330,32 +395,26 @@ impl Running {
     }
 }
 
-async fn bridge(options: &GatewayOptions, surroundings: &Surroundings) -> Result<Bridge> {
-    let dht = (!options.no_dht).then(|| DhtConfig {
-        nodes: options.dht_bootstrap.clone(),
-        kept: Some(surroundings.folder.join("dht-nodes")),
-    });
-    let config = |listen| Config {
-        listen: Some(listen),
-        utp: true,
-        webrtc: Some(webrtc::Config {
-            port: options.webrtc_port.unwrap_or(0),
-            stun_servers: surroundings.stun_servers.clone(),
-            max_connections: MOST_CONNECTIONS,
-            ..webrtc::Config::default()
-        }),
-        dht: dht.clone(),
-        web_seeds: Reach::Nobody,
-        ..Config::default()
+/// The gateway's peer. Browsers, which know this server anyway, meet it beside a proxy, too.
+async fn bridge(network: &NetworkOptions, surroundings: &Surroundings, own_tracker: &str) -> Result<Bridge> {
+    ensure!(
+        !network.no_webrtc,
+        "browsers are met over WebRTC alone: leave `no-webrtc` out, or the gateway"
+    );
+    let mut webrtc = webrtc::Config {
+        max_connections: MOST_CONNECTIONS,
+        ..network.webrtc()
     };
-    let listen = options.listen.unwrap_or(USUAL_LISTEN);
-    match Bridge::start(config(listen)).await {
-        // A machine without IPv6.
-        Err(_) if listen.ip() == Ipv6Addr::UNSPECIFIED => {
-            Ok(Bridge::start(config((Ipv4Addr::UNSPECIFIED, listen.port()).into())).await?)
-        }
-        result => Ok(result?),
+    if webrtc.stun_servers.is_empty() {
+        webrtc.stun_servers.clone_from(&surroundings.stun_servers);
     }
+    let config = Config {
+        webrtc: Some(webrtc),
+        web_seeds: Reach::Nobody,
+        own_tracker: Some(own_tracker.to_owned()),
+        ..network.config(Some(&surroundings.folder))?
+    };
+    start(config).await
 }
 
 /// The address of this server's own tracker, from this machine.
@@ -431,9 +490,10 @@ pub(crate) fn folder(data: Option<&Path>) -> PathBuf {
 }
 
 const USUAL_CACHE: u64 = 1_000_000_000;
-const USUAL_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 6881);
 /// Links over WebRTC, of all torrents.
 const MOST_CONNECTIONS: usize = 2_000;
+/// Requests over HTTP at once, of all browsers and of one address: each holds up to 768 KiB.
+const MOST_REQUESTS: (usize, usize) = (256, 32);
 
 #[cfg(test)]
 mod tests {
@@ -454,6 +514,34 @@ mod tests {
         for text in ["", "MB", "1.5GB", "-1", "1XB", "99999999999TB"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_the_gateway_has_itself_stands_before_what_all_native_peers_have() {
+        let all: NetworkOptions = toml::from_str(
+            "port = 7000\nwebrtc-port = 7001\nencryption = 'require'\nno-utp = true\nupload-limit = 5\nno-port-mapping = true\n",
+        )
+        .expect("settings");
+        let own = |text| toml::from_str::<GatewayOptions>(text).expect("settings");
+        let config = |own: GatewayOptions| own.network(all.clone()).config(None).expect("in bounds");
+        let with_own = config(own("listen = '127.0.0.1:1'\nno-dht = true\n"));
+        assert_eq!(with_own.listen, Some(([127, 0, 0, 1], 1).into()));
+        assert!(with_own.dht.is_none() && !with_own.utp && !with_own.port_mapping);
+        assert_eq!(with_own.limits.upload_rate, 5);
+        let without = config(own(""));
+        assert_eq!(without.listen.map(|listen| listen.port()), Some(7000));
+        assert_eq!(own("").network(all.clone()).webrtc().port, 7001);
+        assert_eq!(own("webrtc-port = 9").network(all.clone()).webrtc().port, 9);
+    }
+
+    #[test]
+    fn the_web_seed_is_on_and_without_a_bound_unless_the_operator_says_otherwise() {
+        let read = toml::from_str::<GatewayOptions>;
+        let set = read("web-seed = false\nweb-seed-rate = '20M'\n").expect("settings");
+        assert_eq!((set.web_seed, set.web_seed_rate), (Some(false), Some(20_000_000)));
+        let usual = read("").expect("settings");
+        assert_eq!((usual.web_seed, usual.web_seed_rate), (None, None));
+        assert!(read("web-seed-rate = 'x'").is_err());
     }
 
     #[test]

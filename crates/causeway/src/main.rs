@@ -53,8 +53,8 @@ enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::Arguments),
-    Bridge(bridge::Arguments),
+    Serve(Box<serve::Arguments>),
+    Bridge(Box<bridge::Arguments>),
     Get(get::Arguments),
     Seed(seed::Arguments),
     Tracker(tracker::Arguments),
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
         LogFormat::Json => log.json().init(),
     }
     let result = match arguments.command {
-        Command::Serve(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Serve(arguments) => serve::run(*arguments).map(|()| ExitCode::SUCCESS),
         Command::Bridge(arguments) => bridge::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Get(arguments) => get::run(&arguments),
         Command::Seed(arguments) => seed::run(&arguments).map(|()| ExitCode::SUCCESS),

@@ -22,6 +22,25 @@ pub(crate) struct Network {
     #[arg(long = "peer", value_name = "HOST:PORT")]
     peers: Vec<String>,
 
+    /// Where other peers reach us, over TCP and uTP; another port is taken where this one is in use [default: `[::]:6881`]
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        env = "CAUSEWAY_NETWORK_LISTEN",
+        help_heading = "Network"
+    )]
+    listen: Option<SocketAddr>,
+
+    /// The same on all addresses of this machine; 0 for any port that is free
+    #[arg(
+        long,
+        value_name = "PORT",
+        env = "CAUSEWAY_NETWORK_PORT",
+        conflicts_with = "listen",
+        help_heading = "Network"
+    )]
+    port: Option<u16>,
+
     #[command(flatten)]
     settings: SettingsFile,
 
@@ -36,20 +55,7 @@ pub(crate) struct Network {
 impl Network {
     /// Opens the ports. What is known of others is kept in the folder.
     pub(crate) async fn start(&self, data: Option<&Path>) -> Result<Bridge> {
-        let options = self.options()?;
-        let listen = options.listen();
-        match Bridge::start(options.config(data)?).await {
-            // A machine without IPv6.
-            Err(_) if listen.ip() == Ipv6Addr::UNSPECIFIED => {
-                let listen = Some(SocketAddr::new([0; 4].into(), listen.port()));
-                Ok(Bridge::start(Config {
-                    listen,
-                    ..options.config(data)?
-                })
-                .await?)
-            }
-            result => Ok(result?),
-        }
+        start(self.options()?.config(data)?).await
     }
 
     /// Through which proxy everybody is reached.
@@ -58,8 +64,13 @@ impl Network {
     }
 
     /// What flags and the settings file say together.
-    fn options(&self) -> Result<NetworkOptions> {
-        Ok(self.options.clone().or(self.settings.read()?.network))
+    pub(crate) fn options(&self) -> Result<NetworkOptions> {
+        let flags = NetworkOptions {
+            listen: self.listen,
+            port: self.port,
+            ..self.options.clone()
+        };
+        Ok(flags.or(self.settings.read()?.network))
     }
 
     /// The addresses of the peers that were named, and of those that a link names.
@@ -82,6 +93,20 @@ impl Network {
     /// Tells a program.
     pub(crate) fn tell(&self, event: &Value) -> Result<()> {
         tell(self.json, event)
+    }
+}
+
+/// Opens the ports; over IPv4 alone on a machine without IPv6.
+pub(crate) async fn start(config: Config) -> Result<Bridge> {
+    let any = config
+        .listen
+        .filter(|listen| listen.ip() == Ipv6Addr::UNSPECIFIED);
+    match (Bridge::start(config.clone()).await, any) {
+        (Err(_), Some(listen)) => {
+            let listen = Some(SocketAddr::new([0; 4].into(), listen.port()));
+            Ok(Bridge::start(Config { listen, ..config }).await?)
+        }
+        (result, _) => Ok(result?),
     }
 }
 

@@ -20,59 +20,54 @@ use serde::Deserialize;
     reason = "each is a flag of its own on the command line"
 )]
 pub(crate) struct NetworkOptions {
-    /// Where other peers reach us, over TCP and uTP; another port is taken where this one is in use [default: `[::]:6881`]
-    #[arg(long, value_name = "ADDRESS:PORT", env = "CAUSEWAY_NETWORK_LISTEN")]
-    listen: Option<SocketAddr>,
+    /// Where other peers reach us; its flag is each command's own.
+    #[arg(skip)]
+    pub(crate) listen: Option<SocketAddr>,
 
-    /// The same on all addresses of this machine; 0 for any port that is free
-    #[arg(
-        long,
-        value_name = "PORT",
-        env = "CAUSEWAY_NETWORK_PORT",
-        conflicts_with = "listen"
-    )]
-    port: Option<u16>,
+    /// The same on all addresses of this machine.
+    #[arg(skip)]
+    pub(crate) port: Option<u16>,
 
     /// Whether links are enciphered, so that networks don't see that they are BitTorrent: with nobody, with who wants it, with
     /// who is able to, or with all, so that nobody else is connected to [default: allow]
     #[arg(long, value_name = "WHEN", env = "CAUSEWAY_NETWORK_ENCRYPTION")]
-    encryption: Option<When>,
+    pub(crate) encryption: Option<When>,
 
     /// Reach peers over TCP alone, and not over uTP
     #[arg(long, env = "CAUSEWAY_NETWORK_NO_UTP")]
-    no_utp: bool,
+    pub(crate) no_utp: bool,
 
     /// What is downloaded in a second at the most, of all torrents together: bytes, or with k, M or G
     #[arg(long, value_name = "RATE", env = "CAUSEWAY_NETWORK_DOWNLOAD_LIMIT", value_parser = rate)]
     #[serde(deserialize_with = "rates")]
-    download_limit: Option<u64>,
+    pub(crate) download_limit: Option<u64>,
 
     /// What is uploaded in a second at the most, of all torrents together: bytes, or with k, M or G
     #[arg(long, value_name = "RATE", env = "CAUSEWAY_NETWORK_UPLOAD_LIMIT", value_parser = rate)]
     #[serde(deserialize_with = "rates")]
-    upload_limit: Option<u64>,
+    pub(crate) upload_limit: Option<u64>,
 
     /// Peers of one torrent at once [default: 55]
     #[arg(long, value_name = "NUMBER", env = "CAUSEWAY_NETWORK_MAX_PEERS")]
-    max_peers: Option<usize>,
+    pub(crate) max_peers: Option<usize>,
 
     /// Reach peers and trackers through this proxy alone, as `socks5://[USER:PASSWORD@]HOST:PORT`. Nobody reaches us then, and what no
     /// proxy carries is off: uTP, trackers over UDP, the hash table, multicast, and WebRTC
     #[arg(long, value_name = "URL", env = "CAUSEWAY_NETWORK_PROXY", value_parser = proxy)]
     #[serde(deserialize_with = "proxies")]
-    proxy: Option<Proxy>,
+    pub(crate) proxy: Option<Proxy>,
 
     /// Meet WebRTC peers beside the proxy, too: they learn the address of this machine
     #[arg(long, env = "CAUSEWAY_NETWORK_WEBRTC_BESIDE_PROXY")]
-    webrtc_beside_proxy: bool,
+    pub(crate) webrtc_beside_proxy: bool,
 
     /// The UDP port of WebRTC peers, which are browsers most of all; 0 for any that is free [default: 0]
     #[arg(long, value_name = "PORT", env = "CAUSEWAY_NETWORK_WEBRTC_PORT")]
-    webrtc_port: Option<u16>,
+    pub(crate) webrtc_port: Option<u16>,
 
     /// Don't connect to WebRTC peers
     #[arg(long, env = "CAUSEWAY_NETWORK_NO_WEBRTC")]
-    no_webrtc: bool,
+    pub(crate) no_webrtc: bool,
 
     /// A STUN server, which tells WebRTC peers how to reach this machine behind a router (may be repeated)
     #[arg(
@@ -82,7 +77,7 @@ pub(crate) struct NetworkOptions {
         value_delimiter = ','
     )]
     #[serde(rename = "stun")]
-    stun_servers: Vec<String>,
+    pub(crate) stun_servers: Vec<String>,
 
     /// A TURN server, which relays for WebRTC peers that reach this machine no other way, as `USER:PASSWORD@HOST:PORT`; it
     /// is spoken to over UDP
@@ -96,7 +91,7 @@ pub(crate) struct NetworkOptions {
 
     /// Don't fetch from web seeds, which are servers that have the files
     #[arg(long, env = "CAUSEWAY_NETWORK_NO_WEB_SEEDS")]
-    no_web_seeds: bool,
+    pub(crate) no_web_seeds: bool,
 
     /// Fetch from web seeds in our own network, too, where a torrent or a link names one
     #[arg(
@@ -104,19 +99,19 @@ pub(crate) struct NetworkOptions {
         env = "CAUSEWAY_NETWORK_LOCAL_WEB_SEEDS",
         conflicts_with = "no_web_seeds"
     )]
-    local_web_seeds: bool,
+    pub(crate) local_web_seeds: bool,
 
     /// Don't look for peers in the own network by multicast
     #[arg(long, env = "CAUSEWAY_NETWORK_NO_LOCAL_DISCOVERY")]
-    no_local_discovery: bool,
+    pub(crate) no_local_discovery: bool,
 
     /// Don't ask the router (`UPnP`, PCP, NAT-PMP) to pass on what comes to our ports
     #[arg(long, env = "CAUSEWAY_NETWORK_NO_PORT_MAPPING")]
-    no_port_mapping: bool,
+    pub(crate) no_port_mapping: bool,
 
     /// Don't look for peers in the distributed hash table
     #[arg(long, env = "CAUSEWAY_NETWORK_NO_DHT")]
-    no_dht: bool,
+    pub(crate) no_dht: bool,
 
     /// A node of the distributed hash table to begin with, in place of the public ones (may be repeated)
     #[arg(
@@ -125,13 +120,13 @@ pub(crate) struct NetworkOptions {
         env = "CAUSEWAY_NETWORK_DHT_BOOTSTRAP",
         value_delimiter = ','
     )]
-    dht_bootstrap: Vec<String>,
+    pub(crate) dht_bootstrap: Vec<String>,
 }
 
 /// [`Encryption`] on the command line.
 #[derive(Clone, Copy, Debug, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-enum When {
+pub(crate) enum When {
     /// With nobody.
     Off,
     /// With who wants it.
@@ -235,23 +230,29 @@ impl NetworkOptions {
                 download_rate: self.download_limit.unwrap_or(usual.download_rate),
                 ..usual
             },
-            webrtc: with_webrtc.then(|| webrtc::Config {
-                port: self.webrtc_port.unwrap_or(0),
-                stun_servers: self.stun_servers.clone(),
-                turn: self.turn.clone(),
-                turn_only: self.turn_only,
-                ..webrtc::Config::default()
-            }),
+            webrtc: with_webrtc.then(|| self.webrtc()),
             dht: (!self.no_dht).then(|| DhtConfig {
                 nodes: self.dht_bootstrap.clone(),
                 kept: self.known(data).map(|folder| folder.join("dht-nodes")),
             }),
+            own_tracker: None,
         })
+    }
+
+    /// How WebRTC peers are met.
+    pub(crate) fn webrtc(&self) -> webrtc::Config {
+        webrtc::Config {
+            port: self.webrtc_port.unwrap_or(0),
+            stun_servers: self.stun_servers.clone(),
+            turn: self.turn.clone(),
+            turn_only: self.turn_only,
+            ..webrtc::Config::default()
+        }
     }
 }
 
 /// Bytes a second.
-fn rate(text: &str) -> Result<u64> {
+pub(crate) fn rate(text: &str) -> Result<u64> {
     let unit = |factor| move |number| Some((number, factor));
     let split = text.strip_suffix(['k', 'K']).and_then(unit(1_000));
     let split = split.or_else(|| text.strip_suffix('M').and_then(unit(1_000_000)));
@@ -296,7 +297,7 @@ fn turns<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Tur
     turn(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
-fn rates<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(crate) fn rates<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Rate {

@@ -11,10 +11,13 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use causeway_core::PeerId;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rust_embed::RustEmbed;
 use serde_json::{Value, json};
+
+use crate::server::WEB_SEED;
 
 /// What the operator has chosen for the page.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) ice_servers: Vec<IceServer>,
     /// Origins of web seeds that the page may fetch from, beside this server's own.
     pub(crate) web_seeds: Vec<String>,
+    /// The gateway's name as a peer, where what it carries over is to be had from this server over HTTP.
+    pub(crate) gateway: Option<PeerId>,
 }
 
 /// What helps browsers to reach each other.
@@ -64,7 +69,13 @@ impl Settings {
             .chain(self.trackers.iter().map(String::as_str))
             .collect();
         let ice_servers: Vec<Value> = self.ice_servers.iter().map(IceServer::to_json).collect();
-        json!({ "trackers": trackers, "iceServers": ice_servers, "webSeeds": self.web_seeds })
+        let mut config =
+            json!({ "trackers": trackers, "iceServers": ice_servers, "webSeeds": self.web_seeds });
+        if let Some(peer_id) = self.gateway {
+            let peer_id = String::from_utf8_lossy(peer_id.as_bytes());
+            config["gateway"] = json!({ "peerId": peer_id, "webSeed": format!("{WEB_SEED}/") });
+        }
+        config
     }
 }
 
@@ -111,6 +122,13 @@ fn given_token(uri: &Uri) -> Option<&str> {
     let mut pairs = uri.query().unwrap_or_default().split('&');
     let token = pairs.find_map(|pair| pair.strip_prefix(TOKEN));
     token.filter(|token| is_token(token))
+}
+
+/// The token for the gateway that a request bears: in its address, or as the browser keeps it.
+pub(crate) fn token(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    given_token(uri)
+        .map(str::to_owned)
+        .or_else(|| kept_token(headers))
 }
 
 /// The token that the browser has kept.
@@ -416,6 +434,7 @@ mod tests {
             trackers: vec!["wss://t.example/a".into()],
             ice_servers: Vec::new(),
             web_seeds: Vec::new(),
+            gateway: None,
         };
         let kept = kept_token(&headers(&[("cookie", "other=1; gateway=open-sesame")]));
         let trackers = settings.to_json(kept.as_deref())["trackers"].to_string();
@@ -429,11 +448,29 @@ mod tests {
     }
 
     #[test]
+    fn the_page_is_told_of_the_gateway_where_there_is_one() {
+        let mut settings = Settings {
+            trackers: Vec::new(),
+            ice_servers: Vec::new(),
+            web_seeds: Vec::new(),
+            gateway: None,
+        };
+        assert!(settings.to_json(None).get("gateway").is_none());
+        settings.gateway = Some(PeerId::new(*b"-CW0100-abcdefghijkl"));
+        let told = &settings.to_json(None)["gateway"];
+        assert_eq!(
+            told,
+            &json!({ "peerId": "-CW0100-abcdefghijkl", "webSeed": "/seed/" })
+        );
+    }
+
+    #[test]
     fn the_name_of_a_host_can_not_change_the_policy() {
         let settings = Settings {
             trackers: vec!["wss://u@t.example/a".into()],
             ice_servers: Vec::new(),
             web_seeds: vec!["https://files.example:8443".into()],
+            gateway: None,
         };
         let policy = Policy::new(&settings);
         assert!(

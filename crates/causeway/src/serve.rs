@@ -7,7 +7,8 @@ use axum::http::Uri;
 use axum::http::uri::Authority;
 use clap::Args;
 
-use crate::gateway::{GatewayOptions, Surroundings, folder};
+use crate::gateway::{GatewayOptions, Running, Surroundings, folder};
+use crate::network::NetworkOptions;
 use crate::page::IceServer;
 use crate::server::Plan;
 use crate::settings::{ServerOptions, SettingsFile, TrackerOptions};
@@ -17,6 +18,8 @@ use crate::{page, server};
 ///
 /// With `--gateway` it is a bridge to the classic swarm, too: whoever opens a magnet link in the page gets it, also where
 /// only ordinary BitTorrent clients have it.
+///
+/// How it meets classic clients the options under `Network` say; without it they do nothing.
 ///
 /// Prints "listening on http://ADDRESS:PORT" when it is ready, and ends on SIGINT (Ctrl-C) or SIGTERM.
 ///
@@ -60,6 +63,9 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     gateway: GatewayOptions,
+
+    #[command(flatten)]
+    network: NetworkOptions,
 }
 
 /// Runs the server until it is told to end.
@@ -73,16 +79,22 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     } else {
         arguments.ice_servers
     };
+    let settings = arguments.settings.read()?;
     let surroundings = Surroundings {
+        network: arguments.network.or(settings.network),
         folder: folder(arguments.data_dir.as_deref()),
         stun_servers: ice_servers.iter().filter_map(IceServer::stun).collect(),
     };
-    let page = page::router(&page::Settings {
-        trackers: arguments.trackers,
-        ice_servers,
-        web_seeds: arguments.web_seeds,
-    });
-    let settings = arguments.settings.read()?;
+    let page = |gateway: Option<&Running>| {
+        page::router(&page::Settings {
+            trackers: arguments.trackers,
+            ice_servers,
+            web_seeds: arguments.web_seeds,
+            gateway: gateway
+                .filter(|running| running.web_seed.is_some())
+                .map(Running::peer_id),
+        })
+    };
     let gateway = arguments.gateway.or(settings.gateway);
     let plan = Plan {
         server: arguments.server.or(settings.server),

@@ -33,6 +33,7 @@ use crate::access;
 use crate::gateway::{GatewayOptions, Running, Surroundings};
 use crate::settings::{ServerOptions, TrackerOptions};
 use crate::stop::Stop;
+use crate::web_seed;
 
 /// What the operator has chosen.
 pub(crate) struct Plan {
@@ -42,8 +43,8 @@ pub(crate) struct Plan {
     pub(crate) gateway: Option<(GatewayOptions, Surroundings)>,
 }
 
-/// Runs a tracker, and on the same port whatever `page` serves, until the process is told to end.
-pub(crate) fn run(plan: Plan, page: Router) -> Result<()> {
+/// Runs a tracker, and on the same port whatever `page` serves beside the gateway, until the process is told to end.
+pub(crate) fn run(plan: Plan, page: impl FnOnce(Option<&Running>) -> Router) -> Result<()> {
     raise_open_files();
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
@@ -55,7 +56,7 @@ pub(crate) fn run(plan: Plan, page: Router) -> Result<()> {
     result
 }
 
-async fn serve(plan: Plan, page: Router) -> Result<()> {
+async fn serve(plan: Plan, page: impl FnOnce(Option<&Running>) -> Router) -> Result<()> {
     let (server, options) = (&plan.server, plan.tracker);
     let mut stop = Stop::install()?;
     let listen = server.listen.unwrap_or(DEFAULT_LISTEN);
@@ -85,7 +86,11 @@ async fn serve(plan: Plan, page: Router) -> Result<()> {
         let of_gateway = gateway_asked.as_ref().map(|gateway| gateway.metrics());
         asked.metrics() + &of_gateway.unwrap_or_default() + &refused(&counted)
     };
-    let router = tracker.router(page).merge(metrics_route(server, metrics));
+    let router = tracker.router(page(gateway.as_ref()));
+    let mut router = router.merge(metrics_route(server, metrics));
+    if let Some(seed) = gateway.as_ref().and_then(|running| running.web_seed.clone()) {
+        router = router.nest(WEB_SEED, web_seed::router(seed));
+    }
     let (stopping, stopped) = watch::channel(());
     let http = Http {
         workers: Some(Arc::clone(&workers)),
@@ -248,6 +253,9 @@ fn raise_open_files() {
 
 #[cfg(not(unix))]
 fn raise_open_files() {}
+
+/// Where the gateway gives what it carries over.
+pub(crate) const WEB_SEED: &str = "/seed";
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 

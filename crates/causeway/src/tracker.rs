@@ -34,5 +34,5 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         tracker: arguments.tracker.or(settings.tracker),
         gateway: None,
     };
-    server::run(plan, Router::new())
+    server::run(plan, |_| Router::new())
 }

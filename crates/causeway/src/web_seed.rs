@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
-use causeway_bridge::{Bridge, WebSeed, WebSeedConfig};
+use causeway_bridge::{Bridge, Visitor, WebSeed, WebSeedConfig};
 use causeway_core::InfoHash;
 use causeway_tracker::Connections;
 use clap::Args;
@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::page::token;
 use crate::server::http::{HANDSHAKE_WITHIN, HEAD_WITHIN, Http, READ_WITHIN};
 use crate::server::proxy::Proxies;
 use crate::settings::ServerOptions;
@@ -33,7 +34,7 @@ pub(crate) struct Options {
     http_url: Option<String>,
 
     /// Serve over HTTP only who knows this word, which becomes a part of the URLs; private torrents are served with one alone
-    #[arg(long, value_name = "WORD", value_parser = token, requires = "http")]
+    #[arg(long, value_name = "WORD", value_parser = word, requires = "http")]
     http_token: Option<String>,
 
     /// The most bytes a second that are given over HTTP, to all together
@@ -130,9 +131,11 @@ async fn answer(
 ) -> Response {
     let (request, _) = request.into_parts();
     let path = request.uri.path().trim_start_matches('/');
-    seed.answer(&request, path, from.ip().to_canonical())
-        .await
-        .map(Body::new)
+    let visitor = Visitor {
+        address: from.ip().to_canonical(),
+        token: token(&request.uri, &request.headers),
+    };
+    seed.answer(&request, path, visitor).await.map(Body::new)
 }
 
 fn http_url(text: &str) -> Result<String> {
@@ -144,7 +147,7 @@ fn http_url(text: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
-fn token(text: &str) -> Result<String> {
+fn word(text: &str) -> Result<String> {
     let is_plain = text
         .chars()
         .all(|letter| letter.is_ascii_alphanumeric() || "-_.~".contains(letter));

@@ -80,6 +80,9 @@ pub enum Input {
     WebSeedAdded {
         /// A new name, of no other link.
         link: LinkId,
+        /// The peer that gives the same over a link, where there is one. The web seed is then asked for what that peer has,
+        /// while it is there and serves us; and the peer itself for nothing, except while the web seed rests.
+        peer: Option<PeerId>,
     },
     /// The next bytes of [`Output::Fetch`], cut anywhere.
     Fetched {

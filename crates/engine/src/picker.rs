@@ -231,9 +231,16 @@ impl Picker {
         }
     }
 
-    /// The blocks that a link which has everything is to be asked for in one go: up to `most` that follow one another,
-    /// over several pieces where nobody has begun them.
-    pub(crate) fn pick_run(&mut self, link: LinkId, most: usize, pace: Pace, rng: &mut Rng) -> Vec<Block> {
+    /// The blocks that a link which `can` give these pieces is to be asked for in one go: up to `most` that follow one
+    /// another, over several pieces where nobody has begun them.
+    pub(crate) fn pick_run(
+        &mut self,
+        link: LinkId,
+        most: usize,
+        can: impl Fn(PieceIndex) -> bool,
+        pace: Pace,
+        rng: &mut Rng,
+    ) -> Vec<Block> {
         let mut run = Vec::new();
         let asker = Asker {
             link,
@@ -242,7 +249,7 @@ impl Picker {
             suggested: &[],
             is_seed: true,
         };
-        let mut next = self.piece_for(asker, |_| true, rng).map(|(piece, _)| piece);
+        let mut next = self.piece_for(asker, &can, rng).map(|(piece, _)| piece);
         while let Some(piece) = next {
             let Some(open) = self.open.get_mut(&piece) else {
                 break;
@@ -266,7 +273,7 @@ impl Picker {
             next = self
                 .geometry
                 .piece(piece.get() + 1)
-                .filter(|piece| self.rarity.is_listed(*piece));
+                .filter(|piece| self.rarity.is_listed(*piece) && can(*piece));
             if let Some(piece) = next {
                 self.begin(piece);
                 self.leave(link);

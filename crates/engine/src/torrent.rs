@@ -224,7 +224,7 @@ impl Torrent {
                 self.forget_web_seed(link);
                 self.forget(link);
             }
-            Input::WebSeedAdded { link } => self.web_seed_added(link),
+            Input::WebSeedAdded { link, peer } => self.web_seed_added(link, peer),
             Input::Fetched { link, bytes } => self.fetched(link, bytes),
             Input::FetchEnded { link, result } => self.fetch_ended(link, &result),
             Input::BlockRead { block, result } => self.block_read(block, result),

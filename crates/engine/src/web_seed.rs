@@ -1,7 +1,7 @@
 //! One web seed (BEP 19): an HTTP server that has the files, and is asked for one range of bytes at a time.
 
 use bytes::{Bytes, BytesMut};
-use causeway_core::{BLOCK_LENGTH, Block, Time};
+use causeway_core::{BLOCK_LENGTH, Block, PeerId, Time};
 use core::time::Duration;
 use std::collections::VecDeque;
 
@@ -13,6 +13,8 @@ use crate::peer::Traffic;
 /// what came of its first block.
 #[derive(Debug)]
 pub(crate) struct WebSeed {
+    /// The peer that gives the same over a link.
+    pub(crate) peer: Option<PeerId>,
     expected: VecDeque<Expected>,
     /// A range was asked for whose end was not told.
     is_busy: bool,
@@ -36,8 +38,9 @@ struct Expected {
 }
 
 impl WebSeed {
-    pub(crate) fn new(now: Time) -> Self {
+    pub(crate) fn new(peer: Option<PeerId>, now: Time) -> Self {
         Self {
+            peer,
             expected: VecDeque::new(),
             is_busy: false,
             rest: BytesMut::new(),
@@ -51,7 +54,12 @@ impl WebSeed {
 
     /// Whether it can be asked for something now.
     pub(crate) fn is_free(&self, now: Time) -> bool {
-        !self.is_busy && self.resting_until <= now
+        !self.is_busy && !self.is_resting(now)
+    }
+
+    /// Whether it is left alone.
+    pub(crate) fn is_resting(&self, now: Time) -> bool {
+        self.resting_until > now
     }
 
     /// Whether a fetch is under way.
@@ -175,7 +183,7 @@ mod tests {
         let geometry = Geometry::new(length, length).expect("valid");
         let piece = geometry.piece(0).expect("in range");
         let blocks: Vec<_> = geometry.blocks_of(piece).collect();
-        let mut seed = WebSeed::new(Time::ZERO);
+        let mut seed = WebSeed::new(None, Time::ZERO);
         seed.fetches(&blocks, Time::ZERO);
         (seed, blocks)
     }

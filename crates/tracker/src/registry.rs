@@ -408,6 +408,12 @@ impl<L: Link> Registry<L> {
         self.shard(info_hash).webrtc_seeders(info_hash)
     }
 
+    /// The links of a swarm's members that bear this name: that of a peer, and perhaps of others who say that they are it.
+    #[must_use]
+    pub fn links_of(&self, info_hash: InfoHash, id: PeerId) -> Vec<L> {
+        self.shard(info_hash).links_of(info_hash, id)
+    }
+
     /// Some of a swarm's classic members, at most `limit`.
     #[must_use]
     pub fn classic_peers(&self, info_hash: InfoHash, limit: usize) -> Vec<ClassicPeer> {

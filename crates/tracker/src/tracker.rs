@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use axum::Router;
-use causeway_core::{InfoHash, Time};
-use causeway_signal::SwarmCounts;
+use causeway_core::{InfoHash, PeerId, Time};
+use causeway_signal::{SwarmCounts, TrackerMessage};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::access::{Access, Denial};
 use crate::limit::{Connections, Counted, Rates};
 use crate::metrics::{Failure, Levels, Metrics};
-use crate::registry::{Heard, Home, Registry, Subscriber};
+use crate::registry::{Heard, Home, Link as _, Registry, Subscriber};
 use crate::websocket::Outbox;
 use crate::{Config, http, stats, udp, websocket};
 
@@ -111,6 +111,23 @@ impl Tracker {
     #[must_use]
     pub fn webrtc_seeders(&self, info_hash: InfoHash) -> usize {
         self.shared.registry.webrtc_seeders(info_hash)
+    }
+
+    /// Tells a member of a swarm that is met over WebRTC something that its user should know, and which the next reply to its
+    /// announces takes back. Where much waits for it already, or it has gone, it is not told.
+    pub fn warn(&self, info_hash: InfoHash, peer_id: PeerId, sentence: &str) {
+        let message = TrackerMessage::Announced {
+            info_hash,
+            complete: None,
+            incomplete: None,
+            interval: None,
+            tracker_id: None,
+            warning: Some(sentence.into()),
+        };
+        let json = message.to_json();
+        for link in self.shared.registry.links_of(info_hash, peer_id) {
+            link.relay(json.as_bytes());
+        }
     }
 
     /// The size of one swarm.

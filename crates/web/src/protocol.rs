@@ -38,6 +38,8 @@ pub enum Request {
         trackers: Vec<String>,
         /// Origins of web seeds that the page's policy lets it fetch from, beside its own.
         web_origins: Vec<String>,
+        /// The gateway beside the page, if there is one: its peer id, and the path of its web seed on the page's own server.
+        gateway: Option<(String, String)>,
     },
     /// Share files that the user chose. Beside it: an array of `File`s, one for each entry.
     Share {

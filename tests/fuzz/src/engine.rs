@@ -102,7 +102,12 @@ impl World {
                 let command = command(source);
                 self.input(Input::Command(command));
             }
-            12 => self.input(Input::WebSeedAdded { link }),
+            12 => {
+                // Of no peer, or of one of these few.
+                let number = u8::try_from(link.0).ok().filter(|number| *number > 3);
+                let peer = number.map(|number| PeerId::new([number; 20]));
+                self.input(Input::WebSeedAdded { link, peer });
+            }
             13 => {
                 let bytes = vec![0; source.number() as usize % 100_000].into();
                 self.input(Input::Fetched { link, bytes });

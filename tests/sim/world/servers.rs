@@ -12,7 +12,7 @@ impl World {
     pub(crate) fn add_web_seed(&mut self, node: usize, server: WebServer) -> LinkId {
         let link = LinkId(u64::MAX - 1 - self.web_seeds.len() as u64);
         self.web_seeds.push((link, server));
-        self.input(node, Input::WebSeedAdded { link });
+        self.input(node, Input::WebSeedAdded { link, peer: None });
         link
     }
 

@@ -130,11 +130,11 @@ pub(super) async fn look(world: Arc<World>, torrent: Handle) {
     let Some(node) = dht.node().await else { return };
     let id = Id::from(*torrent.info_hash().as_bytes());
     let is_local = !dht.config.nodes.is_empty();
+    let mut again = SOON;
     loop {
-        let status = changes.borrow_and_update().clone();
-        let mut found = 0;
-        if status.is_running() {
-            let mut answers = node.get_peers(id);
+        let mut wait = SOON;
+        if changes.borrow_and_update().is_running() {
+            let (mut found, mut answers) = (0, node.get_peers(id));
             loop {
                 tokio::select! {
                     answer = answers.next() => match answer {
@@ -156,12 +156,17 @@ pub(super) async fn look(world: Arc<World>, torrent: Handle) {
             }
             tracing::debug!(torrent = %torrent.info_hash(), found, "looked in the hash table");
             dht.keep_again().await;
+            // Who was found may be gone long since, and browsers are found elsewhere: only peers of this kind that are here count.
+            let has_peers = {
+                let status = changes.borrow();
+                status.stats.peers > status.browsers
+            };
+            (wait, again) = if has_peers {
+                (AGAIN, SOON)
+            } else {
+                (again, AGAIN.min(2 * again))
+            };
         }
-        let wait = if found > 0 || status.stats.peers > 0 {
-            AGAIN
-        } else {
-            SOON
-        };
         let due = Instant::now() + wait;
         tokio::select! {
             () = sleep_until(due) => {}
@@ -173,6 +178,6 @@ pub(super) async fn look(world: Arc<World>, torrent: Handle) {
 /// Nodes of the last run that are asked.
 const MOST_KEPT: usize = 100;
 const KEEP_EVERY: Duration = Duration::from_mins(10);
-/// How often peers are looked for, and where there are none yet. Nodes forget a peer after half an hour.
+/// How often peers are looked for; sooner where there are none yet, but ever more rarely. Nodes forget a peer after half an hour.
 const AGAIN: Duration = Duration::from_mins(10);
 const SOON: Duration = Duration::from_secs(20);

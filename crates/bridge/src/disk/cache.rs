@@ -262,6 +262,12 @@ impl Portion {
         (own + bytes.div_ceil(CHUNK)).saturating_mul(torrents) <= u64::from(self.cache.free.lock().most)
     }
 
+    /// This torrent's equal share of the cache, in bytes.
+    pub(crate) fn share(&self) -> u64 {
+        let (_, _, torrents) = self.cache.lock().ledger.shares(self.key);
+        self.cache.capacity() / torrents.max(1)
+    }
+
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.cache.lock();
         change(&mut state);

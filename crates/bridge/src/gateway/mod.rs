@@ -4,8 +4,9 @@
 //! rules admit it, the bridge joins both swarms: it meets the browser at the tracker and classic peers wherever they are
 //! found, fetches what browsers ask for, and keeps it in a bounded cache for a while. When the last browser is gone it leaves.
 //!
-//! - this file: when to join and when to leave; `policy`: for whom; `quota`: how much; `report`: numbers for the operator.
+//! - this file: when to join and when to leave; `policy`: for whom; `quota`: how much; `gate`: both, over HTTP; `report`: numbers for the operator.
 
+mod gate;
 mod policy;
 mod quota;
 mod report;
@@ -16,8 +17,8 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use causeway_core::{InfoHash, Magnet};
-use causeway_engine::{LinkKind, State};
+use causeway_core::{InfoHash, Magnet, PeerId};
+use causeway_engine::{LinkKind, State, Stats};
 use causeway_signal::Event;
 use causeway_tracker::Tracker;
 use causeway_tracker::registry::{Announcer, Heard};
@@ -25,6 +26,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+pub(crate) use gate::{Denied, Gate, Guest};
 pub use policy::Policy;
 pub use quota::Quota;
 pub(crate) use quota::Quotas;
@@ -34,6 +36,7 @@ use report::{Reason, Report};
 pub use crate::disk::Cache;
 use crate::session::Bridge;
 use crate::torrent::{Addition, Contents, Handle, Manner, Origin, Refusal, Relayed, Status, Subject};
+use crate::web_seed::{WebSeed, WebSeedConfig};
 
 /// What a gateway does, and how much of it.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub struct GatewayConfig {
     pub max_torrents: usize,
     /// Torrents at once that one address has asked for first.
     pub max_torrents_per_address: usize,
+    /// Links of one torrent at once, to classic peers and to browsers.
+    pub max_peers: usize,
     /// The length of the longest torrent, in bytes.
     pub max_length: u64,
     /// How long a swarm is stayed in without any browser.
@@ -63,6 +68,7 @@ impl Default for GatewayConfig {
             quota: Quota::default(),
             max_torrents: 200,
             max_torrents_per_address: 20,
+            max_peers: 120,
             max_length: 100 << 30,
             linger: Duration::from_mins(2),
             patience: Duration::from_mins(2),
@@ -76,7 +82,7 @@ impl Default for GatewayConfig {
 pub struct Gateway {
     ending: watch::Sender<bool>,
     report: Arc<Report>,
-    policy: Arc<Mutex<Arc<Policy>>>,
+    gate: Arc<Gate>,
 }
 
 impl Gateway {
@@ -94,6 +100,10 @@ impl Gateway {
         let quotas = Arc::new(Quotas::new(config.quota));
         let report = Arc::new(Report::new(cache.clone(), quotas.clone()));
         let policy = Arc::new(Mutex::new(Arc::new(policy)));
+        let gate = Arc::new(Gate {
+            policy: policy.clone(),
+            quotas: quotas.clone(),
+        });
         let (ending, ended) = watch::channel(false);
         let heard = tracker.as_ref().map(Tracker::subscribe);
         let task = Task {
@@ -101,28 +111,32 @@ impl Gateway {
                 cache,
                 quotas,
                 max_length: config.max_length,
+                max_peers: config.max_peers,
             },
             bridge,
             tracker,
             config,
-            policy: policy.clone(),
+            policy,
             report: report.clone(),
             joined: BTreeMap::new(),
             rests: BTreeMap::new(),
             served: BTreeMap::new(),
+            refused: Vec::new(),
             leaving: JoinSet::new(),
         };
         tokio::spawn(task.run(heard, ended));
-        Self {
-            ending,
-            report,
-            policy,
-        }
+        Self { ending, report, gate }
+    }
+
+    /// What it carries over on this bridge, for browsers that ask for it over HTTP.
+    #[must_use]
+    pub fn web_seed(&self, bridge: &Bridge, config: WebSeedConfig) -> WebSeed {
+        WebSeed::behind(bridge, Some(self.gate.clone()), config)
     }
 
     /// Changes the rules. Torrents that they admit no more are left.
     pub fn set_policy(&self, policy: Policy) {
-        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+        *self.gate.policy.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
     }
 
     /// What it did so far, as Prometheus reads it (text format 0.0.4).
@@ -152,6 +166,8 @@ struct Task {
     rests: BTreeMap<InfoHash, Rest>,
     /// Torrents that browsers have asked for while others there had them, and who asked.
     served: BTreeMap<InfoHash, Asker>,
+    /// Who is to be told why a torrent is not carried over, once the tracker has replied to it.
+    refused: Vec<(InfoHash, PeerId, Reason)>,
     leaving: JoinSet<()>,
 }
 
@@ -165,13 +181,14 @@ struct Joined {
     browsers_at: Instant,
     /// It is a member among browsers, and not in the classic swarm.
     is_member: bool,
-    received: u64,
-    sent: u64,
+    /// What the report knows of already.
+    counted: Stats,
 }
 
 /// Who asks.
 #[derive(Clone, Debug)]
 struct Asker {
+    peer_id: PeerId,
     address: IpAddr,
     token: Option<Box<str>>,
 }
@@ -179,6 +196,8 @@ struct Asker {
 struct Rest {
     until: Instant,
     times: u32,
+    /// Why, if it is not only that it was left.
+    reason: Option<Reason>,
 }
 
 impl Task {
@@ -214,6 +233,7 @@ impl Task {
                 let Some(caller) = &heard.caller else { return };
                 if heard.event != Event::Stopped && !heard.complete {
                     let asker = Asker {
+                        peer_id,
                         address: caller.address,
                         token: caller.token.clone(),
                     };
@@ -232,6 +252,10 @@ impl Task {
     /// A browser asks for this torrent.
     fn consider(&mut self, info_hash: InfoHash, asker: Asker) {
         if self.joined.contains_key(&info_hash) {
+            let quotas = &self.relayed.quotas;
+            if quotas.admit(Some(asker.address), info_hash).is_err() {
+                self.refuse(info_hash, &asker, Reason::Quota);
+            }
             return;
         }
         let seeders = self
@@ -250,8 +274,29 @@ impl Task {
             Ok(()) => self.join(info_hash, asker),
             Err(reason) => {
                 tracing::debug!(torrent = %info_hash, ?reason, "not carried over");
-                self.report.refused(reason);
+                self.refuse(info_hash, &asker, reason);
             }
+        }
+    }
+
+    /// A torrent is not carried over, which who asked for it is told.
+    fn refuse(&mut self, info_hash: InfoHash, asker: &Asker, reason: Reason) {
+        self.report.refused(reason);
+        let told = if reason == Reason::Resting {
+            self.rests.get(&info_hash).and_then(|rest| rest.reason)
+        } else {
+            Some(reason)
+        };
+        if let Some(reason) = told.filter(|_| self.refused.len() < MOST_REFUSED) {
+            self.refused.push((info_hash, asker.peer_id, reason));
+        }
+    }
+
+    fn tell_refused(&mut self) {
+        let Some(tracker) = &self.tracker else { return };
+        for (info_hash, peer_id, reason) in self.refused.drain(..) {
+            let sentence = format!("the gateway does not carry this torrent over: {reason}");
+            tracker.warn(info_hash, peer_id, &sentence);
         }
     }
 
@@ -325,6 +370,7 @@ impl Task {
             let added = self.bridge.add_for_browsers(self.addition(info_hash));
             let Ok(handle) = added else { continue };
             let nobody = Asker {
+                peer_id: self.bridge.peer_id(),
                 address: core::net::Ipv4Addr::UNSPECIFIED.into(),
                 token: None,
             };
@@ -336,6 +382,7 @@ impl Task {
     fn look_after(&mut self) {
         while self.leaving.try_join_next().is_some() {}
         self.relayed.cache.tick();
+        self.tell_refused();
         if self.tracker.is_none() {
             self.join_listed();
         }
@@ -344,9 +391,11 @@ impl Task {
         let mut gone = Vec::new();
         let mut browsers = 0;
         for (info_hash, joined) in &mut self.joined {
-            let status = joined.status.borrow_and_update().clone();
+            let mut status = joined.status.borrow_and_update().clone();
+            // The web seed knows what it gives, and the engine does not.
+            status.stats.carried[LinkKind::Http as usize].uploaded = joined.handle.served_over_http();
             browsers += status.browsers;
-            if status.browsers > 0 {
+            if status.browsers > 0 || joined.handle.shelf().visitors() > 0 {
                 joined.browsers_at = now;
                 if std::mem::take(&mut joined.is_member) {
                     joined.since = now;
@@ -356,7 +405,7 @@ impl Task {
                         .look_for_classic_peers(&joined.handle, &self.config.trackers);
                 }
             }
-            joined.count(&status, &self.report);
+            self.report.count(&status.stats, &mut joined.counted);
             if let Some(end) = joined.end(&status, now, &self.config) {
                 gone.push((*info_hash, end));
             } else if let Err(reason) = policy.admit(*info_hash, joined.asker.token.as_deref()) {
@@ -370,22 +419,29 @@ impl Task {
             match end {
                 End::Unused => {
                     tracing::info!(torrent = %info_hash, "the last browser is gone: it is left");
-                    let was_used = self.joined.get(&info_hash).is_some_and(|joined| joined.sent > 0);
+                    let was_used = self.joined.get(&info_hash).is_some_and(Joined::was_used);
                     self.leave(info_hash);
                     if was_used {
                         // Until trackers and browsers know that it was left.
-                        let (until, times) = (now + LEAVING, 0);
-                        self.rests.insert(info_hash, Rest { until, times });
+                        let rest = Rest {
+                            until: now + LEAVING,
+                            times: 0,
+                            reason: None,
+                        };
+                        self.rests.insert(info_hash, rest);
                     } else {
-                        self.rest(info_hash, now, SHORT_REST);
+                        self.rest(info_hash, now, SHORT_REST, None);
                     }
                 }
                 End::Refused(reason, why) => {
                     tracing::info!(torrent = %info_hash, "it is not carried over: {why}");
-                    self.report.refused(reason);
+                    if let Some(asker) = self.joined.get(&info_hash).map(|joined| joined.asker.clone()) {
+                        self.refuse(info_hash, &asker, reason);
+                    }
                     self.leave(info_hash);
                     let is_final = matches!(reason, Reason::Private | Reason::TooLarge);
-                    self.rest(info_hash, now, if is_final { LONG_REST } else { SHORT_REST });
+                    let least = if is_final { LONG_REST } else { SHORT_REST };
+                    self.rest(info_hash, now, least, Some(reason));
                 }
             }
         }
@@ -401,17 +457,19 @@ impl Task {
     }
 
     /// Leaves a torrent alone for a while, each time longer.
-    fn rest(&mut self, info_hash: InfoHash, now: Instant, least: Duration) {
+    fn rest(&mut self, info_hash: InfoHash, now: Instant, least: Duration, reason: Option<Reason>) {
         if self.rests.len() >= MOST_RESTS {
             let next = self.rests.iter().min_by_key(|(_, rest)| rest.until);
             if let Some(next) = next.map(|(info_hash, _)| *info_hash) {
                 self.rests.remove(&next);
             }
         }
-        let rest = self
-            .rests
-            .entry(info_hash)
-            .or_insert(Rest { until: now, times: 0 });
+        let rest = self.rests.entry(info_hash).or_insert(Rest {
+            until: now,
+            times: 0,
+            reason,
+        });
+        rest.reason = reason;
         rest.until = now + (least * 2u32.pow(rest.times.min(8))).min(LONG_REST);
         rest.times += 1;
     }
@@ -454,24 +512,14 @@ impl Joined {
             since: now,
             browsers_at: now,
             is_member,
-            received: 0,
-            sent: 0,
+            counted: Stats::default(),
         }
     }
 
-    fn count(&mut self, status: &Status, report: &Report) {
-        let sent = status.stats.carried_by(LinkKind::WebRtc).uploaded;
-        let received: u64 = [LinkKind::Tcp, LinkKind::Utp, LinkKind::Http]
-            .map(|kind| status.stats.carried_by(kind).downloaded)
-            .iter()
-            .sum();
-        report
-            .sent
-            .fetch_add(sent.saturating_sub(self.sent), Ordering::Relaxed);
-        report
-            .received
-            .fetch_add(received.saturating_sub(self.received), Ordering::Relaxed);
-        (self.sent, self.received) = (sent, received);
+    /// Whether a browser was given anything.
+    fn was_used(&self) -> bool {
+        let sent = [LinkKind::WebRtc, LinkKind::Http].map(|kind| self.counted.carried_by(kind).uploaded);
+        sent.iter().any(|sent| *sent > 0)
     }
 
     fn end(&self, status: &Status, now: Instant, config: &GatewayConfig) -> Option<End> {
@@ -505,6 +553,8 @@ const LEAVING: Duration = Duration::from_secs(2);
 const MOST_MEMBERS: usize = 100;
 /// Torrents that browsers ask for and others have.
 const MOST_SERVED: usize = 10_000;
+/// Refusals that are told at once.
+const MOST_REFUSED: usize = 1_000;
 /// Torrents that are left alone.
 const MOST_RESTS: usize = 10_000;
 /// For so long a torrent is left alone of which nothing came, and twice as long each further time,

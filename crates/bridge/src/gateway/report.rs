@@ -4,31 +4,43 @@ use core::fmt::{self, Write as _};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
 
+use causeway_engine::{Carried, LinkKind, Stats};
+
 use super::quota::Quotas;
 use crate::disk::Cache;
 
-/// Why the gateway does not join a swarm, or leaves it early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why the gateway does not join a swarm, or leaves it early, in words for who has asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Reason {
     /// The operator's list doesn't have it, or a list of others does.
+    #[error("its operator does not allow it")]
     Policy,
     /// No token was given, or a wrong one.
+    #[error("it is for those who were given a link with a token; open the page by that link")]
     Token,
     /// As many torrents are carried over as may be.
+    #[error("it carries as many as it may; try again later")]
     TooManyTorrents,
     /// The same, of this address.
+    #[error("it carries as many for you as it may; remove one of those that you have opened")]
     TooManyOfAddress,
     /// A quota is used up.
+    #[error("it has given as much as it may in a day; try again tomorrow")]
     Quota,
     /// It was left lately, because nothing came of it.
+    #[error("it was left lately; it is tried again by itself")]
     Resting,
     /// It is private.
+    #[error("the torrent is private")]
     Private,
     /// It or its pieces are too large.
+    #[error("the torrent is too large")]
     TooLarge,
     /// Nobody had its metadata.
+    #[error("nobody who has it was found; it is looked for again by itself")]
     NoMetadata,
     /// Storage failed.
+    #[error("its disk has failed; tell its operator")]
     Storage,
 }
 
@@ -45,6 +57,10 @@ const REASONS: [(Reason, &str); 10] = [
     (Reason::Storage, "storage"),
 ];
 
+/// Whom bytes come from, and whom they go to.
+const CLASSIC: [LinkKind; 2] = [LinkKind::Tcp, LinkKind::Utp];
+const BROWSERS: [LinkKind; 2] = [LinkKind::WebRtc, LinkKind::Http];
+
 /// Counts and levels; the gateway's task writes them.
 #[derive(Debug)]
 pub(super) struct Report {
@@ -54,10 +70,26 @@ pub(super) struct Report {
     pub(super) browsers: AtomicUsize,
     pub(super) joined: AtomicU64,
     pub(super) left: AtomicU64,
-    /// Payload from others, and payload to browsers.
-    pub(super) received: AtomicU64,
-    pub(super) sent: AtomicU64,
+    /// Payload bytes of all torrents, in the order of [`LinkKind::ALL`].
+    carried: [Moved; LinkKind::ALL.len()],
     refused: [AtomicU64; REASONS.len()],
+}
+
+/// Payload bytes in both directions.
+#[derive(Debug, Default)]
+struct Moved {
+    down: AtomicU64,
+    up: AtomicU64,
+}
+
+/// How the links of this kind are called.
+const fn name(kind: LinkKind) -> &'static str {
+    match kind {
+        LinkKind::Tcp => "tcp",
+        LinkKind::Utp => "utp",
+        LinkKind::WebRtc => "webrtc",
+        LinkKind::Http => "http",
+    }
 }
 
 impl Report {
@@ -69,8 +101,7 @@ impl Report {
             browsers: AtomicUsize::new(0),
             joined: AtomicU64::new(0),
             left: AtomicU64::new(0),
-            received: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
+            carried: <[Moved; LinkKind::ALL.len()]>::default(),
             refused: <[AtomicU64; REASONS.len()]>::default(),
         }
     }
@@ -79,6 +110,23 @@ impl Report {
         if let Some(place) = REASONS.iter().position(|(known, _)| *known == reason) {
             self.refused[place].fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// A torrent has moved so much, and this is what was counted of it before.
+    pub(super) fn count(&self, stats: &Stats, counted: &mut Stats) {
+        for kind in LinkKind::ALL {
+            let (now, before) = (stats.carried_by(kind), counted.carried_by(kind));
+            let Moved { down, up } = &self.carried[kind as usize];
+            let Carried { downloaded, uploaded } = now;
+            down.fetch_add(downloaded.saturating_sub(before.downloaded), Ordering::Relaxed);
+            up.fetch_add(uploaded.saturating_sub(before.uploaded), Ordering::Relaxed);
+        }
+        *counted = *stats;
+    }
+
+    fn sum(&self, kinds: &[LinkKind], direction: fn(&Moved) -> &AtomicU64) -> u64 {
+        let counts = kinds.iter().map(|kind| direction(&self.carried[*kind as usize]));
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// As Prometheus reads it (text format 0.0.4).
@@ -134,18 +182,32 @@ impl Report {
                 "received_bytes_total",
                 "counter",
                 "Payload from classic peers.",
-                count(&self.received),
+                self.sum(&CLASSIC, |moved| &moved.down),
             ),
             (
                 "sent_bytes_total",
                 "counter",
-                "Payload to WebRTC peers.",
-                count(&self.sent),
+                "Payload to browsers.",
+                self.sum(&BROWSERS, |moved| &moved.up),
             ),
         ] {
             writeln!(text, "# HELP causeway_gateway_{name} {help}")?;
             writeln!(text, "# TYPE causeway_gateway_{name} {kind}")?;
             writeln!(text, "causeway_gateway_{name} {value}")?;
+        }
+        writeln!(
+            text,
+            "# HELP causeway_gateway_bytes_total Payload by the kind of link and the direction, as seen from here."
+        )?;
+        writeln!(text, "# TYPE causeway_gateway_bytes_total counter")?;
+        for (kind, moved) in LinkKind::ALL.into_iter().zip(&self.carried) {
+            for (direction, bytes) in [("down", &moved.down), ("up", &moved.up)] {
+                let (link, bytes) = (name(kind), count(bytes));
+                writeln!(
+                    text,
+                    "causeway_gateway_bytes_total{{link=\"{link}\",direction=\"{direction}\"}} {bytes}"
+                )?;
+            }
         }
         let name = "causeway_gateway_refused_total";
         writeln!(

@@ -52,6 +52,7 @@ impl Signaling {
             client: Client::new(client_config(shared.peer_id), fastrand::u64(..), Time::ZERO),
             origin: Instant::now(),
             proxy: shared.network.proxy.clone(),
+            own_tracker: shared.network.own_tracker.clone(),
             endpoint,
             socket_events,
             sockets: BTreeMap::new(),
@@ -100,8 +101,9 @@ struct Task {
     client: Client,
     /// When the client's time began.
     origin: Instant,
-    /// Through which trackers are reached.
+    /// Through which trackers are reached, all but our own.
     proxy: Option<Proxy>,
+    own_tracker: Option<String>,
     endpoint: Endpoint,
     sockets: BTreeMap<TrackerId, Socket>,
     socket_tasks: JoinSet<()>,
@@ -257,8 +259,9 @@ impl Task {
                 Output::Connect { tracker, url } => {
                     while self.socket_tasks.try_join_next().is_some() {}
                     let events = self.socket_events.clone();
-                    let socket =
-                        Socket::open(&mut self.socket_tasks, tracker, (url, self.proxy.clone()), events);
+                    let is_own = self.own_tracker.as_ref() == Some(&url);
+                    let proxy = self.proxy.clone().filter(|_| !is_own);
+                    let socket = Socket::open(&mut self.socket_tasks, tracker, (url, proxy), events);
                     self.sockets.insert(tracker, socket);
                 }
                 Output::Disconnect { tracker } => drop(self.sockets.remove(&tracker)),

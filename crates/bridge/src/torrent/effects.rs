@@ -18,9 +18,6 @@ use super::task::{AGAIN, Task, config};
 impl Task {
     /// Tells the engine, and does what it asks for.
     pub(super) fn tell(&mut self, input: Input) {
-        if let Input::PieceLost { piece } = input {
-            self.shelf.remove(piece);
-        }
         self.torrent.handle_input(self.shared.now(), input);
         self.is_announced = false;
         self.poll();
@@ -110,8 +107,10 @@ impl Task {
                 self.record_due = self.record_due.map(|_| Time::ZERO);
                 self.shown = Time::ZERO;
             }
-            Event::PieceVerified(piece) if self.relaying.is_some() => self.is_filled(piece),
-            Event::PieceVerified(piece) => self.shelf.put(piece),
+            Event::PieceVerified(piece) => {
+                self.is_filled(piece);
+                self.shelf.put(piece);
+            }
             Event::PieceFailed(piece) => {
                 tracing::info!(torrent = %self.info_hash, piece = piece.get(), "a piece was wrong, and is fetched again");
             }
@@ -140,7 +139,7 @@ impl Task {
             };
             let config = Config {
                 limits: self.limits(),
-                ..config(&self.shared, self.relaying.is_some())
+                ..config(&self.shared, self.relaying.as_ref())
             };
             self.torrent = Torrent::new(config, source, fastrand::u64(..), self.shared.now());
         }

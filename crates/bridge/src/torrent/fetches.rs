@@ -136,7 +136,7 @@ impl Task {
             };
             let link = self.links.name();
             if self.fetches.add(link, address, reach) {
-                self.tell(Input::WebSeedAdded { link });
+                self.tell(Input::WebSeedAdded { link, peer: None });
             }
         }
     }

@@ -22,6 +22,7 @@ mod upkeep;
 
 use core::fmt;
 use core::net::SocketAddr;
+use core::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use book::Origin;
 pub(crate) use book::is_local;
 pub use relay::{Refusal, Relayed};
-pub(crate) use shelf::Shelf;
+pub(crate) use shelf::{Shelf, Unread, Visit};
 pub(crate) use task::spawn;
 
 use crate::disk::Overwrite;
@@ -167,6 +168,8 @@ pub(crate) enum Order {
     Command(Command),
     /// Somebody of this name reads here, or has done so.
     Read(u64, Option<Reader>),
+    /// Somebody reads on from here, in a torrent that is carried over.
+    ReadOn(Range<u64>),
     /// This is its share of what all torrents may use.
     Share(Limits),
     /// Who is connected?

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use causeway_core::Time;
 use causeway_engine::{Command, Input, Reader, State};
+use core::ops::Range;
 use core::time::Duration;
 
 use super::task::Task;
@@ -26,6 +27,12 @@ impl Readers {
             ..Self::default()
         }
     }
+
+    /// What is read next.
+    pub(super) fn all(&self) -> impl Iterator<Item = Range<u64>> {
+        let readers = self.reading.values();
+        readers.map(|reader| reader.position..reader.end)
+    }
 }
 
 impl Task {
@@ -35,7 +42,11 @@ impl Task {
             Some(reader) => self.readers.reading.insert(name, reader),
             None => self.readers.reading.remove(&name),
         };
-        self.tell_readers();
+        if self.relaying.is_none() {
+            self.tell_readers();
+        } else if let Some(reader) = reader {
+            self.read_ahead(reader.position..reader.end);
+        }
     }
 
     /// Tells the engine where everybody reads.

@@ -4,6 +4,7 @@
 //! is asked for, a few pieces that follow it are fetched in advance, as far as that takes room from nobody.
 
 use core::net::IpAddr;
+use core::ops::Range;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use causeway_engine::{Input, LinkId, LinkKind, PieceUse};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::task::Task;
-use crate::disk::{Cache, Portion, Room};
+use crate::disk::{Cache, Medium, Portion, Room};
 use crate::gateway::Quotas;
 
 /// What a torrent is carried over with.
@@ -25,6 +26,8 @@ pub struct Relayed {
     pub(crate) quotas: Arc<Quotas>,
     /// No torrent is longer, in bytes.
     pub(crate) max_length: u64,
+    /// Links of one torrent.
+    pub(crate) max_peers: usize,
 }
 
 /// Why a torrent is not carried over, once it is known what it is.
@@ -116,6 +119,17 @@ impl Relaying {
         core::future::pending().await
     }
 
+    /// Links that it has at most.
+    pub(super) const fn max_peers(&self) -> usize {
+        self.relayed.max_peers
+    }
+
+    /// Where its pieces can be read.
+    pub(super) fn medium(&self) -> Option<Arc<dyn Medium>> {
+        let portion = self.portion.clone();
+        portion.map(|portion| portion as Arc<dyn Medium>)
+    }
+
     pub(super) fn check(&self, info: &Info) -> Result<(), Refusal> {
         self.relayed.check(info)
     }
@@ -194,26 +208,83 @@ impl Task {
 
     /// Gives up a piece whose room is wanted, if it is not in use. Says whether it did.
     fn give_up(&mut self, piece: PieceIndex, now: Time) -> bool {
-        let Some(relaying) = &mut self.relaying else {
-            return false;
-        };
-        let Some(portion) = relaying.portion.clone() else {
+        let Some(relaying) = &self.relaying else {
             return false;
         };
         let filling = relaying.filling.get(&piece);
         let is_slow = filling.is_some_and(|since| now.since(*since) >= SLOW);
-        let is_free = match self.torrent.use_of(piece) {
+        let is_free = match self.use_of(piece) {
             PieceUse::Busy => false,
             PieceUse::Awaited => is_slow,
             // What was fetched in advance comes any moment.
             PieceUse::Idle => is_slow || filling.is_none(),
         };
         if is_free {
-            relaying.filling.remove(&piece);
-            portion.evict(piece);
-            self.tell(Input::PieceLost { piece });
+            self.let_go(piece, Portion::evict);
         }
         is_free
+    }
+
+    /// A piece goes.
+    fn let_go(&mut self, piece: PieceIndex, go: fn(&Portion, PieceIndex)) {
+        // Whoever reads it is told before its room is another's.
+        self.shelf.remove(piece);
+        if let Some(relaying) = &mut self.relaying {
+            relaying.filling.remove(&piece);
+            if let Some(portion) = &relaying.portion {
+                go(portion, piece);
+            }
+        }
+        self.tell(Input::PieceLost { piece });
+    }
+
+    /// What a piece is needed for, by peers and by those who read over HTTP.
+    fn use_of(&self, piece: PieceIndex) -> PieceUse {
+        let of_peers = self.torrent.use_of(piece);
+        if of_peers == PieceUse::Idle && self.is_read_next(piece) {
+            PieceUse::Awaited
+        } else {
+            of_peers
+        }
+    }
+
+    fn is_read_next(&self, piece: PieceIndex) -> bool {
+        let Some(info) = self.torrent.info() else {
+            return false;
+        };
+        let next = |bytes: Range<u64>| info.geometry().pieces_of(bytes).next();
+        self.readers.all().any(|bytes| next(bytes) == Some(piece))
+    }
+
+    /// Somebody reads this over HTTP: the rest is to be there in time.
+    pub(super) fn read_on(&mut self, bytes: Range<u64>) {
+        let Some(info) = self.torrent.info() else { return };
+        if let Some(piece) = info.geometry().pieces_of(bytes.clone()).next() {
+            self.was_asked_for(piece);
+        }
+        self.read_ahead(bytes);
+    }
+
+    /// Asks for room for what is read next over HTTP and not here: what comes in a few seconds, as far as the cache has room for
+    /// all who read.
+    pub(super) fn read_ahead(&mut self, bytes: Range<u64>) {
+        let Some(info) = self.torrent.info().cloned() else {
+            return;
+        };
+        let coming = self.torrent.stats().download_rate.saturating_mul(AHEAD_SECONDS);
+        let Some(relaying) = &mut self.relaying else {
+            return;
+        };
+        let Some(portion) = &relaying.portion else { return };
+        // What was read a moment ago goes after what is to be read next, so that there has to be room for both.
+        let share = portion.share() / (4 * self.shelf.visitors().max(1) as u64);
+        let ahead = coming.clamp(LEAST_AHEAD, AHEAD.into()).min(share).max(1);
+        let next = bytes.start..bytes.end.min(bytes.start.saturating_add(ahead));
+        for piece in info.geometry().pieces_of(next) {
+            if self.torrent.is_offered(piece) && relaying.waiting.insert(piece) {
+                portion.ask(piece);
+            }
+        }
     }
 
     /// What was in use a moment ago goes now, if its room is still wanted.
@@ -263,30 +334,28 @@ impl Task {
     /// Once a second: who has had enough, and what nobody waits for.
     pub(super) fn keep_relaying(&mut self, now: Time) {
         self.give_what_is_owed(now);
-        let Some(relaying) = &mut self.relaying else {
+        let Some(relaying) = self.relaying.as_mut().filter(|relaying| relaying.due <= now) else {
             return;
         };
-        if now < relaying.due {
-            return;
-        }
         relaying.due = now + EVERY;
-        let idle = |piece: &PieceIndex| self.torrent.use_of(*piece) == PieceUse::Idle;
-        let given_up = relaying.filling.iter();
-        let given_up = given_up.filter(|(piece, since)| now.since(**since) >= HOPELESS && idle(piece));
-        let given_up: Vec<_> = given_up.map(|(piece, _)| *piece).collect();
-        if let Some(portion) = relaying.portion.clone() {
-            let unwanted: Vec<_> = relaying.waiting.iter().copied().filter(|it| idle(it)).collect();
-            for piece in unwanted {
+        let (waiting, filling) = (relaying.waiting.clone(), relaying.filling.clone());
+        for piece in waiting {
+            if self.use_of(piece) == PieceUse::Idle
+                && let Some(relaying) = &mut self.relaying
+                && let Some(portion) = &relaying.portion
+            {
                 relaying.waiting.remove(&piece);
                 portion.withdraw(piece);
             }
-            for piece in given_up {
-                if let Some(relaying) = &mut self.relaying {
-                    relaying.filling.remove(&piece);
-                }
-                portion.release(piece);
-                self.tell(Input::PieceLost { piece });
+        }
+        for (piece, since) in filling {
+            if now.since(since) >= HOPELESS && self.use_of(piece) == PieceUse::Idle {
+                self.let_go(piece, Portion::release);
             }
+        }
+        // What has lost its room, or had nobody to come from, comes now.
+        for bytes in self.readers.all().collect::<Vec<_>>() {
+            self.read_ahead(bytes);
         }
         self.close_exhausted();
     }
@@ -320,6 +389,9 @@ impl Task {
 /// Bytes that are fetched beyond a piece that is asked for, and at the most so many pieces.
 const AHEAD: u32 = 4 * 1024 * 1024;
 const MOST_AHEAD: u32 = 32;
+/// Over HTTP, what comes in so many seconds is fetched beyond that; at least so many bytes.
+const AHEAD_SECONDS: u64 = 4;
+const LEAST_AHEAD: u64 = 512 * 1024;
 /// A piece that takes longer has to make room for others.
 const SLOW: Duration = Duration::from_secs(30);
 /// A piece that takes longer, and that nobody waits for, is given up.

@@ -20,7 +20,7 @@ use super::readers::Readers;
 use super::relay::{Refusal, Relaying};
 use super::shelf::Shelf;
 use super::{Addition, Contents, Handle, Order, Origin, Selection, Status, Subject};
-use crate::disk::{Answer, Answers, Room};
+use crate::disk::{Answer, Answers, Medium, Room};
 use crate::link::Meeting;
 use crate::session::Shared;
 
@@ -60,9 +60,9 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
         }
     };
     let now = shared.now();
-    let config = config(&shared, relaying.is_some());
+    let config = config(&shared, relaying.as_ref());
     let torrent = Torrent::new(config, source, fastrand::u64(..), now);
-    let shelf = Arc::new(Shelf::default());
+    let shelf = Arc::new(Shelf::new(relaying.is_some()));
     let (status, watch) = watch::channel(Status {
         state: torrent.state().clone(),
         stats: torrent.stats(),
@@ -97,7 +97,7 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
         sent: BTreeSet::new(),
         inputs: VecDeque::new(),
         book: Book::default(),
-        limits: usual_limits(&shared, relaying.is_some()),
+        limits: usual_limits(&shared, relaying.as_ref()),
         share: None,
         connecting: 0,
         deadline: None,
@@ -130,31 +130,24 @@ pub(crate) fn spawn(shared: Arc<Shared>, addition: Addition) -> Handle {
 }
 
 /// How all torrents behave towards others. Classic peers tell each other of others (BEP 11).
-pub(super) fn config(shared: &Shared, relay: bool) -> Config {
+pub(super) fn config(shared: &Shared, relaying: Option<&Relaying>) -> Config {
     Config {
-        limits: usual_limits(shared, relay),
+        limits: usual_limits(shared, relaying),
         peer_exchange: Some(PexSupport::default()),
         listen_port: shared.port,
-        relay,
+        relay: relaying.is_some(),
         ..Config::new(shared.peer_id)
     }
 }
 
-fn usual_limits(shared: &Shared, relay: bool) -> Limits {
-    if relay {
+fn usual_limits(shared: &Shared, relaying: Option<&Relaying>) -> Limits {
+    relaying.map_or(shared.limits, |relaying| Limits {
+        peers: relaying.max_peers(),
         // Nobody who asks a gateway has anything to give for it: all are served at once.
-        Limits {
-            peers: MOST_RELAYED,
-            upload_slots: MOST_RELAYED,
-            ..shared.limits
-        }
-    } else {
-        shared.limits
-    }
+        upload_slots: relaying.max_peers(),
+        ..shared.limits
+    })
 }
-
-/// Links of a torrent that is carried over.
-const MOST_RELAYED: usize = 120;
 
 /// The engine, and all that it is told of and asks of.
 pub(super) struct Task {
@@ -285,8 +278,12 @@ impl Task {
 
     fn open_shelf(&self) {
         let files = self.storage.as_ref().and_then(|storage| storage.files.clone());
-        if let (Some(metainfo), Some(files), Some(have)) = (self.metainfo(), files, self.torrent.have()) {
-            self.shelf.open(metainfo, files, have.clone());
+        let files = files.map(|files| files as Arc<dyn Medium>);
+        let portion = self.relaying.as_ref().and_then(Relaying::medium);
+        if let (Some(metainfo), Some(medium), Some(have)) =
+            (self.metainfo(), files.or(portion), self.torrent.have())
+        {
+            self.shelf.open(metainfo, medium, have.clone());
         }
     }
 
@@ -353,6 +350,7 @@ impl Task {
             Order::Command(Command::SetLimits(limits)) => self.limit(limits, self.share),
             Order::Command(command) => self.tell(Input::Command(command)),
             Order::Read(name, reader) => self.read_by(name, reader),
+            Order::ReadOn(bytes) => self.read_on(bytes),
             Order::Share(share) => self.limit(self.limits, Some(share)),
             Order::View(answer) => answer.send(self.torrent.peers().collect()).unwrap_or_default(),
             // The loop has taken it.
@@ -430,8 +428,12 @@ impl Task {
         }
     }
 
+    /// The torrent file. Where the torrent is carried over the trackers are the operator's, and nobody else's business.
     pub(super) fn metainfo(&self) -> Option<Metainfo> {
         let info = self.torrent.info()?.clone();
+        if self.relaying.is_some() {
+            return Some(Metainfo::with_info(info, Vec::new(), Vec::new()));
+        }
         Some(Metainfo::with_info(
             info,
             self.trackers.clone(),
@@ -443,6 +445,9 @@ impl Task {
     async fn end(&mut self) {
         self.tell(Input::Command(Command::Pause));
         self.perform();
+        if self.relaying.is_some() {
+            self.shelf.close();
+        }
         let snapshot = self.torrent.snapshot();
         let is_complete = self.torrent.have().is_some_and(causeway_core::Bitfield::is_all);
         let Some(storage) = &mut self.storage else { return };

@@ -60,11 +60,13 @@ impl Task {
     /// How many more peers are to be connected to. A few suppliers are enough for what is only carried over.
     fn wanted_classic(&self) -> usize {
         let wanted = self.torrent.wanted_peers();
-        if self.relaying.is_none() {
+        let Some(relaying) = &self.relaying else {
             return wanted;
-        }
+        };
         let suppliers = self.links.len() - self.links.count(LinkKind::WebRtc);
-        wanted.min(MOST_SUPPLIERS.saturating_sub(suppliers))
+        // Half of the places are for browsers.
+        let most = MOST_SUPPLIERS.min(relaying.max_peers().div_ceil(2));
+        wanted.min(most.saturating_sub(suppliers))
     }
 
     fn keep_record(&mut self, now: Time) {

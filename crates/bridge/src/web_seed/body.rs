@@ -14,7 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::serve::{Pace, Slot};
-use crate::torrent::{Handle, Order};
+use crate::gateway::Guest;
+use crate::torrent::{Handle, Order, Unread, Visit};
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -93,8 +94,12 @@ pub(super) struct Give {
     /// How long bytes that are on their way are waited for.
     pub(super) patience: Duration,
     pub(super) pace: Arc<Pace>,
+    /// Who it is, where that is asked before each part.
+    pub(super) guest: Option<Guest>,
     #[expect(dead_code, reason = "held until the answer is given")]
     pub(super) slot: Slot,
+    #[expect(dead_code, reason = "the torrent stays for as long as somebody reads it")]
+    pub(super) visit: Visit,
 }
 
 /// Begins to read. The second half says when the first bytes are there, or is dropped where they don't come.
@@ -114,9 +119,7 @@ pub(super) fn give(asked: Give) -> (Body, oneshot::Receiver<()>) {
             // The client has gone.
             () = parts.closed() => {}
         }
-        if reading.is_known {
-            reading.asked.torrent.tell(Order::Read(name, None)).await;
-        }
+        reading.take_back().await;
         drop(reading);
     });
     let body = Body {
@@ -143,9 +146,24 @@ impl Reading {
                 return;
             };
             let length = usize::try_from(there).unwrap_or(PART).min(PART);
-            let Some(bytes) = self.asked.torrent.shelf().read(start, length).await else {
+            if self
+                .asked
+                .guest
+                .as_ref()
+                .is_some_and(|guest| guest.admit().is_err())
+            {
                 return;
+            }
+            let bytes = match self.asked.torrent.shelf().read(start, length).await {
+                Ok(bytes) => bytes,
+                Err(Unread::Gone) => continue,
+                Err(Unread::Failed) => return,
             };
+            if self.asked.torrent.shelf().is_relayed() {
+                // Its room may be another's from now on.
+                self.take_back().await;
+                self.asked.torrent.try_tell(Order::ReadOn(start..end));
+            }
             if let Some(ready) = ready.take() {
                 // Nobody waits any more who has gone.
                 ready.send(()).unwrap_or_default();
@@ -155,6 +173,9 @@ impl Reading {
             match timeout(STALLED, parts.send(bytes)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) | Err(_) => return,
+            }
+            if let Some(guest) = &self.asked.guest {
+                guest.charge(length as u64);
             }
         }
     }
@@ -177,6 +198,13 @@ impl Reading {
             .tell(Order::Read(self.name, Some(reader)))
             .await;
         timeout(self.asked.patience, source.wait(bytes)).await.ok()
+    }
+
+    /// Nothing is waited for any more.
+    async fn take_back(&mut self) {
+        if std::mem::take(&mut self.is_known) {
+            self.asked.torrent.tell(Order::Read(self.name, None)).await;
+        }
     }
 }
 

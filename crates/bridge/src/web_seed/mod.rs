@@ -17,4 +17,4 @@ pub use body::Body as WebSeedBody;
 pub(crate) use client::Client;
 pub use client::{DownloadError, Reach, download};
 pub(crate) use fetch::{News, Taker, What, fetch};
-pub use serve::{WebSeed, WebSeedConfig};
+pub use serve::{Visitor, WebSeed, WebSeedConfig};

@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::body::{Body, Give, give};
 use super::client::TOKEN;
 use super::request::{EXPOSED, Part, Target, part, tag_of};
+use crate::gateway::{Denied, Gate, Guest};
 use crate::session::{Bridge, Shared};
 use crate::torrent::Handle;
 
@@ -68,17 +69,25 @@ impl WebSeedConfig {
 #[derive(Clone, Debug)]
 pub struct WebSeed {
     shared: Arc<Shared>,
+    /// Who says what is served to whom: of what is only carried over, and of nothing else.
+    gate: Option<Arc<Gate>>,
     config: Arc<WebSeedConfig>,
     slots: Slots,
     pace: Arc<Pace>,
 }
 
 impl WebSeed {
-    /// For the torrents that this bridge has, and will have.
+    /// For the torrents that this bridge has, and will have, but those that it only carries over.
     #[must_use]
     pub fn new(bridge: &Bridge, config: WebSeedConfig) -> Self {
+        Self::behind(bridge, None, config)
+    }
+
+    /// For the torrents that this bridge carries over.
+    pub(crate) fn behind(bridge: &Bridge, gate: Option<Arc<Gate>>, config: WebSeedConfig) -> Self {
         Self {
             shared: bridge.shared().clone(),
+            gate,
             slots: Slots::new(config.requests),
             pace: Arc::new(Pace::new(config.rate)),
             config: Arc::new(config),
@@ -86,9 +95,9 @@ impl WebSeed {
     }
 
     /// Answers a request. `path` is its path below the web seed's own URL, as it came, without a slash at its beginning.
-    pub async fn answer(&self, request: &Parts, path: &str, from: IpAddr) -> Response<Body> {
+    pub async fn answer(&self, request: &Parts, path: &str, visitor: impl Into<Visitor>) -> Response<Body> {
         let mut response = match request.method {
-            Method::GET | Method::HEAD => self.file(request, path, from).await,
+            Method::GET | Method::HEAD => self.file(request, path, visitor.into()).await,
             Method::OPTIONS => preflight(&request.headers),
             _ => {
                 let mut refused = say(
@@ -107,7 +116,7 @@ impl WebSeed {
         response
     }
 
-    async fn file(&self, request: &Parts, path: &str, from: IpAddr) -> Response<Body> {
+    async fn file(&self, request: &Parts, path: &str, visitor: Visitor) -> Response<Body> {
         let headers = &request.headers;
         if headers
             .get(TOKEN)
@@ -119,10 +128,17 @@ impl WebSeed {
             return say(StatusCode::NOT_FOUND, NOTHING);
         };
         let (Target::Torrent(info_hash) | Target::File(info_hash, _)) = target;
-        let Some(torrent) = self.shared.torrent(info_hash) else {
+        let from = visitor.address;
+        let gate = self.gate.as_ref();
+        let guest = gate.map(|gate| Guest::new(gate.clone(), info_hash, visitor));
+        if let Some(Err(denied)) = guest.as_ref().map(Guest::admit) {
+            return refuse(denied);
+        }
+        let torrent = self.shared.torrent(info_hash);
+        let Some(torrent) = torrent.filter(|torrent| torrent.shelf().is_relayed() == guest.is_some()) else {
             return say(StatusCode::NOT_FOUND, NOTHING);
         };
-        let Some(metainfo) = torrent.shelf().metainfo() else {
+        let Ok(metainfo) = timeout(self.config.patience, torrent.shelf().opened()).await else {
             return later("What this torrent is made of is not known yet.\n");
         };
         if metainfo.info().is_private() && self.config.token.is_none() {
@@ -131,7 +147,10 @@ impl WebSeed {
         match target {
             Target::Torrent(_) => self.torrent_file(&metainfo),
             Target::File(_, path) => match metainfo.info().file_at_url_path(path) {
-                Some(file) => self.bytes(request, (&torrent, metainfo.info(), file), from).await,
+                Some(file) => {
+                    let what = (&torrent, &**metainfo.info(), file);
+                    self.bytes(request, what, (from, guest)).await
+                }
                 None => say(StatusCode::NOT_FOUND, NOTHING),
             },
         }
@@ -153,7 +172,7 @@ impl WebSeed {
         &self,
         request: &Parts,
         (torrent, info, number): (&Handle, &Info, usize),
-        from: IpAddr,
+        (from, guest): (IpAddr, Option<Guest>),
     ) -> Response<Body> {
         let (tag, file) = (tag_of(info, number), &info.files()[number]);
         let length = file.length();
@@ -168,6 +187,7 @@ impl WebSeed {
             }
         };
         let wanted = range.end - range.start;
+        let is_for_all = self.config.token.is_none() && guest.as_ref().is_none_or(Guest::is_anybody);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status;
         if request.method == Method::GET && wanted > 0 {
@@ -180,7 +200,9 @@ impl WebSeed {
                 bytes,
                 patience: self.config.patience,
                 pace: self.pace.clone(),
+                guest,
                 slot,
+                visit: torrent.shelf().visit(),
             };
             match give_soon(give).await {
                 Some(body) => *response.body_mut() = body,
@@ -200,11 +222,7 @@ impl WebSeed {
             );
         }
         insert(headers, ETAG, &tag);
-        let whose = if self.config.token.is_some() {
-            "private"
-        } else {
-            "public"
-        };
+        let whose = if is_for_all { "public" } else { "private" };
         // What an info-hash names never changes.
         insert(
             headers,
@@ -218,6 +236,21 @@ impl WebSeed {
             headers.insert(name, HeaderValue::from_static(value));
         }
         response
+    }
+}
+
+/// Who asks, as the server around the web seed knows.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its token for the gateway, if it has one.
+    pub token: Option<String>,
+}
+
+impl From<IpAddr> for Visitor {
+    fn from(address: IpAddr) -> Self {
+        Self { address, token: None }
     }
 }
 
@@ -280,6 +313,24 @@ fn later(sentence: &'static str) -> Response<Body> {
         .headers_mut()
         .insert(RETRY_AFTER, HeaderValue::from_static("3"));
     response
+}
+
+/// The answer to who may not have anything of a torrent.
+fn refuse(denied: Denied) -> Response<Body> {
+    match denied {
+        Denied::Torrent => say(StatusCode::FORBIDDEN, "This torrent is not carried over here.\n"),
+        Denied::Token => say(
+            StatusCode::FORBIDDEN,
+            "Only who has a token is served here: open the page with it once, as https://HOST/?gateway=TOKEN\n",
+        ),
+        Denied::Quota => {
+            let sentence = "As much as may be given in a day has been given: try again tomorrow.\n";
+            let mut response = say(StatusCode::TOO_MANY_REQUESTS, sentence);
+            let pause = HeaderValue::from_static("600");
+            response.headers_mut().insert(RETRY_AFTER, pause);
+            response
+        }
+    }
 }
 
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {

@@ -2,6 +2,8 @@
 //!
 //! `GATEWAY_TORRENTS`, `GATEWAY_LENGTH` and `GATEWAY_CACHE` (bytes) make it as large as one likes.
 
+mod http;
+
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::path::{Path, PathBuf};
@@ -29,6 +31,7 @@ struct World {
     url: String,
     seeder: Bridge,
     cache: Arc<Cache>,
+    bridge: Arc<Bridge>,
     gateway: Gateway,
 }
 
@@ -68,8 +71,9 @@ impl World {
             allow_local: true,
             ..config
         };
+        let bridge = Arc::new(bridge);
         let gateway = Gateway::start(
-            Arc::new(bridge),
+            bridge.clone(),
             hears.then(|| tracker.clone()),
             cache.clone(),
             policy,
@@ -81,6 +85,7 @@ impl World {
             url: format!("{address}/announce"),
             seeder,
             cache,
+            bridge,
             gateway,
         })
     }
@@ -313,6 +318,12 @@ async fn what_is_too_large_or_over_its_quota_is_left() -> Result<()> {
         .await?;
     done(&world.read(&reader, small, &folder)?).await?;
     ensure!(std::fs::read(folder.join("small"))? == std::fs::read(path)?);
+    for moved in [
+        "causeway_gateway_bytes_total{link=\"tcp\",direction=\"down\"}",
+        "causeway_gateway_bytes_total{link=\"webrtc\",direction=\"up\"}",
+    ] {
+        world.reaches(moved, 500_000).await?;
+    }
     let last = world.read(&reader, second, &folder)?;
     world
         .reaches("causeway_gateway_refused_total{reason=\"quota\"}", 1)

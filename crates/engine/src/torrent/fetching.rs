@@ -1,18 +1,18 @@
 //! Web seeds (BEP 19): ranges of bytes that the driver fetches over HTTP.
 
-use super::{Bytes, CloseReason, LinkId, LinkKind, Metadata, Output, Run, SECOND, Timer, Torrent};
+use super::{Bytes, CloseReason, LinkId, LinkKind, Metadata, Output, Peer, Run, SECOND, Timer, Torrent};
 use crate::FetchError;
 use crate::web_seed::WebSeed;
-use causeway_core::Block;
+use causeway_core::{Block, PeerId};
 
 impl Torrent {
-    pub(super) fn web_seed_added(&mut self, link: LinkId) {
+    pub(super) fn web_seed_added(&mut self, link: LinkId, peer: Option<PeerId>) {
         if self.peers.contains_key(&link) || self.greetings.contains_key(&link) {
             // The name is another's: what is asked of one would be owed by the other.
             return;
         }
         self.forget_web_seed(link);
-        self.web_seeds.insert(link, WebSeed::new(self.now));
+        self.web_seeds.insert(link, WebSeed::new(peer, self.now));
         self.timers.start(Timer::Housekeeping, self.now + SECOND);
     }
 
@@ -46,16 +46,26 @@ impl Torrent {
         else {
             return;
         };
-        if seed.dry_at == Some(content.picker.epoch()) && self.readers.is_empty() {
+        let id = seed.peer;
+        let mut peers = self.peers.values_mut();
+        let mut peer = peers.find(|peer| Some(peer.id) == id && !peer.them.chokes);
+        let have = peer.as_ref().and_then(|peer| peer.pieces.known());
+        if id.is_some() && have.is_none() {
+            return;
+        }
+        let can = |piece| have.is_none_or(|have| have.has(piece));
+        let dry_at = peer.as_ref().map_or(seed.dry_at, |peer| peer.dry_at);
+        if dry_at == Some(content.picker.epoch()) && self.readers.is_empty() {
             return;
         }
         let most = seed
             .appetite(self.now)
             .min(self.allowances.down.blocks_in_flight());
-        let blocks = content.picker.pick_run(link, most, pace, &mut self.rng);
+        let blocks = content.picker.pick_run(link, most, can, pace, &mut self.rng);
         let geometry = content.geometry();
         let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else {
-            seed.dry_at = Some(content.picker.epoch());
+            let dry_at = peer.as_mut().map_or(&mut seed.dry_at, |peer| &mut peer.dry_at);
+            *dry_at = Some(content.picker.epoch());
             return;
         };
         let start_of = |block: &Block| geometry.start_of(block.piece()) + u64::from(block.offset());
@@ -112,6 +122,24 @@ impl Torrent {
     pub(super) fn forget_web_seed(&mut self, link: LinkId) {
         self.end_fetch(link);
         self.web_seeds.remove(&link);
+    }
+
+    /// Whether what this peer gives comes over HTTP at the moment.
+    pub(super) fn comes_over_http(&self, peer: &Peer) -> bool {
+        let mut seeds = self.web_seeds.values();
+        seeds.any(|seed| seed.peer == Some(peer.id) && !seed.is_resting(self.now))
+    }
+
+    /// Stops what is fetched from the web seeds of a peer that is gone.
+    pub(super) fn stop_fetches_of(&mut self, peer: PeerId) {
+        if self.peers.values().any(|other| other.id == peer) {
+            return;
+        }
+        let seeds = self.web_seeds.iter();
+        let of_peer = seeds.filter(|(_, seed)| seed.peer == Some(peer));
+        for link in of_peer.map(|(link, _)| *link).collect::<Vec<_>>() {
+            self.stop_fetch(link);
+        }
     }
 
     /// Stops every fetch, as the torrent does.

@@ -112,6 +112,7 @@ impl Torrent {
         if let Some(have) = peer.pieces.known() {
             self.spread_again(have);
         }
+        self.stop_fetches_of(peer.id);
         self.fill_slots();
         self.touch_all();
     }

@@ -57,13 +57,17 @@ impl Torrent {
     /// Whether this piece could be fetched before anybody asks for it: some supplier has it, and some reader will want it.
     #[must_use]
     pub fn is_wanted_ahead(&self, piece: PieceIndex) -> bool {
-        let is_told = self.relay.told.as_ref().is_some_and(|told| told.has(piece));
-        let is_new = self
-            .content()
-            .is_some_and(|content| !content.wants(piece) && !content.have().has(piece));
         let mut readers = self.peers.values().filter(|peer| is_reader(peer));
         let lacks = |peer: &Peer| !peer.pieces.known().is_some_and(|have| have.has(piece));
-        is_told && is_new && readers.any(lacks)
+        self.is_offered(piece) && readers.any(lacks)
+    }
+
+    /// Whether some supplier has this piece, and it is neither here nor being fetched.
+    #[must_use]
+    pub fn is_offered(&self, piece: PieceIndex) -> bool {
+        let is_told = self.relay.told.as_ref().is_some_and(|told| told.has(piece));
+        let content = self.content();
+        is_told && content.is_some_and(|content| !content.wants(piece) && !content.have().has(piece))
     }
 
     /// What this peer is told that we have, when it comes.

@@ -1,7 +1,7 @@
 //! What a torrent asks for, of whom, and when it stops.
 
-use causeway_core::{BLOCK_LENGTH, Bitfield, Sha1Hash};
-use causeway_engine::{Command, Input, Limits, State, StorageError, Stored};
+use causeway_core::{BLOCK_LENGTH, Bitfield, PeerId, Sha1Hash};
+use causeway_engine::{Command, FetchError, Input, Limits, LinkId, State, StorageError, Stored};
 use causeway_wire::Message;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -288,4 +288,81 @@ fn a_piece_that_storage_has_lost_is_fetched_again_after_resuming() {
         talk.command(Command::Resume);
         assert_eq!(*talk.torrent.state(), State::Downloading);
     }
+}
+
+const OVER_HTTP: LinkId = LinkId(1000);
+
+/// The web seed of the peer with this number is known.
+fn add_web_seed_of(talk: &mut Talk, number: u8) {
+    talk.input(Input::WebSeedAdded {
+        link: OVER_HTTP,
+        peer: Some(PeerId::new([number; 20])),
+    });
+}
+
+#[test]
+fn what_a_peer_gives_comes_over_its_web_seed_while_it_serves_us_and_over_the_link_while_that_rests() {
+    let mut talk = Talk::new(4, Stored::Nothing);
+    add_web_seed_of(&mut talk, 1);
+    assert!(talk.fetches.is_empty(), "the peer is not there");
+    let link = talk.connect(1);
+    talk.say(link, &Message::HaveNone);
+    talk.say(link, &Message::Have(1));
+    talk.say(link, &Message::Have(2));
+    assert!(talk.fetches.is_empty(), "the peer does not serve us");
+    talk.say(link, &Message::Unchoke);
+    let range = u64::from(PIECE)..u64::from(3 * PIECE);
+    assert_eq!(
+        talk.fetches.get(&OVER_HTTP),
+        Some(&range),
+        "what it has, and no more"
+    );
+    assert_eq!(talk.asked(link), [], "nothing comes twice");
+
+    let result = Err(FetchError::Busy(core::time::Duration::from_secs(3)));
+    talk.fetches.clear();
+    talk.input(Input::FetchEnded {
+        link: OVER_HTTP,
+        result,
+    });
+    assert_eq!(talk.asked(link).len(), 4, "it rests");
+    assert!(talk.fetches.is_empty());
+    talk.wait(4);
+    talk.say(link, &Message::Have(3));
+    assert_eq!(
+        talk.fetches.get(&OVER_HTTP),
+        Some(&(u64::from(3 * PIECE)..u64::from(4 * PIECE)))
+    );
+    assert_eq!(talk.asked(link), []);
+}
+
+#[test]
+fn a_web_seed_goes_with_its_peer_and_others_give_what_it_owed() {
+    let mut talk = Talk::new(1, Stored::Nothing);
+    add_web_seed_of(&mut talk, 1);
+    let (first, second) = (talk.connect(1), talk.connect(2));
+    for link in [first, second] {
+        talk.say(link, &Message::HaveAll);
+        talk.say(link, &Message::Unchoke);
+    }
+    assert_eq!(talk.fetches.len(), 1);
+    assert_eq!(talk.asked(second), [], "all of it is on its way");
+    talk.input(Input::LinkClosed { link: first });
+    assert!(talk.fetches.is_empty());
+    assert_eq!(talk.asked(second).len(), 2);
+}
+
+#[test]
+fn a_web_seed_that_is_of_no_use_leaves_its_peer_to_be_asked() {
+    let mut talk = Talk::new(1, Stored::Nothing);
+    add_web_seed_of(&mut talk, 1);
+    let link = talk.connect(1);
+    talk.say(link, &Message::HaveAll);
+    talk.say(link, &Message::Unchoke);
+    let result = Err(FetchError::Useless);
+    talk.input(Input::FetchEnded {
+        link: OVER_HTTP,
+        result,
+    });
+    assert_eq!(talk.asked(link).len(), 2);
 }

@@ -1,7 +1,7 @@
 //! Arbitrary inputs in arbitrary order: nothing panics, and every invariant holds after each.
 
 use bytes::Bytes;
-use causeway_core::{Bitfield, Sha1Hash, SortedMap};
+use causeway_core::{Bitfield, PeerId, Sha1Hash, SortedMap};
 use causeway_engine::{Command, FetchError, Input, Limits, LinkId, Reader, Snapshot, StorageError, Stored};
 use causeway_wire::extended::{ExtendedHandshake, MetadataMessage, UT_METADATA};
 use causeway_wire::{BlockRequest, Message, Reserved};
@@ -121,7 +121,11 @@ impl Storm {
     fn on_web_seed(&mut self, talk: &mut Talk) {
         let link = LinkId(1000 + self.rng.u64(..3));
         match self.rng.u8(..6) {
-            0 => talk.input(Input::WebSeedAdded { link }),
+            0 => {
+                let number = self.rng.u8(..6);
+                let peer = (number > 2).then(|| PeerId::new([number; 20]));
+                talk.input(Input::WebSeedAdded { link, peer });
+            }
             1 => {
                 talk.fetches.remove(&link);
                 talk.input(Input::LinkClosed { link });

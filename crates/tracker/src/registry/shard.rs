@@ -192,6 +192,12 @@ impl<L: Link> Shard<L> {
             .map_or(0, |slot| self.at(slot).webrtc_seeders())
     }
 
+    /// See [`WebRtcPeers::links_of`](super::webrtc::WebRtcPeers::links_of).
+    pub(super) fn links_of(&self, info_hash: InfoHash, id: PeerId) -> Vec<L> {
+        self.find(info_hash)
+            .map_or_else(Vec::new, |slot| self.at(slot).links_of(id))
+    }
+
     /// Some classic members, as one is told of who lacks something and can't be connected to.
     pub(super) fn classic_peers(&mut self, info_hash: InfoHash, limit: usize) -> Vec<ClassicPeer> {
         let Some(slot) = self.find(info_hash) else {

@@ -257,6 +257,13 @@ impl<L: Link> Swarm<L> {
         self.webrtc.as_ref().map_or(0, |webrtc| webrtc.seeders())
     }
 
+    /// See [`WebRtcPeers::links_of`].
+    pub(super) fn links_of(&self, id: PeerId) -> Vec<L> {
+        self.webrtc
+            .as_ref()
+            .map_or_else(Vec::new, |webrtc| webrtc.links_of(id))
+    }
+
     /// How many of its members are WebRTC peers.
     pub(super) fn webrtc_members(&self) -> usize {
         self.webrtc.as_ref().map_or(0, |webrtc| webrtc.members())

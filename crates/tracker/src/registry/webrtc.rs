@@ -362,6 +362,11 @@ impl<L: Link> WebRtcPeers<L> {
         self.claims_mut(who.id).find(|peer| peer.link == *who.link)
     }
 
+    /// The links of all that bear this name.
+    pub(super) fn links_of(&self, id: PeerId) -> Vec<L> {
+        self.claims(id).map(|peer| peer.link.clone()).collect()
+    }
+
     /// All that bear this name, the holder first.
     fn claims(&self, id: PeerId) -> impl Iterator<Item = &Peer<L>> {
         let holder = self.places.get(&id).map(|place| &self.holders[*place]);

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use causeway_core::{InfoHash, PeerId};
 use causeway_tracker::Config;
 use serde_json::json;
 
@@ -417,4 +418,25 @@ async fn binary_frames_and_names_with_every_byte_are_understood() {
         .await
         .expect("the tracker reads");
     assert_eq!(client.receive().await["info_hash"], json!(name));
+}
+
+/// What a gateway beside the tracker has to say of a torrent.
+#[tokio::test]
+async fn a_member_is_told_what_its_user_should_know_and_no_other_is() {
+    let server = Server::start().await;
+    let (mut a, mut b) = (server.connect().await, server.connect().await);
+    a.announce(announce(b'a', 1, &[])).await;
+    b.announce(announce(b'b', 1, &[])).await;
+    let (info_hash, peer_id) = (InfoHash::new([0xff; 20]), PeerId::new([b'b'; 20]));
+    server.tracker.warn(info_hash, peer_id, "not today");
+    let told = b.receive().await;
+    assert_eq!(
+        told,
+        json!({"action": "announce", "info_hash": b20(0xff), "warning message": "not today"})
+    );
+    server
+        .tracker
+        .warn(InfoHash::new([b'i'; 20]), peer_id, "of another swarm");
+    a.is_idle().await;
+    b.is_idle().await;
 }

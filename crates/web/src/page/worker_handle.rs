@@ -22,6 +22,7 @@ struct Inner {
     worker: web_sys::Worker,
     trackers: Vec<String>,
     web_origins: Vec<String>,
+    gateway: Option<(String, String)>,
     connections: RefCell<Connections>,
     on_message: RefCell<Option<OnMessage>>,
     on_leave: RefCell<Option<OnLeave>>,
@@ -37,7 +38,8 @@ impl fmt::Debug for WorkerHandle {
 }
 
 impl WorkerHandle {
-    /// Takes the worker and the page's configuration, `{trackers: [URL], iceServers: [...], webSeeds: [ORIGIN]}`; nothing is sent yet.
+    /// Takes the worker and the page's configuration, `{trackers: [URL], iceServers: [...], webSeeds: [ORIGIN],
+    /// gateway: {peerId, webSeed}}`; nothing is sent yet.
     pub(crate) fn new(worker: web_sys::Worker, config: &JsValue) -> Self {
         let field = |name: &str| Reflect::get(config, &name.into()).unwrap_or_default();
         let list = |name: &str| -> Vec<String> {
@@ -49,6 +51,9 @@ impl WorkerHandle {
             .filter_map(|url| tracker_url(url))
             .collect();
         let web_origins = list("webSeeds");
+        let gateway = field("gateway");
+        let gateway = |name: &str| Reflect::get(&gateway, &name.into()).ok()?.as_string();
+        let gateway = gateway("peerId").zip(gateway("webSeed"));
         let inner = Rc::new_cyclic(|inner| {
             let inner = inner.clone();
             let tell_worker = move |request: Request, beside: &JsValue, transfer: &Array| {
@@ -61,6 +66,7 @@ impl WorkerHandle {
                 worker,
                 trackers,
                 web_origins,
+                gateway,
                 connections: connections.into(),
                 on_message: RefCell::default(),
                 on_leave: RefCell::default(),
@@ -106,6 +112,7 @@ impl WorkerHandle {
         self.send(&Request::Start {
             trackers: self.inner.trackers.clone(),
             web_origins: self.inner.web_origins.clone(),
+            gateway: self.inner.gateway.clone(),
         });
     }
 

@@ -5,12 +5,12 @@
 
 use core::ops::Range;
 use std::cell::Cell;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use causeway_core::Info;
+use causeway_core::{Info, InfoHash, PeerId};
 use causeway_engine::{FetchError, Input, LinkId};
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -24,7 +24,40 @@ use crate::protocol::TorrentId;
 /// A web seed of one torrent, and what is being fetched from it.
 pub(super) struct WebSeed {
     url: String,
+    /// Where it is one of the gateway's, which share what connections there are.
+    line: Option<Weak<()>>,
     under_way: Option<UnderWay>,
+}
+
+/// The gateway of the page's own server. As a peer it is met like all others; what it carries over it gives over HTTP, too.
+pub(super) struct Gateway {
+    /// Its name as a peer.
+    pub(super) peer_id: PeerId,
+    url: String,
+    /// Each fetch under way has a clone.
+    line: Rc<()>,
+}
+
+impl Gateway {
+    /// That of this name on the server of this origin, below this path.
+    pub(super) fn new(origin: &str, peer_id: &str, path: &str) -> Option<Self> {
+        // Whatever follows a slash is on the same server.
+        path.starts_with('/').then_some(())?;
+        Some(Self {
+            peer_id: PeerId::new(peer_id.as_bytes().try_into().ok()?),
+            url: format!("{origin}{path}"),
+            line: Rc::default(),
+        })
+    }
+
+    /// Where it gives this torrent.
+    pub(super) fn web_seed(&self, info_hash: InfoHash) -> WebSeed {
+        WebSeed {
+            url: format!("{}{info_hash}/", self.url),
+            line: Some(Rc::downgrade(&self.line)),
+            under_way: None,
+        }
+    }
 }
 
 /// Whether what comes of a fetch is still wanted.
@@ -46,7 +79,11 @@ impl Drop for UnderWay {
 impl WebSeed {
     /// Nothing is asked of it yet.
     pub(super) fn new(url: String) -> Self {
-        Self { url, under_way: None }
+        Self {
+            url,
+            line: None,
+            under_way: None,
+        }
     }
 
     /// Fetches these bytes of the torrent; events bring them.
@@ -62,6 +99,7 @@ impl WebSeed {
             return;
         };
         let wanted = Rc::new(Cell::new(true));
+        let place = self.line.as_ref().and_then(Weak::upgrade);
         let fetch = Fetch {
             url: self.url.clone(),
             info: info.clone(),
@@ -74,8 +112,17 @@ impl WebSeed {
             },
         };
         self.under_way = Some(UnderWay { controller, wanted });
+        // The gateway's own clone is one, this one's the next.
+        if place
+            .as_ref()
+            .is_some_and(|place| Rc::strong_count(place) > MOST_OF_GATEWAY + 1)
+        {
+            let result = Err(FetchError::Busy(NEXT_TRY));
+            return fetch.teller.tell(Input::FetchEnded { link, result });
+        }
         spawn_local(async move {
             let result = fetch.run(bytes).await;
+            drop(place);
             let link = fetch.teller.link;
             fetch.teller.tell(Input::FetchEnded { link, result });
         });
@@ -199,4 +246,28 @@ impl Fetch {
 /// A browser does not say why: it would tell pages about the network.
 fn failed(_: JsValue) -> FetchError {
     FetchError::Failed
+}
+
+/// A browser has six connections with a server over HTTP/1.1, and the page needs some for itself.
+const MOST_OF_GATEWAY: usize = 4;
+const NEXT_TRY: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateways_web_seed_is_on_the_pages_own_server_whatever_its_path() {
+        let info_hash = InfoHash::new([0xab; 20]);
+        let url = |path| {
+            let gateway = Gateway::new("https://page.example", "-CW0100-abcdefghijkl", path)?;
+            Some(gateway.web_seed(info_hash).url)
+        };
+        let expected = format!("https://page.example/seed/{}/", "ab".repeat(20));
+        assert_eq!(url("/seed/"), Some(expected));
+        assert_eq!(url(".evil.example/"), None);
+        assert_eq!(url("@evil.example/"), None);
+        assert!(url("//evil.example/").is_some_and(|url| url.starts_with("https://page.example/")));
+        assert!(Gateway::new("https://page.example", "short", "/seed/").is_none());
+    }
 }

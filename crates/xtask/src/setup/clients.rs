@@ -4,10 +4,10 @@ use std::fs;
 
 use anyhow::Result;
 
-use super::{doing, done, program_from_debian};
+use super::{doing, done, program_from_debian, tools};
 use crate::{process, workspace};
 
-/// aria2, Transmission's daemon, qBittorrent without its window, libtorrent for Python, and coturn.
+/// aria2, Transmission's daemon, qBittorrent without its window, rqbit, libtorrent for Python, and coturn.
 pub(super) fn all() -> Result<()> {
     for (program, package) in [
         ("aria2c", "aria2"),
@@ -21,6 +21,7 @@ pub(super) fn all() -> Result<()> {
         program_from_debian(program, &[package], &by_hand)?;
         done(program);
     }
+    tools::rqbit()?;
     libtorrent()
 }
 

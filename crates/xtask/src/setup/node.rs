@@ -24,7 +24,7 @@ pub(super) fn packages() -> Result<()> {
     program_from_debian("node", &["nodejs"], by_hand)?;
     program_from_debian("npm", &["npm"], by_hand)?;
     doing("the npm packages of tests/", "about a minute");
-    // No package needs its install script here, and some would fetch a program with it.
+    // No package needs its install script here, and some would fetch a program with it: native parts come as packages.
     let arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
     process::run(process::program("npm", arguments).current_dir(&folder))?;
     fs::write(record, wanted)?;

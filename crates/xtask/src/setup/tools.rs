@@ -54,6 +54,19 @@ pub(super) fn for_tests() -> Result<()> {
     Ok(())
 }
 
+/// rqbit, a BitTorrent client, built in the quickest way and with no more than seeding and downloading need.
+pub(super) fn rqbit() -> Result<()> {
+    let program = "rqbit";
+    if process::find(&[program]).is_some() {
+        done(program);
+        return Ok(());
+    }
+    let quickly = ["--debug", "--config", "profile.dev.debug=false"];
+    let small = ["--no-default-features", "--features", "rust-tls"];
+    let arguments = [&[program, "--version", "^9.1", "--locked"][..], &quickly, &small].concat();
+    install(program, &arguments, "two to three minutes")
+}
+
 fn install(program: &str, arguments: &[&str], how_long: &str) -> Result<()> {
     doing(&format!("{program}, built from its source"), how_long);
     // In a folder of cargo's own, which it removes afterwards: the project's would only grow.

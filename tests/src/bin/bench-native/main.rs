@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use causeway_tests::browser::Browser;
-use causeway_tests::classic::{Classic, WEBRTC_ALONE};
+use causeway_tests::classic::{Classic, Client, Links};
 use causeway_tests::files::generate;
 use causeway_tests::native::Seed;
 use causeway_tests::server::Server;
@@ -76,7 +76,7 @@ async fn transfer(ours: bool, megabytes: u32) -> Result<Figures> {
         (Some(seed), None, pid)
     } else {
         drop(seed);
-        let mut classic = Classic::libtorrent(&torrent, folder.path(), &WEBRTC_ALONE).await?;
+        let mut classic = Classic::over(Links::WebRtc, Client::Libtorrent, &torrent, folder.path()).await?;
         classic.complete("file.bin", LIMIT).await?;
         let pid = classic.pid()?;
         (None, Some(classic), pid)

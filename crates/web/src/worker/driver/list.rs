@@ -20,7 +20,7 @@ use crate::worker::share;
 use crate::worker::storage::{Contents, Kept, Library, Restored};
 use crate::worker::tabs::Tabs;
 use crate::worker::trackers::Trackers;
-use crate::worker::web_seed::{WebSeed, refusal};
+use crate::worker::web_seed::{Gateway, WebSeed, refusal};
 
 impl Driver {
     pub(super) fn handle_request(&mut self, now: Time, request: Request, beside: JsValue) {
@@ -28,9 +28,12 @@ impl Driver {
             Request::Start {
                 trackers,
                 web_origins,
+                gateway,
             } => {
-                self.trackers = Trackers::new(&scope().location().origin(), trackers);
+                let origin = scope().location().origin();
+                self.trackers = Trackers::new(&origin, trackers);
                 self.web_origins = web_origins;
+                self.gateway = gateway.and_then(|(peer_id, path)| Gateway::new(&origin, &peer_id, &path));
                 self.tabs = Some(Tabs::new(&self.events));
             }
             Request::OfferCreated(id, sdp) => {
@@ -338,6 +341,7 @@ impl Driver {
     fn tell_what_is_known(&mut self, now: Time, id: TorrentId) {
         self.keep_source(now, id);
         self.add_web_seeds(now, id);
+        self.use_gateway(now, id);
         if let Some(selected) = self.sessions.get(&id).and_then(Session::selected) {
             self.tell_torrent(now, id, Input::Command(Command::SelectFiles(selected)));
         }
@@ -378,10 +382,34 @@ impl Driver {
                 running.web_trouble.get_or_insert(refusal);
                 continue;
             }
-            let link = LinkId(WEB_SEEDS + number);
+            let (link, peer) = (LinkId(WEB_SEEDS + number), None);
             running.web_seeds.insert(link, WebSeed::new(url));
-            self.tell_torrent(now, id, Input::WebSeedAdded { link });
+            self.tell_torrent(now, id, Input::WebSeedAdded { link, peer });
         }
+    }
+
+    /// Tells the engine of the gateway's web seed, before the metadata is there, so that nothing of what it gives is asked of the
+    /// gateway's peer; and takes it back where the torrent turns out to be private (BEP 27).
+    fn use_gateway(&mut self, now: Time, id: TorrentId) {
+        let link = LinkId(WEB_SEEDS + MOST_WEB_SEEDS);
+        let (Some(gateway), Some(session)) = (&self.gateway, self.sessions.get_mut(&id)) else {
+            return;
+        };
+        let (is_own, is_private) = (session.record.own == 1, session.is_private());
+        let Some(running) = session.running().filter(|_| !is_own) else {
+            return;
+        };
+        if is_private {
+            running.web_seeds.remove(&link);
+            return self.tell_torrent(now, id, Input::LinkClosed { link });
+        }
+        if running.web_seeds.contains_key(&link) {
+            return;
+        }
+        let info_hash = running.torrent.info_hash();
+        running.web_seeds.insert(link, gateway.web_seed(info_hash));
+        let peer = Some(gateway.peer_id);
+        self.tell_torrent(now, id, Input::WebSeedAdded { link, peer });
     }
 
     /// Keeps what a torrent is made of, or its link before that is known, and shows its files.

@@ -21,6 +21,7 @@ use super::storage::Library;
 use super::tabs::Tabs;
 use super::tracker_socket::{SocketEvent, TrackerSocket};
 use super::trackers::Trackers;
+use super::web_seed::Gateway;
 use super::{Event, Events, tell, view};
 use crate::protocol::{Notice, Request, TorrentId};
 use peers::Connection;
@@ -45,6 +46,7 @@ pub(super) struct Driver {
     trackers: Trackers,
     /// Origins of web seeds that the page's policy admits beside its own.
     web_origins: Vec<String>,
+    gateway: Option<Gateway>,
     client: Client,
     client_deadline: Option<Time>,
     sockets: SortedMap<TrackerId, TrackerSocket>,
@@ -90,6 +92,7 @@ impl Driver {
             random,
             trackers: Trackers::default(),
             web_origins: Vec::new(),
+            gateway: None,
             client,
             client_deadline: None,
             sockets: SortedMap::new(),
