@@ -83,11 +83,11 @@ pub(crate) struct NetworkOptions {
     /// is spoken to over UDP
     #[arg(long, value_name = "SERVER", env = "CAUSEWAY_NETWORK_TURN", hide_env_values = true, value_parser = turn)]
     #[serde(deserialize_with = "turns")]
-    turn: Option<TurnServer>,
+    pub(crate) turn: Option<TurnServer>,
 
     /// Meet WebRTC peers through the TURN server alone, so that they don't learn the address of this machine
     #[arg(long, env = "CAUSEWAY_NETWORK_TURN_ONLY")]
-    turn_only: bool,
+    pub(crate) turn_only: bool,
 
     /// Don't fetch from web seeds, which are servers that have the files
     #[arg(long, env = "CAUSEWAY_NETWORK_NO_WEB_SEEDS")]
