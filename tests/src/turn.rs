@@ -28,13 +28,9 @@ impl Turn {
         // It takes no port 0, so it is given one that was free a moment ago.
         let port = UdpSocket::bind((own, 0))?.local_addr()?.port();
         let mut command = Command::new("turnserver");
-        command.args([
-            "-n",
-            "--no-tls",
-            "--no-dtls",
-            "--no-cli",
-            "--allow-loopback-peers",
-        ]);
+        // Only one that tells all says when it is ready, and whom it has served.
+        command.args(["-n", "-m", "1", "--verbose", "--no-tls", "--no-dtls", "--no-cli"]);
+        command.arg("--allow-loopback-peers");
         command.args(["--lt-cred-mech", "--realm", "causeway.test"]);
         command.args(["--user", &format!("{USER}:{PASSWORD}"), "--log-file", "stdout"]);
         for (option, value) in [("listening", own), ("relay", own)] {

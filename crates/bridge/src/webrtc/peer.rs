@@ -308,3 +308,6 @@ const LINK_WINDOW: usize = window::MOST + 128 * 1024;
 const CONNECTING: Duration = Duration::from_secs(30);
 /// How long the last bytes of a link may take.
 const LINGER: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

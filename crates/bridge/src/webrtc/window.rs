@@ -102,13 +102,14 @@ impl Window {
 const FIRST: usize = 64 * 1024;
 const STEP: usize = 16 * 1024;
 /// The largest window, in bytes.
-pub(super) const MOST: usize = 256 * 1024;
+pub(super) const MOST: usize = 512 * 1024;
 /// The peer's process may be busy for so long without being slow.
 const LATE: Duration = Duration::from_millis(25);
-/// Paths that take at least so long have windows that grow: the first one is 32 MB/s there, and more on shorter ones.
+/// Paths that take at least so long have windows that grow: the first one is 32 MB/s there, and more on shorter ones. Chromium's
+/// socket buffer holds 100 KB in all.
 const LONG: Duration = Duration::from_millis(2);
-/// Bytes that may wait where the window grows. Chromium's socket buffer holds 100 KB in all.
-const FEW: f64 = 16.0 * 1024.0;
+/// Bytes that may wait where the window grows: those of a message, which leave a slow line one after the other.
+const FEW: f64 = 64.0 * 1024.0;
 /// Longer without an acknowledgement, and the link is given up.
 const STUCK: Duration = Duration::from_secs(30);
 

@@ -141,11 +141,15 @@ impl Setting<'_> {
             }
             Who::Libtorrent | Who::Rqbit => {
                 let shared = self.folder.join("shared");
-                let mut seed = match who {
+                let seed = match who {
+                    // Once it is ready it has looked at its files.
                     Who::Rqbit => Classic::start(Client::Rqbit, self.torrent, &shared).await?,
-                    Who::Causeway | Who::Libtorrent => self.libtorrent(&shared, None).await?,
+                    Who::Causeway | Who::Libtorrent => {
+                        let mut seed = self.libtorrent(&shared, None).await?;
+                        seed.complete("file.bin", LIMIT).await?;
+                        seed
+                    }
                 };
-                seed.complete("file.bin", LIMIT).await?;
                 let address = seed.address();
                 (Seeder::Theirs(seed), address)
             }
