@@ -1,6 +1,7 @@
 //! Into our page, in alternation: over a data channel from a native peer that has the file, from one that fetches it from libtorrent
 //! over TCP meanwhile, and from a web seed.
 
+use std::any::Any;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,7 +12,6 @@ use causeway_tests::classic::{Classic, Client, Seed, bridge};
 use causeway_tests::files::generate;
 use causeway_tests::page::CausewayPage;
 use causeway_tests::processes::{cpu_seconds, cpu_times, renderer};
-use causeway_tests::program::Program;
 use causeway_tests::server::Server;
 use causeway_tests::torrents;
 use tempfile::TempDir;
@@ -63,22 +63,16 @@ pub(crate) async fn measure(rounds: u32, megabytes: u32) -> Result<()> {
     Ok(())
 }
 
-/// Whom the page gets it from.
-enum Native {
-    Seed(Seed),
-    /// With the one that it gets it from.
-    Bridge(Program, Classic),
-}
-
 /// Rate, and CPU of the page, of its browser and of the native peer.
 async fn transfer(way: Way, file: &Path, folder: &Path, megabytes: u32) -> Result<[f64; 4]> {
     let torrent = folder.join("file.torrent");
     let between = TempDir::new_in(folder)?;
-    let (native, server) = match way {
+    // Whoever gives it to the page lives as long as the last of these.
+    let (pid, server, _giving): (u32, Server, Box<dyn Any>) = match way {
         Way::DataChannel => {
             let server = Server::start(&[]).await?;
             let seed = Seed::start(file, &torrent, &["--tracker", &server.tracker()]).await?;
-            (Native::Seed(seed), server)
+            (seed.pid()?, server, Box::new(seed))
         }
         Way::Relay => {
             let server = Server::start(&[]).await?;
@@ -89,18 +83,14 @@ async fn transfer(way: Way, file: &Path, folder: &Path, megabytes: u32) -> Resul
             let arguments = ["--tracker", &tracker, "--peer", &peer];
             let path = torrent.display().to_string();
             let (bridge, _) = bridge(&path, between.path(), &arguments).await?;
-            (Native::Bridge(bridge, classic), server)
+            (bridge.pid()?, server, Box::new((bridge, classic)))
         }
         Way::WebSeed => {
             let seed = Seed::start(file, &torrent, &["--no-webrtc", "--http", "127.0.0.1:0"]).await?;
             let address = seed.ready["http"].as_str().context("it says where it serves")?;
             let server = Server::start(&["--web-seed-origin", &format!("http://{address}")]).await?;
-            (Native::Seed(seed), server)
+            (seed.pid()?, server, Box::new(seed))
         }
-    };
-    let pid = match &native {
-        Native::Seed(seed) => seed.pid()?,
-        Native::Bridge(bridge, _classic) => bridge.pid()?,
     };
     let info_hash = torrents::info_hash(&fs::read(&torrent)?);
     let browser = Browser::unobserved("receiver").await?;
