@@ -45,7 +45,7 @@ pub(super) async fn start(client: Client, links: Links, torrent: &Path, folder: 
         Client::Aria2 => aria2(links, torrent, folder).await,
         Client::Transmission => transmission(links, torrent, folder).await,
         Client::Qbittorrent => qbittorrent(links, torrent, folder).await,
-        Client::Rqbit => rqbit(links, torrent, folder, &[]).await,
+        Client::Rqbit => rqbit(links, torrent, folder).await,
         Client::WebTorrent => webtorrent(links, torrent, folder).await,
     }
 }
@@ -84,12 +84,7 @@ async fn webtorrent(links: Links, torrent: &Path, folder: &Path) -> Result<Runni
     Ok(Running::new(program, address.parse()?))
 }
 
-pub(super) async fn rqbit(
-    links: Links,
-    torrent: &Path,
-    folder: &Path,
-    arguments: &[&str],
-) -> Result<Running> {
+async fn rqbit(links: Links, torrent: &Path, folder: &Path) -> Result<Running> {
     let (ways, ready): (&[&str], _) = match links {
         Links::Tcp => (&[], "Listening on TCP "),
         Links::Utp => (
@@ -112,9 +107,7 @@ pub(super) async fn rqbit(
             "--disable-upnp-port-forward",
         ])
         .args(ways)
-        .args(["download", "--disable-http-api", "--overwrite"])
-        .args(arguments)
-        .arg("-o")
+        .args(["download", "--disable-http-api", "--overwrite", "-o"])
         .arg(folder)
         .arg(torrent)
         .env("NO_COLOR", "1");
