@@ -117,14 +117,7 @@ async fn the_operators_rules_hold_over_http_too() -> Result<()> {
         tokens: ["open-sesame".to_owned()].into(),
         ..Policy::default()
     };
-    let config = GatewayConfig {
-        quota: Quota {
-            per_torrent: Some(600_000),
-            ..Quota::default()
-        },
-        ..GatewayConfig::default()
-    };
-    let world = World::new(1 << 22, config, Policy::default()).await?;
+    let world = World::new(1 << 22, GatewayConfig::default(), Policy::default()).await?;
     let (info_hash, _) = world.share("a.bin", 3_000_000, false)?;
     let reader = world.reader().await?;
     world.wanted(&reader, info_hash).await?;
@@ -141,7 +134,7 @@ async fn the_operators_rules_hold_over_http_too() -> Result<()> {
     let plain = WebSeed::new(&world.bridge, WebSeedConfig::default());
     ensure!(ask(&plain, &path, None).await?.status() == StatusCode::NOT_FOUND);
 
-    world.gateway.set_policy(policy.clone());
+    world.gateway.set_policy(policy);
     for token in [None, Some("close-sesame")] {
         ensure!(ask(&seed, &path, token).await?.status() == StatusCode::FORBIDDEN);
     }
