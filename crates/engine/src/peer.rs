@@ -66,7 +66,7 @@ pub(crate) struct Peer {
     pub(crate) pex: PexState,
     pub(crate) client: Option<String>,
     /// `None` only while the torrent handles what it decoded.
-    pub(crate) decoder: Option<Decoder>,
+    pub(crate) decoder: Option<Box<Decoder>>,
     pub(crate) outbox: Outbox,
     pub(crate) us: Side,
     pub(crate) them: Side,
@@ -170,7 +170,7 @@ impl Peer {
             is_upload_only: false,
             pex: PexState::default(),
             client: None,
-            decoder: Some(greeting.decoder),
+            decoder: Some(Box::new(greeting.decoder)),
             outbox: greeting.outbox,
             us: start,
             them: start,

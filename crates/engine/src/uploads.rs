@@ -1,7 +1,7 @@
 //! What peers asked of us: their requests, the reads under way for them, the blocks that wait for room on a link.
 
 use bytes::Bytes;
-use causeway_core::{Block, PieceIndex, SortedMap};
+use causeway_core::{Block, PieceIndex};
 use std::collections::VecDeque;
 
 use crate::{LinkId, Output};
@@ -167,10 +167,11 @@ impl Uploads {
 
 /// The reads under way, of all peers; a block that several ask for is read once.
 ///
-/// Invariant: `bytes` adds up the blocks in `waiting`.
+/// Invariant: `bytes` adds up the blocks in `waiting`, which is strictly ascending by block.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
-    waiting: SortedMap<Block, Readers>,
+    /// Reads nearly always start at one end and finish at the other.
+    waiting: VecDeque<(Block, Readers)>,
     bytes: usize,
 }
 
@@ -223,11 +224,9 @@ impl Reads {
 
     /// The block was read or could not be: tells whom it was read for, if for anybody.
     pub(crate) fn finish(&mut self, block: Block) -> Option<Readers> {
-        let readers = self.waiting.remove(&block);
-        if readers.is_some() {
-            self.bytes -= block.length() as usize;
-        }
-        readers
+        let place = self.find(block).ok()?;
+        self.bytes -= block.length() as usize;
+        self.waiting.remove(place).map(|(_, readers)| readers)
     }
 
     /// Whether nothing more is read before something has been: others than those read for may wait.
@@ -237,29 +236,32 @@ impl Reads {
 
     /// For tests: the invariant, and the bounds.
     pub(crate) fn check_invariants(&self) {
-        let bytes: usize = self.waiting.keys().map(|block| block.length() as usize).sum();
+        assert!(self.waiting.iter().is_sorted_by(|(a, _), (b, _)| a < b));
+        let bytes = self.waiting.iter().map(|(block, _)| block.length() as usize);
+        let bytes: usize = bytes.sum();
         assert_eq!(self.bytes, bytes, "bytes that are being read");
         // What is read to find a liar comes on top.
         let most = MOST_READING + READ_AHEAD + LONGEST_BLOCK as usize;
         assert!(bytes < most, "{bytes} bytes are being read");
     }
 
+    fn find(&self, block: Block) -> Result<usize, usize> {
+        self.waiting.binary_search_by_key(&block, |(block, _)| *block)
+    }
+
     fn join(&mut self, block: Block, link: LinkId) -> Join {
-        let mut is_first = false;
-        let readers = self.waiting.get_or_insert_with(block, || {
-            is_first = true;
-            Readers {
-                first: link,
-                others: Vec::new(),
+        match self.find(block) {
+            Ok(place) if self.waiting[place].1.insert(link) => Join::Further,
+            Ok(_) => Join::Already,
+            Err(place) => {
+                let readers = Readers {
+                    first: link,
+                    others: Vec::new(),
+                };
+                self.waiting.insert(place, (block, readers));
+                self.bytes += block.length() as usize;
+                Join::First
             }
-        });
-        if is_first {
-            self.bytes += block.length() as usize;
-            Join::First
-        } else if readers.insert(link) {
-            Join::Further
-        } else {
-            Join::Already
         }
     }
 }

@@ -176,8 +176,11 @@ fn put_number(out: &mut BytesMut, id: u8, number: u32) {
 }
 
 fn put_request(out: &mut BytesMut, id: u8, block: BlockRequest) {
-    put_head(out, id, 12);
-    out.put_u32(block.piece);
-    out.put_u32(block.offset);
-    out.put_u32(block.length);
+    let mut message = [0; 17];
+    message[3] = 13;
+    message[4] = id;
+    message[5..9].copy_from_slice(&block.piece.to_be_bytes());
+    message[9..13].copy_from_slice(&block.offset.to_be_bytes());
+    message[13..].copy_from_slice(&block.length.to_be_bytes());
+    out.put_slice(&message);
 }

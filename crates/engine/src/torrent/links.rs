@@ -62,7 +62,6 @@ impl Torrent {
         } else {
             Ok(())
         };
-        self.touched.insert(link);
         if let Err(reason) = result {
             self.close(link, reason);
         }
@@ -162,17 +161,15 @@ impl Torrent {
         self.out.push_back(super::Output::CloseLink { link, reason });
     }
 
-    fn handle_messages(&mut self, link: LinkId, mut decoder: Decoder) -> Result<(), CloseReason> {
-        loop {
-            match decoder.next() {
-                Ok(Some(Frame::Message(message))) => self.message(link, message)?,
-                Ok(Some(Frame::Handshake(_))) => {}
-                Ok(None) => break,
-                Err(error) => return Err(misbehaved(error.to_string())),
+    fn handle_messages(&mut self, link: LinkId, mut decoder: Box<Decoder>) -> Result<(), CloseReason> {
+        while let Some(frame) = decoder.next().map_err(|error| misbehaved(error.to_string()))? {
+            if let Frame::Message(message) = frame {
+                self.message(link, message)?;
             }
             if !self.peers.contains_key(&link) {
                 return Ok(());
             }
+            self.touched.insert(link);
         }
         if let Some(peer) = self.peers.get_mut(&link) {
             peer.decoder = Some(decoder);
@@ -208,6 +205,7 @@ impl Torrent {
         self.introduce_ourselves(&mut peer);
         let decoder = peer.decoder.take();
         self.peers.insert(link, peer);
+        self.touched.insert(link);
         decoder.map_or(Ok(()), |decoder| self.handle_messages(link, decoder))
     }
 
