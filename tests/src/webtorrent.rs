@@ -1,5 +1,6 @@
 //! The real WebTorrent client in a page.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -90,6 +91,15 @@ impl WebTorrentPage {
         let download = "window.download(arguments[0])";
         self.tab.run(download, vec![json!(magnet)]).await?;
         Ok(())
+    }
+
+    /// When the first block of each piece came, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// When the page is gone.
+    pub async fn arrivals(&self) -> Result<BTreeMap<u32, f64>> {
+        let arrivals = self.tab.run("return window.arrivals", vec![]).await?;
+        Ok(serde_json::from_value(arrivals)?)
     }
 
     /// When something happened (`opened`, `first-piece`, `complete`), in milliseconds of the page's clock.

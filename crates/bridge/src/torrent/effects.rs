@@ -108,6 +108,7 @@ impl Task {
                 self.shown = Time::ZERO;
             }
             Event::PieceVerified(piece) => {
+                tracing::debug!(torrent = %self.info_hash, piece = piece.get(), "a piece is verified");
                 self.is_filled(piece);
                 self.shelf.put(piece);
             }

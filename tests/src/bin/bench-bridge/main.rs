@@ -1,5 +1,5 @@
-//! `cargo xtask bench bridge`: the native peer beside libtorrent over TCP, and its web seed beside its data channels into our page, in
-//! alternation.
+//! `cargo xtask bench bridge`: the native peer beside libtorrent over TCP, its web seed beside its data channels into our page, in
+//! alternation, and how soon it passes on what it gets.
 //!
 //! Rates are counted from the start of the downloading program to its word that everything is there and verified. CPU time
 //! and the most memory are those of the one program that is named.
@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
 
 mod page;
+mod passing;
 mod tcp;
 
 use anyhow::Result;
@@ -35,6 +36,7 @@ struct Arguments {
 enum Part {
     Tcp,
     WebSeed,
+    Passing,
 }
 
 #[tokio::main]
@@ -46,6 +48,9 @@ async fn main() -> Result<()> {
     }
     if wants(Part::WebSeed) {
         page::measure(arguments.rounds, arguments.megabytes).await?;
+    }
+    if wants(Part::Passing) {
+        passing::measure().await?;
     }
     Ok(())
 }
