@@ -91,6 +91,21 @@ impl Classic {
         })
     }
 
+    /// Starts rqbit over TCP, which connects to this peer.
+    ///
+    /// # Errors
+    /// When it isn't installed or doesn't start.
+    pub async fn rqbit(torrent: &Path, folder: &Path, peer: &str) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let arguments = ["--initial-peers", peer];
+        let running = clients::rqbit(Links::Tcp, torrent, folder, &arguments).await?;
+        Ok(Self {
+            client: Client::Rqbit,
+            running,
+            folder: folder.to_owned(),
+        })
+    }
+
     /// Where it takes connections.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {

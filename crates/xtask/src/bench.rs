@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: what the parts of Causeway cost, in real browsers as ratios to what others reach in the same run.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use crate::browser::Browser;
@@ -11,7 +13,7 @@ use crate::{page, process, setup};
 /// # Errors
 /// A build or the measurement failed.
 pub(crate) fn browser(arguments: &[String]) -> Result<()> {
-    with_browser("bench-browser", arguments)
+    with_browser("bench-browser", arguments, None)
 }
 
 /// Measures the native peer against libtorrent, serving a page, with the arguments of `bench-native`.
@@ -19,19 +21,20 @@ pub(crate) fn browser(arguments: &[String]) -> Result<()> {
 /// # Errors
 /// A build or the measurement failed.
 pub(crate) fn native(arguments: &[String]) -> Result<()> {
-    with_browser("bench-native", arguments)
+    with_browser("bench-native", arguments, None)
 }
 
-/// Measures the native peer over TCP against libtorrent, and its web seed against its data channels, with the arguments of
+/// Measures the native peer over TCP against libtorrent and rqbit, and its web seed against its data channels, with the arguments of
 /// `bench-bridge`.
 ///
 /// # Errors
 /// A build or the measurement failed.
 pub(crate) fn bridge(arguments: &[String]) -> Result<()> {
-    with_browser("bench-bridge", arguments)
+    let rqbit = setup::optimised_rqbit()?;
+    with_browser("bench-bridge", arguments, Some(("CAUSEWAY_RQBIT", rqbit)))
 }
 
-fn with_browser(program: &str, arguments: &[String]) -> Result<()> {
+fn with_browser(program: &str, arguments: &[String], variable: Option<(&str, PathBuf)>) -> Result<()> {
     setup::all()?;
     page::build(None)?;
     process::run(&mut process::cargo(["build", "--release", "--package=causeway"]))?;
@@ -44,7 +47,7 @@ fn with_browser(program: &str, arguments: &[String]) -> Result<()> {
         "--",
     ]);
     Browser::require()?.prepare(&mut command);
-    process::run(command.args(arguments))
+    process::run(command.envs(variable).args(arguments))
 }
 
 /// Measures what WebRTC links cost the native peer, with the arguments of `crates/bridge/benches/webrtc.rs`.

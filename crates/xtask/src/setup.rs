@@ -9,6 +9,8 @@ mod node;
 mod tools;
 mod wasm;
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 
 use crate::browser::Browser;
@@ -42,6 +44,14 @@ pub(crate) fn all() -> Result<()> {
 /// They can't be installed.
 pub(crate) fn npm_packages() -> Result<()> {
     node::packages()
+}
+
+/// rqbit as its users have it.
+///
+/// # Errors
+/// It can't be built.
+pub(crate) fn optimised_rqbit() -> Result<PathBuf> {
+    tools::optimised_rqbit()
 }
 
 /// The browser that the tests run in.

@@ -45,7 +45,7 @@ pub(super) async fn start(client: Client, links: Links, torrent: &Path, folder: 
         Client::Aria2 => aria2(links, torrent, folder).await,
         Client::Transmission => transmission(links, torrent, folder).await,
         Client::Qbittorrent => qbittorrent(links, torrent, folder).await,
-        Client::Rqbit => rqbit(links, torrent, folder).await,
+        Client::Rqbit => rqbit(links, torrent, folder, &[]).await,
         Client::WebTorrent => webtorrent(links, torrent, folder).await,
     }
 }
@@ -84,7 +84,12 @@ async fn webtorrent(links: Links, torrent: &Path, folder: &Path) -> Result<Runni
     Ok(Running::new(program, address.parse()?))
 }
 
-async fn rqbit(links: Links, torrent: &Path, folder: &Path) -> Result<Running> {
+pub(super) async fn rqbit(
+    links: Links,
+    torrent: &Path,
+    folder: &Path,
+    arguments: &[&str],
+) -> Result<Running> {
     let (ways, ready): (&[&str], _) = match links {
         Links::Tcp => (&[], "Listening on TCP "),
         Links::Utp => (
@@ -97,7 +102,9 @@ async fn rqbit(links: Links, torrent: &Path, folder: &Path) -> Result<Running> {
         ),
         Links::Enciphered | Links::WebRtc => bail!("rqbit knows neither encryption nor WebRTC"),
     };
-    let mut command = Command::new("rqbit");
+    // The tests' one is built without optimisation, which a benchmark can't use.
+    let program = std::env::var_os("CAUSEWAY_RQBIT").unwrap_or_else(|| "rqbit".into());
+    let mut command = Command::new(program);
     command
         .args(["--listen-ip", "127.0.0.1", "--listen-port", "0"])
         .args([
@@ -107,7 +114,9 @@ async fn rqbit(links: Links, torrent: &Path, folder: &Path) -> Result<Running> {
             "--disable-upnp-port-forward",
         ])
         .args(ways)
-        .args(["download", "--disable-http-api", "--overwrite", "-o"])
+        .args(["download", "--disable-http-api", "--overwrite"])
+        .args(arguments)
+        .arg("-o")
         .arg(folder)
         .arg(torrent)
         .env("NO_COLOR", "1");

@@ -1,5 +1,6 @@
 //! The programs that cargo itself installs, from their source.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -56,16 +57,41 @@ pub(super) fn for_tests() -> Result<()> {
 
 /// rqbit, a BitTorrent client, built in the quickest way and with no more than seeding and downloading need.
 pub(super) fn rqbit() -> Result<()> {
-    let program = "rqbit";
-    if process::find(&[program]).is_some() {
-        done(program);
+    if process::find(&["rqbit"]).is_some() {
+        done("rqbit");
         return Ok(());
     }
     let quickly = ["--debug", "--config", "profile.dev.debug=false"];
-    let small = ["--no-default-features", "--features", "rust-tls"];
-    let arguments = [&[program, "--version", "^9.1", "--locked"][..], &quickly, &small].concat();
-    install(program, &arguments, "two to three minutes")
+    install("rqbit", &[&RQBIT[..], &quickly].concat(), "two to three minutes")
 }
+
+/// The same program with optimisation, which nothing but a benchmark needs, beside what cargo builds.
+pub(super) fn optimised_rqbit() -> Result<PathBuf> {
+    let folder = workspace::target().join("rqbit");
+    let program = folder.join("bin/rqbit");
+    if program.is_file() {
+        done("rqbit with optimisation");
+        return Ok(program);
+    }
+    doing(
+        "rqbit with optimisation, built from its source",
+        "five to ten minutes",
+    );
+    let mut command = process::cargo(["install", "--root"]);
+    command.arg(&folder).args(RQBIT).env_remove("CARGO_TARGET_DIR");
+    process::run(&mut command)?;
+    Ok(program)
+}
+
+const RQBIT: [&str; 7] = [
+    "rqbit",
+    "--version",
+    "^9.1",
+    "--locked",
+    "--no-default-features",
+    "--features",
+    "rust-tls",
+];
 
 fn install(program: &str, arguments: &[&str], how_long: &str) -> Result<()> {
     doing(&format!("{program}, built from its source"), how_long);

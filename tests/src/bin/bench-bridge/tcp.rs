@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use causeway_tests::classic::{Classic, Seed, getting};
+use causeway_tests::classic::{Classic, Client, Seed, getting};
 use causeway_tests::files::{assert_same, generate};
 use causeway_tests::processes::{cpu_seconds, most_resident};
 use causeway_tests::program::Program;
@@ -18,7 +18,10 @@ use crate::median;
 enum Who {
     Causeway,
     Libtorrent,
+    Rqbit,
 }
+
+const ALL: [Who; 3] = [Who::Causeway, Who::Libtorrent, Who::Rqbit];
 
 /// What one program needed for one transfer.
 #[derive(Clone, Copy, Debug)]
@@ -49,18 +52,18 @@ pub(crate) async fn measure(rounds: u32, mebibytes: u32) -> Result<()> {
         folder.path().display()
     );
     println!(
-        "libtorrent maps files into its memory, which counts as resident; Causeway reads and writes them"
+        "libtorrent maps files into its memory, which counts as resident; Causeway and rqbit read and write them"
     );
     let mut all = Vec::new();
     for _ in 0..rounds {
-        for who in [Who::Causeway, Who::Libtorrent] {
+        for who in ALL {
             all.push((who, "down", setting.download(who).await?));
             all.push((who, "up", setting.upload(who).await?));
         }
     }
     println!("| | MiB/s | CPU s a GiB | most memory, MiB |");
     for direction in ["down", "up"] {
-        for who in [Who::Causeway, Who::Libtorrent] {
+        for who in ALL {
             let of = |what: fn(&Figures) -> f64| {
                 let these = all
                     .iter()
@@ -108,8 +111,11 @@ impl Setting<'_> {
                 let (cpu, memory) = watching.await?;
                 self.figures(took, cpu, memory)
             }
-            Who::Libtorrent => {
-                let mut leecher = self.libtorrent(target.path(), Some(&peer)).await?;
+            Who::Libtorrent | Who::Rqbit => {
+                let mut leecher = match who {
+                    Who::Rqbit => Classic::rqbit(self.torrent, target.path(), &peer).await?,
+                    Who::Causeway | Who::Libtorrent => self.libtorrent(target.path(), Some(&peer)).await?,
+                };
                 let pid = leecher.pid()?;
                 leecher.complete("file.bin", LIMIT).await?;
                 self.figures(started.elapsed(), cpu_seconds(pid)?, most_resident(pid)?)
@@ -133,9 +139,17 @@ impl Setting<'_> {
                 let address = seed.address()?;
                 (Seeder::Ours(seed), address)
             }
-            Who::Libtorrent => {
-                let mut seed = self.libtorrent(&self.folder.join("shared"), None).await?;
-                seed.complete("file.bin", LIMIT).await?;
+            Who::Libtorrent | Who::Rqbit => {
+                let shared = self.folder.join("shared");
+                let seed = match who {
+                    // Once it is ready it has looked at its files.
+                    Who::Rqbit => Classic::start(Client::Rqbit, self.torrent, &shared).await?,
+                    Who::Causeway | Who::Libtorrent => {
+                        let mut seed = self.libtorrent(&shared, None).await?;
+                        seed.complete("file.bin", LIMIT).await?;
+                        seed
+                    }
+                };
                 let address = seed.address();
                 (Seeder::Theirs(seed), address)
             }
