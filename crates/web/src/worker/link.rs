@@ -10,6 +10,7 @@ use js_sys::{ArrayBuffer, Uint8Array};
 use wasm_bindgen::prelude::*;
 use web_sys::{MessageEvent, MessagePort, RtcDataChannel, RtcDataChannelState, RtcDataChannelType};
 
+use super::discard::discard;
 use super::{Event, Events, tell};
 
 /// What happens on a link.
@@ -229,12 +230,10 @@ fn message_handler(connection: ConnectionId, events: Events) -> impl FnMut(&Mess
     }
 }
 
-/// Copies what a message brought, and gives the browser its memory back: a worker with next to no objects of
-/// JavaScript's own would keep dozens of megabytes of such buffers before they are collected. A browser that can't
-/// (Firefox before 122, Safari before 17.4) collects them later.
+/// Copies what a message brought, and frees it.
 fn take_bytes(data: &ArrayBuffer) -> Bytes {
     let bytes = Uint8Array::new(data).to_vec();
-    data.transfer_with_length(0).map(drop).unwrap_or_default();
+    discard(data);
     bytes.into()
 }
 

@@ -7,10 +7,11 @@
 //! - `driver` runs the torrents and the announce client, and performs what they ask for;
 //! - `session` is one torrent with its storage, `share` makes a torrent of the user's files;
 //! - `trackers` says which trackers are used, as whom;
-//! - `link`, `tracker_socket`, `page_port`, `tabs`, `clock` are the browser's side of each effect;
+//! - `link`, `tracker_socket`, `page_port`, `tabs`, `clock`, `discard` are the browser's side of each effect;
 //! - `storage` keeps pieces in the origin private file system or reads them from the user's own files.
 
 mod clock;
+mod discard;
 mod driver;
 mod hash;
 mod link;

@@ -9,6 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::File;
 
+use super::discard::discard;
 use super::storage::read_file;
 use super::{Event, Events, hash, tell};
 use crate::protocol::TorrentId;
@@ -121,6 +122,9 @@ async fn hash_piece(selection: &Selection, slices: Vec<FileSlice>) -> Result<Sha
                 .collect::<Vec<_>>(),
         ),
     };
+    for part in &parts {
+        discard(&part.buffer());
+    }
     digest.finish().await.ok_or_else(|| {
         let name = &selection.name;
         format!(

@@ -9,6 +9,7 @@ use causeway_engine::StorageError;
 use js_sys::{ArrayBuffer, Uint8Array};
 use web_sys::File;
 
+use super::super::discard::discard;
 use super::super::hash::{self, Digest};
 use super::opfs::wait;
 use super::read_cache::{ReadCache, range_of};
@@ -62,6 +63,7 @@ impl OwnFiles {
             } else {
                 bytes.extend_from_slice(&part.to_vec());
             }
+            discard(&part.buffer());
         }
         Ok(bytes)
     }
