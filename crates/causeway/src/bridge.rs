@@ -29,7 +29,8 @@ use crate::web_seed;
 ///
 /// With `--gateway` the torrents listed in `--gateway-allow` are carried over, too, at the trackers given as --tracker: this
 /// peer waits there for browsers, joins the classic swarm of a torrent while there are any, and keeps of it what is asked for, in a
-/// bounded cache. The ports are those of --listen and --webrtc-port then, and --gateway-listen and the like don't count.
+/// bounded cache. The ports are those of --listen and --webrtc-port then, and --gateway-listen and the like don't count; with --http
+/// it is given over HTTP, too, by the gateway's rules.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Torrent files or their URLs, magnet links, pages' links, or info-hashes
@@ -83,7 +84,8 @@ async fn bridge(arguments: &Arguments) -> Result<()> {
     };
     let door = arguments.web_seed.open().await?;
     let http = door.as_ref().map(web_seed::Door::address).transpose()?;
-    let serving = door.map(|door| door.serve(&bridge));
+    let over_http = gateway.as_deref().filter(|_| options.gives_over_http());
+    let serving = door.map(|door| door.serve(&bridge, over_http));
     let mut watched = JoinSet::new();
     for subject in subjects {
         let torrent = add(&bridge, arguments, subject).await?;

@@ -293,6 +293,11 @@ impl GatewayOptions {
         Ok(Arc::new(Gateway::start(bridge, tracker, cache, policy, config)))
     }
 
+    /// Whether what is carried over is given over HTTP, too.
+    pub(crate) fn gives_over_http(&self) -> bool {
+        self.web_seed.unwrap_or(true)
+    }
+
     fn config(&self, trackers: Vec<String>) -> GatewayConfig {
         let usual = GatewayConfig::default();
         let bytes = |size: Option<Size>| size.map(|size| size.0);
@@ -361,7 +366,7 @@ impl Running {
         let bridge = Arc::new(bridge(&network, surroundings, &own_tracker).await?);
         let met = (Some(tracker.clone()), vec![own_tracker]);
         let gateway = options.open(&surroundings.folder, bridge.clone(), met, network.max_peers)?;
-        let web_seed = options.web_seed.unwrap_or(true).then(|| {
+        let web_seed = options.gives_over_http().then(|| {
             let config = WebSeedConfig {
                 rate: options.web_seed_rate,
                 requests: MOST_REQUESTS,

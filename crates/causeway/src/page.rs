@@ -1,8 +1,7 @@
 //! The page, as it was built into this program, and what a browser is told beside it.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{Request, State};
@@ -12,8 +11,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use causeway_core::PeerId;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use rust_embed::RustEmbed;
 use serde_json::{Value, json};
 
@@ -82,14 +79,10 @@ impl Settings {
 /// Serves the page's files, and its settings at `/config.json`.
 pub(crate) fn router(settings: &Settings) -> Router {
     let config = settings.clone();
-    let files = Arc::new(Files::embedded());
-    let to_compress = Arc::clone(&files);
-    // So that not even the first visitor waits for it.
-    std::thread::spawn(move || to_compress.0.values().filter_map(File::gzip).count());
     Router::new()
         .route("/", get(file))
         .route("/{*path}", get(file))
-        .with_state(files)
+        .with_state(Arc::new(Files::embedded()))
         .route(
             "/config.json",
             get(|headers: HeaderMap| async move {
@@ -157,7 +150,8 @@ fn find(files: &Files, path: &str, headers: &HeaderMap) -> Response {
 /// The page's files by path.
 struct Files(BTreeMap<String, File>);
 
-/// What `trunk build` made. A debug build of this program reads it when it starts, a release build contains it.
+/// What `cargo xtask` made: the page, and beside most of its files the same one packed. A debug build of this program reads it when it starts, a release build
+/// contains it.
 #[derive(RustEmbed)]
 #[folder = "../../dist"]
 struct Dist;
@@ -166,9 +160,14 @@ impl Files {
     fn embedded() -> Self {
         let file = |path: &str| {
             let embedded = Dist::get(path)?;
+            let packed = CODINGS.into_iter().filter_map(|(coding, extension)| {
+                let packed = Dist::get(&format!("{path}.{extension}"))?;
+                Some((coding, packed.data.into_owned().into()))
+            });
             Some(File::new(
                 path,
                 embedded.data.into_owned().into(),
+                packed.collect(),
                 embedded.metadata.sha256_hash(),
             ))
         };
@@ -185,25 +184,26 @@ struct File {
     /// Names the content, without quotes.
     tag: String,
     plain: Bytes,
-    /// The same, smaller; made when it is first wanted. `None` where it would not be smaller.
-    gzip: OnceLock<Option<Bytes>>,
+    /// The same in smaller encodings, the smallest first.
+    packed: Vec<(&'static str, Bytes)>,
 }
 
 impl File {
-    fn new(path: &str, plain: Bytes, hash: [u8; 32]) -> Self {
+    fn new(path: &str, plain: Bytes, packed: Vec<(&'static str, Bytes)>, hash: [u8; 32]) -> Self {
         let [hash @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = hash;
         Self {
             content_type: content_type(path),
             tag: format!("{:032x}", u128::from_be_bytes(hash)),
             plain,
-            gzip: OnceLock::new(),
+            packed,
         }
     }
 
     fn respond(&self, request: &HeaderMap) -> Response {
-        let gzip = if accepts_gzip(request) { self.gzip() } else { None };
+        let packed = self.packed.iter().find(|(coding, _)| accepts(request, coding));
         // Another encoding is other bytes, so it needs another tag (RFC 9110, 8.8.3).
-        let tag = format!("\"{}{}\"", self.tag, if gzip.is_some() { "-gzip" } else { "" });
+        let coding = packed.map_or(String::new(), |(coding, _)| format!("-{coding}"));
+        let tag = format!("\"{}{coding}\"", self.tag);
         let known = request
             .get(header::IF_NONE_MATCH)
             .and_then(|value| value.to_str().ok())
@@ -216,41 +216,34 @@ impl File {
             return (StatusCode::NOT_MODIFIED, NO_CACHE, always).into_response();
         }
         let content_type = [(header::CONTENT_TYPE, self.content_type)];
-        match gzip {
-            Some(gzip) => (
+        match packed {
+            Some((coding, bytes)) => (
                 NO_CACHE,
                 always,
                 content_type,
-                [(header::CONTENT_ENCODING, "gzip")],
-                gzip.clone(),
+                [(header::CONTENT_ENCODING, *coding)],
+                bytes.clone(),
             )
                 .into_response(),
             None => (NO_CACHE, always, content_type, self.plain.clone()).into_response(),
         }
     }
-
-    fn gzip(&self) -> Option<&Bytes> {
-        let compress = || {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-            encoder.write_all(&self.plain).ok()?;
-            let compressed = encoder.finish().ok()?;
-            (compressed.len() < self.plain.len()).then(|| compressed.into())
-        };
-        self.gzip.get_or_init(compress).as_ref()
-    }
 }
 
-/// Whether `Accept-Encoding` has `gzip`, and not with a quality of zero.
-fn accepts_gzip(request: &HeaderMap) -> bool {
+/// The encodings that files are packed in, the smallest first, and how their names end.
+const CODINGS: [(&str, &str); 2] = [("br", "br"), ("gzip", "gz")];
+
+/// Whether `Accept-Encoding` has this coding, and not with a quality of zero.
+fn accepts(request: &HeaderMap, coding: &str) -> bool {
     let values = request
         .get_all(header::ACCEPT_ENCODING)
         .into_iter()
         .filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|coding| {
-        let mut parts = coding.split(';').map(str::trim);
-        let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+    values.flat_map(|value| value.split(',')).any(|accepted| {
+        let mut parts = accepted.split(';').map(str::trim);
+        let is_it = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(coding));
         let quality = parts.find_map(|part| part.strip_prefix("q=")).unwrap_or("1");
-        is_gzip && quality.parse().is_ok_and(|quality: f32| quality > 0.0)
+        is_it && quality.parse().is_ok_and(|quality: f32| quality > 0.0)
     })
 }
 
@@ -367,28 +360,30 @@ mod tests {
     }
 
     fn file() -> File {
-        File::new("a.wasm", Bytes::from(vec![0; 10_000]), [0xab; 32])
+        let packed = vec![
+            ("br", Bytes::from_static(b"b")),
+            ("gzip", Bytes::from_static(b"gz")),
+        ];
+        File::new("a.wasm", Bytes::from_static(b"plain"), packed, [0xab; 32])
     }
 
     #[test]
-    fn a_file_goes_out_compressed_to_who_can_read_that() {
+    fn a_file_goes_out_in_the_smallest_encoding_that_its_reader_knows() {
         let cases = [
-            ("", false),
-            ("gzip", true),
-            ("deflate, GZIP;q=0.5, br", true),
-            ("gzip;q=0", false),
-            ("gzip; q=0.0", false),
-            ("br, gzip; q=1.0", true),
-            ("identity", false),
-            ("gzipped", false),
+            ("", None),
+            ("gzip", Some("gzip")),
+            ("deflate, GZIP;q=0.5, br;q=0", Some("gzip")),
+            ("gzip, deflate, br, zstd", Some("br")),
+            ("gzip;q=0", None),
+            ("gzip; q=0.0", None),
+            ("gzip, br; q=1.0", Some("br")),
+            ("identity", None),
+            ("gzipped, brotli", None),
         ];
-        for (accepted, is_compressed) in cases {
+        for (accepted, coding) in cases {
             let response = file().respond(&headers(&[("accept-encoding", accepted)]));
-            assert_eq!(
-                response.headers().contains_key("content-encoding"),
-                is_compressed,
-                "{accepted}"
-            );
+            let said = response.headers().get("content-encoding");
+            assert_eq!(said.and_then(|said| said.to_str().ok()), coding, "{accepted}");
             assert_eq!(response.headers()["content-type"], "application/wasm");
             assert_eq!(response.headers()["cache-control"], "no-cache");
             assert_eq!(response.headers()["vary"], "Accept-Encoding");
@@ -396,9 +391,9 @@ mod tests {
     }
 
     #[test]
-    fn what_gains_nothing_is_not_compressed() {
-        let file = File::new("a.png", Bytes::from_static(b"x"), [0; 32]);
-        let response = file.respond(&headers(&[("accept-encoding", "gzip")]));
+    fn what_is_not_packed_goes_out_as_it_is() {
+        let file = File::new("a.png", Bytes::from_static(b"x"), Vec::new(), [0; 32]);
+        let response = file.respond(&headers(&[("accept-encoding", "br, gzip")]));
         assert!(!response.headers().contains_key("content-encoding"));
     }
 
@@ -406,13 +401,16 @@ mod tests {
     fn a_browser_that_has_the_latest_is_told_so() {
         let plain = format!("\"{}\"", "ab".repeat(16));
         let gzip = format!("\"{}-gzip\"", "ab".repeat(16));
+        let brotli = format!("\"{}-br\"", "ab".repeat(16));
         for (encoding, known, status) in [
             ("", plain.clone(), 304),
             ("", format!("\"other\", W/{plain}"), 304),
             ("", gzip.clone(), 200),
             ("", "\"other\"".into(), 200),
-            ("gzip", gzip, 304),
+            ("gzip", gzip.clone(), 304),
             ("gzip", plain, 200),
+            ("br, gzip", brotli, 304),
+            ("br, gzip", gzip, 200),
         ] {
             let request = headers(&[("accept-encoding", encoding), ("if-none-match", &known)]);
             assert_eq!(file().respond(&request).status(), status, "{encoding} {known}");

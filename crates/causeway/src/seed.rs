@@ -111,7 +111,7 @@ async fn seed(arguments: &Arguments, metainfo: Metainfo, files: Vec<PathBuf>) ->
     }
     let magnet = metainfo.magnet().to_string();
     let http = door.as_ref().map(web_seed::Door::address).transpose()?;
-    let serving = door.map(|door| door.serve(&bridge));
+    let serving = door.map(|door| door.serve(&bridge, None));
     let torrent = bridge.add(Addition {
         subject: Subject::Metainfo(metainfo),
         contents: Contents::Shared(files),

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
+use causeway_bridge::gateway::Gateway;
 use causeway_bridge::{Bridge, Visitor, WebSeed, WebSeedConfig};
 use causeway_core::InfoHash;
 use causeway_tracker::Connections;
@@ -91,12 +92,16 @@ impl Door {
         Ok(self.listener.local_addr()?)
     }
 
-    /// Serves the torrents of the bridge from now on.
-    pub(crate) fn serve(self, bridge: &Bridge) -> Serving {
+    /// Serves the torrents of the bridge from now on, and what its gateway carries over.
+    pub(crate) fn serve(self, bridge: &Bridge, gateway: Option<&Gateway>) -> Serving {
         let (stopping, stopped) = watch::channel(());
+        let seed = match gateway {
+            Some(gateway) => gateway.web_seed(bridge, self.config),
+            None => WebSeed::new(bridge, self.config),
+        };
         let http = Http {
             workers: None,
-            router: router(WebSeed::new(bridge, self.config)),
+            router: router(seed),
             proxies: Arc::new(Proxies::new(&ServerOptions::default())),
             connections: Connections::new(MOST_CONNECTIONS),
             stopped,

@@ -5,6 +5,7 @@
 
 mod bench;
 mod browser;
+mod compress;
 mod dist;
 mod fuzz;
 mod page;

@@ -128,7 +128,7 @@ impl Gateway {
         Self { ending, report, gate }
     }
 
-    /// What it carries over on this bridge, for browsers that ask for it over HTTP.
+    /// What this bridge has, and what the gateway carries over on it by its rules, for whoever asks for it over HTTP.
     #[must_use]
     pub fn web_seed(&self, bridge: &Bridge, config: WebSeedConfig) -> WebSeed {
         WebSeed::behind(bridge, Some(self.gate.clone()), config)

@@ -69,7 +69,7 @@ impl WebSeedConfig {
 #[derive(Clone, Debug)]
 pub struct WebSeed {
     shared: Arc<Shared>,
-    /// Who says what is served to whom: of what is only carried over, and of nothing else.
+    /// Who says what is served to whom of what is only carried over; without one nothing of that is.
     gate: Option<Arc<Gate>>,
     config: Arc<WebSeedConfig>,
     slots: Slots,
@@ -83,7 +83,7 @@ impl WebSeed {
         Self::behind(bridge, None, config)
     }
 
-    /// For the torrents that this bridge carries over.
+    /// For those, too, as far as the gate lets them through.
     pub(crate) fn behind(bridge: &Bridge, gate: Option<Arc<Gate>>, config: WebSeedConfig) -> Self {
         Self {
             shared: bridge.shared().clone(),
@@ -129,13 +129,18 @@ impl WebSeed {
         };
         let (Target::Torrent(info_hash) | Target::File(info_hash, _)) = target;
         let from = visitor.address;
-        let gate = self.gate.as_ref();
+        let torrent = self.shared.torrent(info_hash);
+        let is_relayed = |torrent: &Handle| torrent.shelf().is_relayed();
+        // Of what is not there yet the rules decide whether it may ever be.
+        let gate = self
+            .gate
+            .as_ref()
+            .filter(|_| torrent.as_ref().is_none_or(is_relayed));
         let guest = gate.map(|gate| Guest::new(gate.clone(), info_hash, visitor));
         if let Some(Err(denied)) = guest.as_ref().map(Guest::admit) {
             return refuse(denied);
         }
-        let torrent = self.shared.torrent(info_hash);
-        let Some(torrent) = torrent.filter(|torrent| torrent.shelf().is_relayed() == guest.is_some()) else {
+        let Some(torrent) = torrent.filter(|torrent| is_relayed(torrent) == guest.is_some()) else {
             return say(StatusCode::NOT_FOUND, NOTHING);
         };
         let Ok(metainfo) = timeout(self.config.patience, torrent.shelf().opened()).await else {

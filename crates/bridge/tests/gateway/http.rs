@@ -147,6 +147,41 @@ async fn the_operators_rules_hold_over_http_too() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_bridge_has_itself_is_given_beside_that_and_not_by_the_gateways_rules() -> Result<()> {
+    let policy = Policy {
+        tokens: ["open-sesame".to_owned()].into(),
+        ..Policy::default()
+    };
+    let world = World::new(1 << 22, GatewayConfig::default(), policy).await?;
+    let path = world.folder.path().join("own.bin");
+    std::fs::write(&path, b"our own")?;
+    let file = DraftFile {
+        path: vec!["own.bin".to_owned()],
+        length: 7,
+    };
+    let mut hasher = Draft::new("own.bin", vec![file], CreateOptions::default())?.hasher();
+    hasher.update(b"our own");
+    let metainfo = hasher.finish()?;
+    let own = metainfo.info().info_hash();
+    world.bridge.add(Addition {
+        subject: Subject::Metainfo(metainfo),
+        contents: Contents::Shared(vec![path]),
+        selection: None,
+        peers: Vec::new(),
+        web_seeds: Vec::new(),
+        manner: Manner::default(),
+    })?;
+    let seed = world.web_seed(WebSeedConfig::default());
+    ensure!(whole(&seed, &format!("{own}/own.bin")).await? == b"our own"[..]);
+    let other = format!("{}/a.bin", InfoHash::new([9; 20]));
+    ensure!(ask(&seed, &other, None).await?.status() == StatusCode::FORBIDDEN);
+    ensure!(ask(&seed, &other, Some("open-sesame")).await?.status() == StatusCode::NOT_FOUND);
+    let given = "causeway_gateway_bytes_total{link=\"http\",direction=\"up\"}";
+    ensure!(world.metric(given)? == 0, "that is no work of the gateway");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_ends_where_a_quota_does() -> Result<()> {
     let config = GatewayConfig {
         quota: Quota {

@@ -1,11 +1,10 @@
-//! What a browser loads before the page works: WebAssembly, JavaScript, CSS and HTML, as `gzip -9` leaves them.
+//! What a browser loads before the page works: WebAssembly, JavaScript, CSS and HTML, as they are packed for it.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::figures::{Goal, print_head};
 
@@ -15,24 +14,28 @@ const KINDS: [&str; 4] = ["wasm", "js", "css", "html"];
 pub(crate) fn measure(dist: &Path) -> Result<()> {
     let mut files = Vec::new();
     collect(dist, &mut files)
-        .with_context(|| format!("{}: build it with `cargo xtask dist`", dist.display()))?;
+        .with_context(|| format!("{}: build it with `cargo xtask run`", dist.display()))?;
     files.sort();
     print_head("Weight of the page");
-    let mut total = 0.0;
-    for file in files {
-        let packed = Command::new("gzip").args(["-9", "-c"]).arg(&file).output()?;
-        ensure!(packed.status.success(), "gzip failed on {}", file.display());
-        let kilobytes = f64::from(u32::try_from(packed.stdout.len())?) / 1000.0;
-        total += kilobytes;
+    for (coding, extension, goal) in [("gzip", "gz", Some(250.0)), ("Brotli", "br", None)] {
+        let mut total = 0.0;
+        for file in &files {
+            let mut packed = file.as_os_str().to_owned();
+            packed.push(format!(".{extension}"));
+            let length = fs::metadata(&packed).or_else(|_| fs::metadata(file))?.len();
+            let kilobytes = f64::from(u32::try_from(length)?) / 1000.0;
+            total += kilobytes;
+            println!(
+                "| kB of {}, {coding} | Causeway | {kilobytes:.1} | |",
+                file.strip_prefix(dist)?.display()
+            );
+        }
+        let judged = goal.map(|goal| Goal::AtMost(goal).judge(total));
         println!(
-            "| kB of {} | Causeway | {kilobytes:.1} | |",
-            file.strip_prefix(dist)?.display()
+            "| kB in all, {coding} | Causeway | {total:.1} | {} |",
+            judged.unwrap_or_default()
         );
     }
-    println!(
-        "| kB in all | Causeway | {total:.1} | {} |",
-        Goal::AtMost(250.0).judge(total)
-    );
     Ok(())
 }
 
