@@ -34,6 +34,11 @@ impl Uploads {
         self.next.is_empty() && self.asked.is_empty()
     }
 
+    /// Whether something is at hand that waits for nothing but room on the link.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.has_metadata() || self.next.front().is_some_and(|(_, data)| data.is_some())
+    }
+
     /// The peer asks for this block.
     pub(crate) fn ask(&mut self, block: Block) {
         self.asked.push_back(block);
@@ -224,9 +229,12 @@ impl Reads {
 
     /// The block was read or could not be: tells whom it was read for, if for anybody.
     pub(crate) fn finish(&mut self, block: Block) -> Option<Readers> {
-        let place = self.find(block).ok()?;
+        let (_, readers) = match self.waiting.front() {
+            Some((first, _)) if *first == block => self.waiting.pop_front()?,
+            _ => self.waiting.remove(self.find(block).ok()?)?,
+        };
         self.bytes -= block.length() as usize;
-        self.waiting.remove(place).map(|(_, readers)| readers)
+        Some(readers)
     }
 
     /// Whether nothing more is read before something has been: others than those read for may wait.
@@ -246,6 +254,9 @@ impl Reads {
     }
 
     fn find(&self, block: Block) -> Result<usize, usize> {
+        if self.waiting.back().is_none_or(|(last, _)| *last < block) {
+            return Err(self.waiting.len());
+        }
         self.waiting.binary_search_by_key(&block, |(block, _)| *block)
     }
 

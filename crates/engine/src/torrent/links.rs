@@ -37,7 +37,9 @@ impl Torrent {
     pub(super) fn writable(&mut self, link: LinkId, budget: usize) {
         if let Some(peer) = self.peers.get_mut(&link) {
             peer.outbox.set_budget(budget);
-            self.touched.insert(link);
+            if peer.uploads.is_ready() {
+                self.touched.insert(link);
+            }
         } else if let Some(greeting) = self.greetings.get_mut(&link) {
             greeting.outbox.set_budget(budget);
         }
