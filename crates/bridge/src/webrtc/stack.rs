@@ -55,7 +55,9 @@ impl Stack {
             .into_iter()
             .find(|fingerprint| fingerprint.algorithm.eq_ignore_ascii_case("sha-256"))
             .ok_or_else(|| Failure("the certificate has no SHA-256 digest".to_owned()))?
-            .value;
+            .value
+            // RFC 8122: in capitals. Firefox refuses descriptions that have it otherwise.
+            .to_ascii_uppercase();
         Ok(Self {
             certificate,
             crypto,
@@ -401,8 +403,8 @@ fn failure(error: impl fmt::Display) -> Failure {
     Failure(error.to_string())
 }
 
-/// The number of the channel that two of our kind agree on.
-const AGREED_ID: u16 = 1000;
+/// The number of the channel that two of our kind agree on, the page as well. Firefox begins with 256, and this stack can't give it more later.
+const AGREED_ID: u16 = 200;
 /// The largest message that is received, in bytes; descriptions say so. Four blocks with their headers: fewer and larger
 /// messages cost a browser less, and the stack has a buffer of this length for each connection.
 pub(super) const MAX_RECEIVED_MESSAGE: u32 = 4 * (16 * 1024 + 13);

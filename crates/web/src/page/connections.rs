@@ -274,5 +274,6 @@ async fn complete_description(peer: &RtcPeerConnection, ended: &Promise) -> Resu
     Ok(description.sdp())
 }
 
-/// The number of the channel that two of our kind agree on; those that are announced count from 0 up.
-const AGREED_ID: u16 = 1_000;
+/// The number of the channel that two of our kind agree on, the native peer as well; those that are announced count from 0 up.
+/// Firefox begins with 256 channels, and not everybody lets it have more later.
+const AGREED_ID: u16 = 200;
