@@ -15,6 +15,7 @@ pub mod browser;
 pub mod cdp;
 pub mod classic;
 pub mod files;
+pub mod firefox;
 pub mod native;
 pub mod page;
 pub mod processes;

@@ -9,6 +9,7 @@ mod node;
 mod tools;
 mod wasm;
 
+use std::env;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -33,7 +34,7 @@ pub(crate) fn build() -> Result<()> {
 pub(crate) fn all() -> Result<()> {
     build()?;
     tools::for_tests()?;
-    browser()?;
+    browsers()?;
     node::packages()?;
     clients::all()
 }
@@ -54,14 +55,19 @@ pub(crate) fn optimised_rqbit() -> Result<PathBuf> {
     tools::optimised_rqbit()
 }
 
-/// The browser that the tests run in.
-fn browser() -> Result<()> {
+/// The browsers that the tests run in.
+fn browsers() -> Result<()> {
     if Browser::find().is_none() && debian::is_ours() {
         doing("Chromium and its driver from Debian's packages", "about a minute");
         debian::install(&["chromium", "chromium-driver"])?;
     }
     Browser::require()?;
     done("Chromium and its driver");
+    let by_hand = "the end-to-end tests need Firefox: install it, and name its program in CAUSEWAY_FIREFOX where that is not firefox-esr";
+    if env::var_os("CAUSEWAY_FIREFOX").is_none() {
+        program_from_debian("firefox-esr", &["firefox-esr"], by_hand)?;
+    }
+    done("Firefox");
     Ok(())
 }
 

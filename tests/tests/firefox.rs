@@ -1,0 +1,47 @@
+//! The page in Firefox: the same files over connections with the native peer and with the page in Chromium, in both directions.
+
+use std::fs;
+use std::time::Duration;
+
+use causeway_tests::files::assert_same;
+use causeway_tests::firefox::Firefox;
+use causeway_tests::native::get;
+use causeway_tests::stage;
+
+const TRANSFER: Duration = Duration::from_mins(1);
+
+#[test]
+fn firefox_gets_a_file_from_a_native_peer_and_gives_it_to_another() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let file = stage.file("holiday.mp4", 20_000_003)?;
+        let seed = stage.seed(&file, &server.tracker(), &[]).await?;
+        let magnet = seed.magnet.clone();
+        let mut firefox = Firefox::open(&format!("{}/#{magnet}", server.origin())).await?;
+        stage.keep(firefox.log());
+        firefox.complete(TRANSFER).await?;
+        firefox.assert_stored(&fs::read(&file)?).await?;
+        drop(seed);
+        let folder = get(&magnet, &stage.folder().join("got"), &[], TRANSFER).await?;
+        assert_same(&file, &folder.join("holiday.mp4"))
+    });
+}
+
+#[test]
+fn firefox_gets_a_file_from_chromium_and_gives_it_to_another() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let sender = stage.page("sender", server.origin()).await?;
+        let file = stage.file("notes.txt", 3_000_001)?;
+        let shared = sender.share(&[&file]).await?;
+        let mut firefox = Firefox::open(&shared.link).await?;
+        stage.keep(firefox.log());
+        firefox.complete(TRANSFER).await?;
+        firefox.assert_stored(&fs::read(&file)?).await?;
+        sender.close().await?;
+        let receiver = stage.page("receiver", &shared.link).await?;
+        let torrent = receiver.torrent(&shared.info_hash);
+        torrent.complete(TRANSFER).await?;
+        assert_same(&file, &torrent.save("notes.txt").await?)
+    });
+}
