@@ -1,4 +1,4 @@
-//! The page in Firefox, which speaks `WebDriver` `BiDi` by itself.
+//! Pages in Firefox, which speaks `WebDriver` `BiDi` by itself.
 
 use std::ffi::OsString;
 use std::fs;
@@ -17,7 +17,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::program::{Log, Program};
 
-/// Firefox with one tab, on our page, which has one torrent. Dropping it kills it.
+/// Firefox with one tab, on our page or WebTorrent's, which has one torrent. Dropping it kills it.
 #[derive(Debug)]
 pub struct Firefox {
     program: Program,
@@ -73,17 +73,30 @@ impl Firefox {
         self.program.log()
     }
 
-    /// Waits until the torrent is complete.
+    /// Waits until the torrent of our page is complete.
     ///
     /// # Errors
     /// When that takes longer: with what the page shows.
     pub async fn complete(&mut self, within: Duration) -> Result<()> {
-        let complete = self.run(COMPLETE);
-        if let Ok(done) = timeout(within, complete).await {
+        self.wait(
+            "[data-testid=torrent]",
+            "d.state === 'seeding' && Number(d.progress) === 1",
+            within,
+        )
+        .await
+    }
+
+    /// Waits until a condition holds for the `dataset`, `d`, of an element.
+    ///
+    /// # Errors
+    /// When that takes longer: with what the page shows.
+    pub async fn wait(&mut self, element: &str, condition: &str, within: Duration) -> Result<()> {
+        let wait = WAIT.replace("ELEMENT", element).replace("CONDITION", condition);
+        if let Ok(done) = timeout(within, self.run(&wait)).await {
             return done.map(drop);
         }
-        let shown = self.run("document.body.innerText").await?;
-        bail!("the torrent is not complete in Firefox within {within:?}: {shown}")
+        let shown = self.run("document.body.outerHTML").await?;
+        bail!("{condition} does not come true in Firefox within {within:?}: {shown}")
     }
 
     /// Checks that the page has stored these bytes as a file of the torrent.
@@ -139,10 +152,10 @@ user_pref('network.connectivity-service.enabled', false);
 user_pref('services.settings.server', 'data:,');
 ";
 
-const COMPLETE: &str = "new Promise(done => {
+const WAIT: &str = "new Promise(done => {
     const look = () => {
-        const d = document.querySelector('[data-testid=torrent]')?.dataset
-        if (d?.state === 'seeding' && Number(d.progress) === 1) { observer.disconnect(); done() }
+        const d = document.querySelector('ELEMENT')?.dataset ?? {}
+        if (CONDITION) { observer.disconnect(); done() }
     }
     const observer = new MutationObserver(look)
     observer.observe(document, { subtree: true, childList: true, attributes: true })

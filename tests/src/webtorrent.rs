@@ -168,6 +168,7 @@ impl WebTorrentPage {
 }
 
 /// A magnet link as the value of a field in the fragment of an address.
-fn escape(magnet: &str) -> String {
+#[must_use]
+pub fn escape(magnet: &str) -> String {
     magnet.replace('%', "%25").replace('&', "%26")
 }

@@ -7,6 +7,7 @@ use causeway_tests::files::assert_same;
 use causeway_tests::firefox::Firefox;
 use causeway_tests::native::get;
 use causeway_tests::stage;
+use causeway_tests::webtorrent::escape;
 
 const TRANSFER: Duration = Duration::from_mins(1);
 
@@ -24,6 +25,21 @@ fn firefox_gets_a_file_from_a_native_peer_and_gives_it_to_another() {
         drop(seed);
         let folder = get(&magnet, &stage.folder().join("got"), &[], TRANSFER).await?;
         assert_same(&file, &folder.join("holiday.mp4"))
+    });
+}
+
+#[test]
+fn webtorrent_in_firefox_gets_a_file_from_a_native_peer() {
+    stage::run(async |stage| {
+        let (server, site) = (stage.server(&[]).await?, stage.site().await?);
+        let file = stage.file("song.flac", 9_000_001)?;
+        let seed = stage.seed(&file, &server.tracker(), &[]).await?;
+        let magnet = escape(&seed.magnet);
+        let mut firefox =
+            Firefox::open(&format!("{}/webtorrent.html#magnet={magnet}", site.origin())).await?;
+        stage.keep(firefox.log());
+        // What it says to have it has verified.
+        firefox.wait("#torrent", "d.state === 'complete'", TRANSFER).await
     });
 }
 
