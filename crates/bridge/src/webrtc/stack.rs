@@ -1,36 +1,45 @@
-//! Connections on the crate `rtc`.
+//! Connections on the crates of `rtc`, put together for the one thing that is needed here: a data channel.
+//!
+//! ICE finds a path, a [`Prober`] how long packets may be there, DTLS makes it safe, SCTP carries messages ([`DataChannel`]). The connection that `rtc` itself makes of these can
+//! do media as well, which every packet passes on its way.
 
-use core::fmt;
+mod channel;
+mod probe;
+mod repeats;
+
+use core::fmt::{self, Write as _};
+use core::net::Ipv4Addr;
 use core::time::Duration;
 use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use rtc::crypto::{self, RTCCryptoProvider, SignatureScheme};
-use rtc::data_channel::{RTCDataChannelId, RTCDataChannelInit};
-use rtc::ice::mdns::MulticastDnsMode;
-use rtc::peer_connection::certificate::RTCCertificate;
-use rtc::peer_connection::configuration::RTCConfigurationBuilder;
-use rtc::peer_connection::configuration::setting_engine::{
-    SctpMaxMessageSize, SettingEngine, SettingEngineBuilder,
-};
-use rtc::peer_connection::event::{RTCDataChannelEvent, RTCPeerConnectionEvent};
-use rtc::peer_connection::message::RTCMessage;
-use rtc::peer_connection::sdp::RTCSessionDescription;
-use rtc::peer_connection::state::{RTCIceConnectionState, RTCPeerConnectionState};
-use rtc::peer_connection::transport::{RTCDtlsRole, RTCIceCandidateInit};
-use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
-use rtc::sansio::Protocol as _;
-use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
+use rtc_crypto::{HashAlgorithm, RTCCryptoProvider};
+use rtc_dtls::cipher_suite::CipherSuiteId;
+use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
+use rtc_dtls::crypto::Certificate;
+use rtc_dtls::endpoint::{Endpoint as Dtls, EndpointEvent};
+use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
+use rtc_ice::candidate::unmarshal_candidate;
+use rtc_ice::mdns::MulticastDnsMode;
+use rtc_ice::state::ConnectionState;
+use rtc_ice::{Agent, AgentConfig, Event};
+use rtc_shared::error::Error;
+use rtc_shared::{TaggedBytesMut, TransportContext, TransportProtocol};
+use sansio::Protocol as _;
 
+use self::channel::{DataChannel, News};
+use self::probe::{Prober, SHORTEST};
+use self::repeats::Repeats;
 use super::candidate::Candidate;
-use super::connection::{Channel, Connection, Failure, Happening, Path, Role, Terms};
-use super::description::{Description, Setup};
+use super::connection::{Connection, Failure, Happening, Path, Role, Terms};
+use super::description::Setup;
 
 /// Makes connections that share one certificate.
 pub(super) struct Stack {
-    certificate: RTCCertificate,
+    certificate: Certificate,
     crypto: Arc<dyn RTCCryptoProvider>,
     fingerprint: String,
 }
@@ -46,18 +55,14 @@ impl fmt::Debug for Stack {
 impl Stack {
     /// Makes the certificate.
     pub(super) fn new() -> Result<Self, Failure> {
-        let crypto = crypto::default_provider().map_err(failure)?;
-        let parameters = rcgen::CertificateParams::new(vec!["causeway".to_owned()]).map_err(failure)?;
-        let scheme = SignatureScheme::EcdsaP256Sha256;
-        let certificate = RTCCertificate::generate(crypto.crypto(), scheme, parameters).map_err(failure)?;
-        let fingerprints = certificate.get_fingerprints(crypto.crypto()).map_err(failure)?;
-        let fingerprint = fingerprints
-            .into_iter()
-            .find(|fingerprint| fingerprint.algorithm.eq_ignore_ascii_case("sha-256"))
-            .ok_or_else(|| Failure("the certificate has no SHA-256 digest".to_owned()))?
-            .value
-            // RFC 8122: in capitals. Firefox refuses descriptions that have it otherwise.
-            .to_ascii_uppercase();
+        let crypto = rtc_crypto::default_provider().map_err(failure)?;
+        let names = vec!["causeway".to_owned()];
+        let certificate = Certificate::generate_self_signed(names, crypto.crypto()).map_err(failure)?;
+        let fingerprint = certificate
+            .certificate
+            .first()
+            .and_then(|der| fingerprint(crypto.as_ref(), der))
+            .ok_or_else(|| Failure("the certificate has no SHA-256 digest".to_owned()))?;
         Ok(Self {
             certificate,
             crypto,
@@ -77,118 +82,172 @@ impl Stack {
 
     /// Makes a connection, both sides of which are known, and begins to check how the peer is reached.
     pub(super) fn connect(&self, now: Instant, terms: &Terms) -> Result<RtcConnection, Failure> {
-        let configuration = RTCConfigurationBuilder::new().with_certificates(vec![self.certificate.clone()]);
-        let mut peer = RTCPeerConnectionBuilder::new()
-            .with_configuration(configuration.build())
-            .with_setting_engine(self.settings(terms))
-            .build(now)
-            .map_err(failure)?;
-        let channel = match (&terms.channel, terms.role) {
-            (Channel::Agreed, _) => {
-                let options = RTCDataChannelInit {
-                    negotiated: Some(AGREED_ID),
-                    ..RTCDataChannelInit::default()
-                };
-                Some(
-                    peer.create_data_channel("causeway", Some(options))
-                        .map_err(failure)?
-                        .id(),
-                )
-            }
-            (Channel::Announced(label), Role::Offerer) => {
-                Some(peer.create_data_channel(label, None).map_err(failure)?.id())
-            }
-            (Channel::Announced(_), Role::Answerer) => None,
+        let is_offerer = terms.role == Role::Offerer;
+        let begins = match terms.remote.setup {
+            Setup::Active => false,
+            Setup::Passive => true,
+            Setup::ActPass => !is_offerer,
         };
+        let handshake = Arc::new(self.handshake(begins, &terms.remote.fingerprint)?);
+        let (client, server) = if begins {
+            (Some(handshake), None)
+        } else {
+            (None, Some(handshake))
+        };
+        Ok(RtcConnection {
+            agent: self.agent(now, terms)?,
+            crypto: self.crypto.clone(),
+            dtls: Dtls::new(HERE, TransportProtocol::UDP, server),
+            handshake: client,
+            begins,
+            channel: DataChannel::new(&terms.channel, is_offerer),
+            path: None,
+            selected: None,
+            prober: Prober::default(),
+            carried: SHORTEST,
+            longest: None,
+            rounds: ROUNDS,
+            probes: VecDeque::new(),
+            happenings: VecDeque::new(),
+            packets: VecDeque::new(),
+            early: Vec::new(),
+            repeats: Repeats::default(),
+            is_dirty: false,
+            progress: Progress::Checking(FIRST_CHECKS),
+            now,
+            checked: now,
+        })
+    }
+
+    fn agent(&self, now: Instant, terms: &Terms) -> Result<Agent, Failure> {
+        let at_once = Some(Duration::ZERO);
+        let config = AgentConfig {
+            local_ufrag: terms.credentials.ufrag.clone(),
+            local_pwd: terms.credentials.password.clone(),
+            multicast_dns_mode: MulticastDnsMode::Disabled,
+            disconnected_timeout: Some(SILENCE / 2),
+            failed_timeout: Some(SILENCE / 2),
+            keepalive_interval: Some(KEEPALIVE),
+            check_interval: FIRST_CHECKS,
+            max_binding_requests: Some(MAX_CHECKS),
+            // The driver spaces the checks; a pair that works is taken when it is found, unless it is by a relay.
+            host_acceptance_min_wait: at_once,
+            srflx_acceptance_min_wait: at_once,
+            prflx_acceptance_min_wait: at_once,
+            relay_acceptance_min_wait: Some(RELAY_WAIT),
+            ..AgentConfig::default()
+        };
+        let mut agent = Agent::new(now, Arc::new(config), self.crypto.clone()).map_err(failure)?;
         let hosts = (0..)
             .zip(&terms.local)
             .map(|(rank, address)| Candidate::host(*address, rank));
         for candidate in hosts.chain(terms.relayed.map(Candidate::relayed)) {
-            let candidate = RTCIceCandidateInit {
-                candidate: candidate.to_string(),
-                ..RTCIceCandidateInit::default()
-            };
-            peer.add_local_candidate(candidate).map_err(failure)?;
+            let candidate = unmarshal_candidate(&candidate.to_string()).map_err(failure)?;
+            agent.add_local_candidate(candidate).map_err(failure)?;
         }
-        negotiate(&mut peer, now, terms)?;
-        Ok(RtcConnection {
-            peer,
-            channel,
-            strangers: 0,
-            happenings: VecDeque::new(),
-            early: Vec::new(),
-            progress: Progress::Checking(FIRST_CHECKS),
-            checked: now,
-            active: now,
-        })
+        for candidate in &terms.remote.candidates {
+            let candidate = unmarshal_candidate(&candidate.to_string()).map_err(failure)?;
+            agent.add_remote_candidate(candidate).map_err(failure)?;
+        }
+        let (ufrag, password) = (
+            &terms.remote.credentials.ufrag,
+            &terms.remote.credentials.password,
+        );
+        agent
+            .start_connectivity_checks(now, terms.role == Role::Offerer, ufrag.clone(), password.clone())
+            .map_err(failure)?;
+        Ok(agent)
     }
 
-    fn settings(&self, terms: &Terms) -> SettingEngine {
-        let at_once = Some(Duration::ZERO);
-        let answering = match terms.remote.setup {
-            Setup::Active => RTCDtlsRole::Server,
-            Setup::ActPass | Setup::Passive => RTCDtlsRole::Client,
+    /// How DTLS is begun or answered, with a peer whose certificate has this digest and no other.
+    fn handshake(&self, begins: bool, expected: &str) -> Result<HandshakeConfig, Failure> {
+        let (crypto, expected) = (self.crypto.clone(), expected.to_owned());
+        let verify = move |certificates: &[Vec<u8>], _: &[_]| {
+            let digest = certificates
+                .first()
+                .and_then(|der| fingerprint(crypto.as_ref(), der));
+            match digest {
+                Some(digest) if digest.eq_ignore_ascii_case(&expected) => Ok(()),
+                _ => Err(Error::ErrNoMatchingCertificateFingerprint),
+            }
         };
-        SettingEngineBuilder::new()
+        // Browsers offer to send media, always, and a server has to take the offer.
+        let media = if begins {
+            Vec::new()
+        } else {
+            vec![
+                SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+                SrtpProtectionProfile::Srtp_Aead_Aes_256_Gcm,
+                SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+                SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_32,
+            ]
+        };
+        ConfigBuilder::default()
             .with_crypto_provider(self.crypto.clone())
-            .with_ice_credentials(
-                terms.credentials.ufrag.clone(),
-                terms.credentials.password.clone(),
-            )
-            .with_answering_dtls_role(answering)
-            .with_multicast_dns_mode(MulticastDnsMode::Disabled)
-            .with_ice_timeouts(Some(SILENCE / 2), Some(SILENCE / 2), Some(KEEPALIVE))
-            .with_ice_connection_attempts(Some(FIRST_CHECKS), Some(MAX_CHECKS))
-            // The driver spaces the checks; a pair that works is taken when it is found, unless it is by a relay.
-            .with_host_acceptance_min_wait(at_once)
-            .with_srflx_acceptance_min_wait(at_once)
-            .with_prflx_acceptance_min_wait(at_once)
-            .with_relay_acceptance_min_wait(Some(RELAY_WAIT))
-            .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_RECEIVED_MESSAGE))
-            .with_sctp_max_receive_buffer_size(RECEIVE_BUFFER)
-            .build()
+            .with_certificates(vec![self.certificate.clone()])
+            // What everybody has to have (RFC 8827 section 6.5). Others make packets longer by other lengths.
+            .with_cipher_suites(vec![
+                CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
+                CipherSuiteId::Tls_Ecdhe_Rsa_With_Aes_128_Gcm_Sha256,
+            ])
+            .with_srtp_protection_profiles(media)
+            .with_client_auth(ClientAuthType::RequireAnyClientCert)
+            // Nobody vouches for these certificates but the description, by their digest.
+            .with_insecure_skip_verify(true)
+            .with_verify_peer_certificate(Some(Arc::new(verify)))
+            .with_extended_master_secret(ExtendedMasterSecretType::Require)
+            .build(begins, None)
+            .map_err(failure)
     }
 }
 
-/// Tells the stack what both sides have said. What it would say itself reaches nobody.
-fn negotiate(peer: &mut RTCPeerConnection, now: Instant, terms: &Terms) -> Result<(), Failure> {
-    // How much the peer takes is for the sender to heed; the stack would receive no more than that, either.
-    let remote = Description {
-        max_message_size: Some(MAX_RECEIVED_MESSAGE as usize),
-        ..terms.remote.clone()
-    };
-    let remote = remote.to_string();
-    match terms.role {
-        Role::Offerer => {
-            let offer = peer.create_offer(None).map_err(failure)?;
-            peer.set_local_description(now, offer).map_err(failure)?;
-            let answer = RTCSessionDescription::answer(remote).map_err(failure)?;
-            peer.set_remote_description(now, answer).map_err(failure)
-        }
-        Role::Answerer => {
-            let offer = RTCSessionDescription::offer(remote).map_err(failure)?;
-            peer.set_remote_description(now, offer).map_err(failure)?;
-            let answer = peer.create_answer(None).map_err(failure)?;
-            peer.set_local_description(now, answer).map_err(failure)
-        }
+/// The SHA-256 digest of a certificate, in capitals (RFC 8122): Firefox refuses descriptions that have it otherwise.
+fn fingerprint(crypto: &dyn RTCCryptoProvider, der: &[u8]) -> Option<String> {
+    let digest = crypto.crypto().hash(HashAlgorithm::Sha256, der).ok()?;
+    let mut text = String::new();
+    for byte in &digest {
+        let colon = if text.is_empty() { "" } else { ":" };
+        write!(text, "{colon}{byte:02X}").ok()?;
     }
+    Some(text)
 }
 
 /// A connection on `rtc`.
 pub(super) struct RtcConnection {
-    peer: RTCPeerConnection,
-    /// The channel that is used; where the peer announces it, once it has.
-    channel: Option<RTCDataChannelId>,
-    /// Channels beside it.
-    strangers: usize,
+    agent: Agent,
+    crypto: Arc<dyn RTCCryptoProvider>,
+    dtls: Dtls,
+    /// How this side begins, once a path is found.
+    handshake: Option<Arc<HandshakeConfig>>,
+    /// Whether it is this side that begins.
+    begins: bool,
+    channel: DataChannel,
+    /// What all but the checks travels on.
+    path: Option<Path>,
+    /// What ICE would have it travel on.
+    selected: Option<Path>,
+    prober: Prober,
+    /// The longest packet that is known to arrive there.
+    carried: usize,
+    /// The longest that is sent, once there is an association.
+    longest: Option<usize>,
+    /// How often it is still asked what a path carries.
+    rounds: u8,
+    /// Checks that ask it.
+    probes: VecDeque<(Path, Vec<u8>)>,
     happenings: VecDeque<Happening>,
+    /// Packets of DTLS that are ready.
+    packets: VecDeque<BytesMut>,
     /// Packets of the handshake that came before a path was chosen.
-    early: Vec<(Path, BytesMut)>,
+    early: Vec<BytesMut>,
+    repeats: Repeats,
+    /// Something was done that may have packets to send.
+    is_dirty: bool,
     progress: Progress,
-    /// When the stack was last told the time.
+    /// The latest time that was told.
+    now: Instant,
+    /// When checks were last due.
     checked: Instant,
-    /// When bytes last went either way.
-    active: Instant,
 }
 
 /// How far a connection has come.
@@ -212,49 +271,54 @@ impl fmt::Debug for RtcConnection {
 
 impl Connection for RtcConnection {
     fn handle_datagram(&mut self, now: Instant, path: Path, bytes: BytesMut) {
-        let is_dtls = !super::stun::is_stun(&bytes);
-        if is_dtls && matches!(self.progress, Progress::Checking(_)) {
-            // The stack would drop it, and the peer repeat it a second later.
-            if self.early.len() < MAX_EARLY {
-                self.early.push((path, bytes));
+        self.now = now;
+        if super::stun::is_stun(&bytes) {
+            self.read_check(path, bytes);
+            if let Progress::Checking(_) = self.progress {
+                // An answer to a check may be all that was waited for.
+                self.handle_timeout(now);
             }
             return;
         }
-        if is_dtls {
-            self.active = now;
-        }
-        self.read(now, path, bytes);
-        if !is_dtls && let Progress::Checking(_) = self.progress {
-            // An answer to a check may be all that was waited for.
-            self.handle_timeout(now);
+        match self.progress {
+            // Nobody would answer yet, and the peer repeat it a second later.
+            Progress::Checking(_) => {
+                if self.early.len() < MAX_EARLY {
+                    self.early.push(bytes);
+                }
+            }
+            Progress::Reached | Progress::Open => self.read(bytes),
+            Progress::Closed => {}
         }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        match &mut self.progress {
-            Progress::Checking(interval) => {
-                if now.saturating_duration_since(self.checked) >= *interval {
-                    *interval = (*interval * 2).min(LAST_CHECKS);
-                    self.checked = now;
-                }
+        self.now = now;
+        if let Progress::Checking(interval) = &mut self.progress {
+            if now.saturating_duration_since(self.checked) >= *interval {
+                *interval = (*interval * 2).min(LAST_CHECKS);
+                self.checked = now;
             }
-            Progress::Reached | Progress::Open | Progress::Closed => self.checked = now,
+            self.check();
+        } else if self.check_deadline().is_some_and(|deadline| deadline <= now) {
+            self.checked = now;
+            self.check();
         }
-        if let Err(error) = self.peer.handle_timeout(now) {
-            tracing::trace!("a timer of a connection fails: {error}");
+        if self.dtls.poll_timeout(&THERE).is_some()
+            && let Err(error) = self.dtls.handle_timeout(THERE, now)
+        {
+            tracing::trace!("a timer of DTLS fails: {error}");
         }
+        self.channel.handle_timeout(now);
+        self.is_dirty = true;
     }
 
     fn deadline(&mut self) -> Option<Instant> {
-        let deadline = self.peer.poll_timeout()?;
-        let is_idle = self.checked > self.active + IDLE && self.outstanding() == 0;
-        match self.progress {
-            Progress::Checking(interval) => Some(deadline.max(self.checked + interval)),
-            // The stack wants to be asked five times a second whatever happens; for one that idles once is enough.
-            Progress::Open if is_idle => Some(deadline.max(self.checked + IDLE)),
-            Progress::Reached | Progress::Open => Some(deadline),
-            Progress::Closed => None,
+        if self.progress == Progress::Closed {
+            return None;
         }
+        let (check, dtls) = (self.check_deadline(), self.dtls.poll_timeout(&THERE));
+        [check, dtls, self.channel.deadline()].into_iter().flatten().min()
     }
 
     fn poll(&mut self) -> Option<Happening> {
@@ -262,52 +326,95 @@ impl Connection for RtcConnection {
         if let Some(happening) = self.happenings.pop_front() {
             return Some(happening);
         }
-        let datagram = self.peer.poll_write()?;
-        let path = Path {
-            local: datagram.transport.local_addr,
-            remote: datagram.transport.peer_addr,
-        };
-        Some(Happening::Transmit(path, datagram.message))
+        if let Some((path, probe)) = self.probes.pop_front() {
+            return Some(Happening::Transmit(path, probe[..].into()));
+        }
+        if let Some(check) = self.agent.poll_write() {
+            let path = Path {
+                local: check.transport.local_addr,
+                remote: check.transport.peer_addr,
+            };
+            return Some(Happening::Transmit(path, check.message));
+        }
+        if self.packets.is_empty() && self.is_dirty {
+            self.seal();
+        }
+        let path = self.path?;
+        let packet = self.packets.pop_front()?;
+        Some(Happening::Transmit(path, packet))
     }
 
     fn receive(&mut self) -> Option<Bytes> {
-        while let Some(read) = self.peer.poll_read() {
-            if let RTCMessage::DataChannelMessage(id, message) = read.message
-                && Some(id) == self.channel
-            {
-                if !message.is_string {
-                    return Some(message.data.freeze());
-                }
-                self.end("the peer has sent text, which is no part of the protocol");
-            }
-        }
-        None
+        let message = self.channel.receive(self.now)?;
+        // The peer may send as much again.
+        self.is_dirty = true;
+        Some(message)
     }
 
     fn send(&mut self, now: Instant, message: BytesMut) -> Result<(), Failure> {
-        let channel = self.channel.and_then(|id| self.peer.data_channel(id));
-        let mut channel = channel.ok_or_else(|| Failure("the data channel is not open".to_owned()))?;
-        channel.send(now, message).map_err(failure)?;
-        self.active = now;
-        Ok(())
+        self.now = now;
+        self.is_dirty = true;
+        self.channel.send(now, &message.freeze())
     }
 
     fn outstanding(&mut self) -> usize {
-        let channel = self.channel.and_then(|id| self.peer.data_channel(id));
-        channel.map_or(0, |channel| channel.outstanding_bytes())
+        self.channel.outstanding()
     }
 
     fn close(&mut self) {
-        if let Err(error) = self.peer.close() {
+        self.seal();
+        self.channel.close();
+        self.seal();
+        if let Err(error) = self.dtls.close(self.now) {
             tracing::trace!("a connection is closed with an error: {error}");
         }
+        self.is_dirty = true;
     }
 }
 
 impl RtcConnection {
-    fn read(&mut self, now: Instant, path: Path, bytes: BytesMut) {
-        let datagram = TaggedBytesMut {
-            now,
+    /// Looks for a path, or whether the peer is still there.
+    fn check(&mut self) {
+        if let Err(error) = self.agent.handle_timeout(self.now) {
+            tracing::trace!("a check fails: {error}");
+        }
+        self.collect();
+        self.probe();
+    }
+
+    /// When to [`check`](Self::check) next.
+    fn check_deadline(&mut self) -> Option<Instant> {
+        let deadline = self.agent.poll_timeout()?;
+        match self.progress {
+            Progress::Checking(interval) => Some(deadline.max(self.checked + interval)),
+            // The agent wants to be asked five times a second, and does something every five seconds.
+            Progress::Open => Some(deadline.max(self.checked + CHECKS)),
+            Progress::Reached => Some(deadline),
+            Progress::Closed => None,
+        }
+    }
+
+    /// Asks what the selected path carries, while it isn't known and counts.
+    fn probe(&mut self) {
+        let is_wanted = match self.longest {
+            None => self.carried == SHORTEST,
+            Some(_) => self.selected != self.path,
+        };
+        let Some(path) = self.selected.filter(|_| is_wanted && self.rounds > 0) else {
+            return;
+        };
+        self.rounds -= 1;
+        let checks = self.prober.ask(&self.agent, self.crypto.crypto(), path);
+        self.probes.extend(checks.into_iter().map(|check| (path, check)));
+    }
+
+    fn read_check(&mut self, path: Path, bytes: BytesMut) {
+        if let Some((path, length)) = self.prober.handle_response(&bytes) {
+            self.handle_proof(path, length);
+            return;
+        }
+        let check = TaggedBytesMut {
+            now: self.now,
             transport: TransportContext {
                 local_addr: path.local,
                 peer_addr: path.remote,
@@ -316,78 +423,129 @@ impl RtcConnection {
             },
             message: bytes,
         };
-        if let Err(error) = self.peer.handle_read(datagram) {
-            tracing::trace!("a packet is of no use: {error}");
-        }
-        // The stack opens the channel where it is asked for events: what the peer sends in the next packet would find it
-        // closed, and be lost.
-        if self.progress != Progress::Open {
-            self.collect();
+        if let Err(error) = self.agent.handle_read(check) {
+            tracing::trace!("a check is of no use: {error}");
         }
     }
 
-    /// Takes what the stack reports.
-    fn collect(&mut self) {
-        while let Some(event) = self.peer.poll_event() {
-            self.handle_event(event);
+    /// So long a packet has arrived.
+    fn handle_proof(&mut self, path: Path, length: usize) {
+        match self.longest {
+            None if self.path == Some(path) => self.carried = self.carried.max(length),
+            Some(longest) if length >= longest && self.selected == Some(path) => self.path = Some(path),
+            _ => {}
         }
     }
 
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "not exhaustive; the other events say nothing new"
-    )]
-    fn handle_event(&mut self, event: RTCPeerConnectionEvent) {
-        match event {
-            RTCPeerConnectionEvent::OnIceConnectionStateChangeEvent(
-                RTCIceConnectionState::Connected | RTCIceConnectionState::Completed,
-            ) => {
-                if let Progress::Checking(_) = self.progress {
-                    self.progress = Progress::Reached;
-                    let now = self.checked;
-                    for (path, bytes) in std::mem::take(&mut self.early) {
-                        self.read(now, path, bytes);
+    /// Opens a packet of DTLS.
+    fn read(&mut self, bytes: BytesMut) {
+        self.is_dirty = true;
+        if self.longest.is_none() {
+            self.probe();
+            if self.repeats.contain(&bytes, !self.begins) {
+                return;
+            }
+        }
+        let events = match self.dtls.read(self.now, THERE, None, bytes) {
+            Ok(events) => events,
+            Err(error) => {
+                tracing::trace!("a packet is of no use: {error}");
+                return;
+            }
+        };
+        for event in events {
+            match event {
+                EndpointEvent::ApplicationData(packet) => {
+                    self.channel.handle_packet(self.now, packet.freeze());
+                }
+                EndpointEvent::HandshakeComplete => {
+                    self.longest = Some(self.carried);
+                    let longest = u32::try_from(self.carried - SEAL).unwrap_or(0);
+                    if let Err(failure) = self.channel.begin(self.now, longest, self.begins) {
+                        tracing::debug!("an association can't be begun: {failure}");
+                        self.end("the data channel can't be opened");
                     }
                 }
+                EndpointEvent::PeerClosed => self.end("the peer has closed the connection"),
+                _ => {}
             }
-            RTCPeerConnectionEvent::OnIceConnectionStateChangeEvent(RTCIceConnectionState::Failed) => {
-                self.end(match self.progress {
-                    Progress::Checking(_) => "no way to the peer was found",
-                    Progress::Reached | Progress::Open | Progress::Closed => "the peer is not heard any more",
-                });
-            }
-            RTCPeerConnectionEvent::OnConnectionStateChangeEvent(
-                RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed,
-            ) => self.end("the connection has failed"),
-            RTCPeerConnectionEvent::OnDataChannel(event) => self.handle_channel(&event),
-            _ => {}
         }
     }
 
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "not exhaustive; the other events say nothing new"
-    )]
-    fn handle_channel(&mut self, event: &RTCDataChannelEvent) {
-        match event {
-            RTCDataChannelEvent::OnOpen(_) if self.progress == Progress::Closed => {}
-            RTCDataChannelEvent::OnOpen(id) if *self.channel.get_or_insert(*id) == *id => {
-                self.progress = Progress::Open;
-                self.happenings.push_back(Happening::Opened);
+    /// Puts what SCTP sends into DTLS.
+    fn seal(&mut self) {
+        self.is_dirty = false;
+        let (now, dtls) = (self.now, &mut self.dtls);
+        self.channel.transmit(now, |packet| {
+            if let Err(error) = dtls.write(now, THERE, &packet) {
+                tracing::trace!("a packet can't be sent: {error}");
             }
-            // Browsers of our kind announce one channel in vain. More are nobody's habit.
-            RTCDataChannelEvent::OnOpen(_) => {
-                self.strangers += 1;
-                if self.strangers > MAX_STRANGERS {
-                    self.end("the peer opens channels that nobody uses");
+        });
+        while let Some(transmit) = dtls.poll_transmit() {
+            self.packets.push_back(transmit.message);
+        }
+    }
+
+    /// Takes what the parts report.
+    fn collect(&mut self) {
+        while let Some(event) = self.agent.poll_event() {
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "not exhaustive; the other events say nothing new"
+            )]
+            match event.event {
+                Event::SelectedCandidatePairChange(local, remote) => self.reach(Path {
+                    local: local.base_addr(),
+                    remote: remote.addr(),
+                }),
+                Event::ConnectionStateChange(ConnectionState::Failed) => {
+                    self.end(match self.progress {
+                        Progress::Checking(_) => "no way to the peer was found",
+                        Progress::Reached | Progress::Open | Progress::Closed => {
+                            "the peer is not heard any more"
+                        }
+                    });
                 }
+                _ => {}
             }
-            RTCDataChannelEvent::OnClosing(id) | RTCDataChannelEvent::OnClose(id)
-                if Some(*id) == self.channel =>
-            {
-                self.end("the peer has closed the channel");
+        }
+        while let Some(news) = self.channel.poll() {
+            match news {
+                News::Opened if self.progress == Progress::Closed => {}
+                News::Opened => {
+                    self.progress = Progress::Open;
+                    self.happenings.push_back(Happening::Opened);
+                }
+                News::Closed(reason) => self.end(reason),
             }
-            _ => {}
+        }
+    }
+
+    /// There is a path, or a better one. That is taken once it carries what is sent.
+    fn reach(&mut self, path: Path) {
+        self.selected = Some(path);
+        if self.path == Some(path) {
+            return;
+        }
+        self.rounds = ROUNDS;
+        if self.longest.is_none_or(|longest| longest == SHORTEST) {
+            self.path = Some(path);
+            self.carried = SHORTEST;
+        }
+        self.probe();
+        let Progress::Checking(_) = self.progress else {
+            return;
+        };
+        self.progress = Progress::Reached;
+        if let Some(handshake) = self.handshake.take()
+            && let Err(error) = self.dtls.connect(self.now, THERE, handshake, None)
+        {
+            tracing::debug!("DTLS can't be begun: {error}");
+            self.end("the connection can't be made safe");
+        }
+        self.is_dirty = true;
+        for bytes in std::mem::take(&mut self.early) {
+            self.read(bytes);
         }
     }
 
@@ -403,13 +561,16 @@ fn failure(error: impl fmt::Display) -> Failure {
     Failure(error.to_string())
 }
 
-/// The number of the channel that two of our kind agree on, the page as well. Firefox begins with 256, and this stack can't give it more later.
-const AGREED_ID: u16 = 200;
+/// The two ends, as DTLS and SCTP know them: which addresses they have at the moment is for ICE to know.
+const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+const THERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 2);
+/// By how much DTLS makes a packet longer: a header, a nonce and a tag (RFC 5288).
+const SEAL: usize = 13 + 8 + 16;
+/// How often it is asked at the most what a path carries.
+const ROUNDS: u8 = 5;
 /// The largest message that is received, in bytes; descriptions say so. Four blocks with their headers: fewer and larger
-/// messages cost a browser less, and the stack has a buffer of this length for each connection.
+/// messages cost a browser less.
 pub(super) const MAX_RECEIVED_MESSAGE: u32 = 4 * (16 * 1024 + 13);
-/// How much a peer may send before it is read, in bytes.
-const RECEIVE_BUFFER: u32 = 1024 * 1024;
 /// A peer that is not heard for so long is gone.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How often a peer that is silent itself is asked whether it is there (RFC 7675).
@@ -417,13 +578,14 @@ const KEEPALIVE: Duration = Duration::from_secs(5);
 /// Checks of all pairs of addresses begin so far apart, and slow down to the other one.
 const FIRST_CHECKS: Duration = Duration::from_millis(20);
 const LAST_CHECKS: Duration = Duration::from_millis(500);
+/// How often an open connection looks whether the peer is to be asked.
+const CHECKS: Duration = Duration::from_secs(1);
 /// How long a relay that works waits for a way that costs nobody else anything.
 const RELAY_WAIT: Duration = Duration::from_millis(500);
 /// Checks of one pair before it is given up: as many as the time to connect has room for.
 const MAX_CHECKS: u16 = 60;
-/// A connection without traffic for so long idles.
-const IDLE: Duration = Duration::from_secs(1);
 /// Packets of a handshake that are kept until a path is chosen.
 const MAX_EARLY: usize = 8;
-/// Channels beside the one that is used.
-const MAX_STRANGERS: usize = 4;
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use rtc::crypto::{HashAlgorithm, HmacAlgorithm, RTCCryptoProvider};
+use rtc_crypto::{HashAlgorithm, HmacAlgorithm, RTCCryptoProvider};
 
 use super::stun::{self, Message, TransactionId};
 

@@ -8,10 +8,7 @@ use causeway_core::PeerId;
 use causeway_engine::{Direction, LinkKind};
 
 use super::*;
-use crate::webrtc::candidate::Candidate;
-use crate::webrtc::connection::{Channel as Agreement, Role};
-use crate::webrtc::description::{Credentials, Description, Setup};
-use crate::webrtc::stack::{MAX_RECEIVED_MESSAGE, Stack};
+use crate::webrtc::stack::tests::pair;
 
 /// One direction of a path: a queue in front of a line.
 struct Line {
@@ -22,10 +19,14 @@ struct Line {
     queue: usize,
     /// One of so many packets is lost; 0 for none.
     loss: u32,
+    /// Longer packets are dropped, in bytes without the headers of UDP and IP.
+    longest: usize,
     free: Instant,
     under_way: VecDeque<(Instant, BytesMut)>,
     sent: u32,
     dropped: u32,
+    /// The longest packet with data that has passed.
+    seen: usize,
     chance: u64,
 }
 
@@ -38,6 +39,12 @@ impl Line {
         self.chance ^= self.chance << 17;
         let is_lost = self.loss > 0 && self.chance.is_multiple_of(u64::from(self.loss));
         self.sent += 1;
+        if packet.len() > self.longest {
+            return;
+        }
+        if packet.first() == Some(&APPLICATION_DATA) {
+            self.seen = self.seen.max(packet.len());
+        }
         if is_lost || waiting > self.queue as f64 {
             self.dropped += 1;
             return;
@@ -57,10 +64,20 @@ struct Side {
     line: Line,
 }
 
-/// How many bytes a second get over such a path, and how many of its packets are lost.
-fn carry(delay: Duration, loss: u32) -> (f64, f64) {
+/// What became of some seconds of sending.
+struct Carried {
+    /// Bytes a second.
+    rate: f64,
+    /// The share of packets that were lost.
+    lost: f64,
+    /// The longest packet with data that has passed.
+    longest: usize,
+}
+
+/// Sends over such a path, on which no packets pass that are longer than `longest`.
+fn carry(delay: Duration, loss: u32, longest: usize) -> Carried {
     let start = Instant::now();
-    let mut sides = sides(start, delay, loss);
+    let mut sides = sides(start, delay, loss, longest);
     let (mut now, end) = (start, start + LASTS);
     let (mut received, mut begun) = (0, None);
     let context = &mut Context::from_waker(Waker::noop());
@@ -108,37 +125,22 @@ fn carry(delay: Duration, loss: u32) -> (f64, f64) {
         now = next.max(now + Duration::from_micros(10));
     }
     let seconds = (end - begun.expect("something has come")).as_secs_f64();
-    let Line { sent, dropped, .. } = &sides[0].line;
-    (received as f64 / seconds, f64::from(*dropped) / f64::from(*sent))
+    let Line {
+        sent, dropped, seen, ..
+    } = &sides[0].line;
+    Carried {
+        rate: received as f64 / seconds,
+        lost: f64::from(*dropped) / f64::from(*sent),
+        longest: *seen,
+    }
 }
 
 /// An offering and an answering one, which do not know each other's certificates from anywhere but their descriptions.
-fn sides(now: Instant, delay: Duration, loss: u32) -> [Side; 2] {
-    let stacks = [0, 1].map(|_| Stack::new().expect("a certificate"));
+fn sides(now: Instant, delay: Duration, loss: u32, longest: usize) -> [Side; 2] {
     let addresses = ["192.0.2.1:4000", "198.51.100.1:5000"].map(|text| text.parse().expect("an address"));
-    let random = |bytes: &mut [u8]| getrandom::fill(bytes).expect("there is randomness");
-    let credentials = [0, 1].map(|_| Credentials::generate(random));
+    let mut pair = pair(now, addresses).into_iter();
     [0, 1].map(|this| {
-        let that = 1 - this;
-        let remote = Description {
-            credentials: credentials[that].clone(),
-            fingerprint: stacks[that].fingerprint().to_owned(),
-            setup: [Setup::ActPass, Setup::Active][that],
-            mid: "0".to_owned(),
-            sctp_port: 5000,
-            max_message_size: Some(MAX_RECEIVED_MESSAGE as usize),
-            candidates: vec![Candidate::host(addresses[that], 0)],
-            ours: true,
-        };
-        let terms = Terms {
-            role: [Role::Offerer, Role::Answerer][this],
-            channel: Agreement::Agreed,
-            credentials: credentials[this].clone(),
-            remote,
-            local: vec![addresses[this]],
-            relayed: None,
-        };
-        let connection = stacks[this].connect(now, &terms).expect("a connection");
+        let (connection, terms) = pair.next().expect("two of them");
         let meeting = Meeting {
             kind: LinkKind::WebRtc,
             direction: [Direction::Outgoing, Direction::Incoming][this],
@@ -155,10 +157,12 @@ fn sides(now: Instant, delay: Duration, loss: u32) -> [Side; 2] {
                 delay,
                 queue: QUEUE,
                 loss,
+                longest,
                 free: now,
                 under_way: VecDeque::new(),
                 sent: 0,
                 dropped: 0,
+                seen: 0,
                 chance: 88_172_645_463_325_252 + this as u64,
             },
         }
@@ -171,17 +175,45 @@ const QUEUE: usize = 250_000;
 /// How long bytes are sent.
 const LASTS: Duration = Duration::from_secs(6);
 
+/// The first byte of a record of DTLS.
+const APPLICATION_DATA: u8 = 23;
+/// What Ethernet leaves to UDP, a tunnel in it, and a path that carries no more than IPv6 asks for.
+const ETHERNET: usize = 1472;
+const TUNNEL: usize = 1400;
+const NARROW: usize = 1232;
+
 #[test]
 fn a_line_of_100_mbit_and_20_ms_is_filled_without_loss() {
-    let (rate, lost) = carry(Duration::from_millis(20), 0);
+    let Carried { rate, lost, .. } = carry(Duration::from_millis(20), 0, ETHERNET);
     assert!(rate > 0.8 * LINE, "{rate:.0} bytes a second");
     assert!(lost < 0.001, "{lost} of the packets are lost in the queue");
 }
 
 #[test]
 fn a_line_that_loses_a_packet_in_a_hundred_carries_what_reno_does() {
-    let (rate, lost) = carry(Duration::from_millis(20), 100);
+    let Carried { rate, lost, .. } = carry(Duration::from_millis(20), 100, ETHERNET);
     // TCP Reno's rate with packets of this length: what SCTP's control of congestion is modelled on.
-    let reno = 1_150.0 / 0.040 * (1.5 / lost).sqrt();
+    let reno = 1_400.0 / 0.040 * (1.5 / lost).sqrt();
     assert!(rate > 0.7 * reno, "{rate:.0} bytes a second of {reno:.0}");
+}
+
+#[test]
+fn packets_are_as_long_as_the_path_carries() {
+    for (longest, sent) in [
+        (ETHERNET, 1464..=ETHERNET),
+        (TUNNEL, 1384..=TUNNEL),
+        (NARROW, 1220..=NARROW),
+    ] {
+        let carried = carry(Duration::from_millis(1), 0, longest);
+        assert!(
+            carried.rate > 0.5 * LINE,
+            "{} bytes a second of {longest}",
+            carried.rate
+        );
+        let seen = carried.longest;
+        assert!(
+            sent.contains(&seen),
+            "packets of {seen} bytes where {longest} pass"
+        );
+    }
 }

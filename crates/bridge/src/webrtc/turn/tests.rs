@@ -22,7 +22,7 @@ fn relay(now: Instant) -> Relay {
         user: "me".to_owned(),
         password: "secret".to_owned(),
     };
-    let crypto = rtc::crypto::default_provider().expect("a provider");
+    let crypto = rtc_crypto::default_provider().expect("a provider");
     let mut relay = Relay::new(now, address(SERVER), account, crypto, random);
     relay.handle_timeout(now);
     relay
