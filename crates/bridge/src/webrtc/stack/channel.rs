@@ -122,6 +122,11 @@ impl DataChannel {
             return;
         };
         self.unread += payload(&packet);
+        if self.unread > 2 * RECEIVE_BUFFER as usize {
+            // SCTP itself takes the next part of a message whatever its window says, and has no end of it.
+            self.end("the peer has sent more than it may");
+            return;
+        }
         match endpoint.handle(now, THERE, None, packet) {
             Some((handle, DatagramEvent::AssociationEvent(event))) => {
                 if let Some((_, association)) = self.associations.iter_mut().find(|(it, _)| *it == handle) {
@@ -182,9 +187,6 @@ impl DataChannel {
                 Kind::Dcep => self.handle_control(now, stream, &message),
                 _ => self.end("the peer has sent text, which is no part of the protocol"),
             }
-        }
-        if self.unread > 2 * RECEIVE_BUFFER as usize {
-            self.end("the peer has sent more than fits in a message");
         }
         None
     }

@@ -34,11 +34,10 @@ impl Prober {
         let mut checks = Vec::new();
         for length in lengths {
             let transaction = TransactionId::new();
-            match check(agent, crypto, transaction, length) {
-                Some(check) => checks.push(check),
-                None => continue,
+            if let Some(check) = check(agent, crypto, transaction, length) {
+                checks.push(check);
+                self.asked.push((transaction.0, path, length));
             }
-            self.asked.push((transaction.0, path, length));
         }
         self.asked.drain(..self.asked.len().saturating_sub(MAX_ASKED));
         checks

@@ -108,7 +108,7 @@ impl World {
 }
 
 #[test]
-fn a_channel_opens_whether_it_is_agreed_or_announced_by_either_side() {
+fn a_channel_opens_whether_it_is_agreed_or_announced() {
     let announced = || Channel::Announced("some label".to_owned());
     for channels in [[Channel::Agreed, Channel::Agreed], [announced(), announced()]] {
         let mut world = World::new(&channels);
@@ -217,6 +217,7 @@ fn a_new_path_is_taken_once_it_carries_what_is_sent() {
 fn a_message_without_end_ends_the_connection() {
     let mut world = World::new(&[Channel::Agreed, Channel::Agreed]);
     world.run(Duration::from_secs(1), |_, _| true);
+    // Nobody reads, as where the torrent is busy or the channel is not open.
     let mut unread = 0;
     let peak = 3 * 1024 * 1024;
     let mut beginning = vec![0; 12];
@@ -228,7 +229,6 @@ fn a_message_without_end_ends_the_connection() {
             .channel
             .handle_packet(world.now, Bytes::from(beginning.clone()));
         unread += beginning.len();
-        world.sides[1].receive();
         world.sent(1);
     }
     assert!(unread < peak, "{unread} bytes are kept");
