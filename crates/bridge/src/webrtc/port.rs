@@ -29,8 +29,6 @@ struct Socket {
     bound: SocketAddr,
     /// What could not be sent at once.
     backlog: VecDeque<(Path, BytesMut)>,
-    /// Packets of a run, one behind the other.
-    run: Vec<u8>,
 }
 
 /// Where packets are received: shared by all ports, because a packet is taken out before the next ones come.
@@ -139,7 +137,6 @@ impl Socket {
             io,
             state,
             backlog: VecDeque::new(),
-            run: Vec::new(),
         })
     }
 
@@ -209,40 +206,43 @@ impl Socket {
     /// Sends the longest run of packets with the same path and, but for the last, the same length. `false` where there is
     /// none, or the socket takes nothing at the moment.
     fn send_run(&mut self, packets: &mut VecDeque<(Path, BytesMut)>) -> bool {
-        let Some((path, first)) = packets.front() else {
+        let Some((path, mut run)) = packets.pop_front() else {
             return false;
         };
-        let (path, length) = (*path, first.len());
-        let most = self.state.max_gso_segments().min(MAX_RUN / length.max(1)).max(1);
-        self.run.clear();
-        let mut count = 0;
-        for (other, packet) in packets.iter().take(most) {
-            if *other != path || packet.len() > length {
-                break;
-            }
-            self.run.extend_from_slice(packet);
-            count += 1;
-            if packet.len() < length {
-                break;
-            }
+        let length = run.len();
+        let most = self.state.max_gso_segments().min(MAX_RUN / length.max(1));
+        // Only the last one may be shorter.
+        while run.len() % length.max(1) == 0
+            && run.len() < most * length
+            && let Some((_, packet)) =
+                packets.pop_front_if(|(other, packet)| *other == path && packet.len() <= length)
+        {
+            // Costs nothing where they lie one behind the other.
+            run.unsplit(packet);
         }
         let transmit = Transmit {
             destination: path.remote,
             ecn: None,
-            contents: &self.run,
-            segment_size: (count > 1).then_some(length),
+            contents: &run,
+            segment_size: (run.len() > length).then_some(length),
             src_ip: Some(path.local.ip()),
         };
         let sent = self.io.try_io(Interest::WRITABLE, || {
             self.state.try_send((&self.io).into(), &transmit)
         });
         match sent {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                while run.len() > length {
+                    let last = (run.len() - 1) / length * length;
+                    packets.push_front((path, run.split_off(last)));
+                }
+                packets.push_front((path, run));
+                return false;
+            }
             // An address that can't be reached, or an interface that is gone: the peer's checks find another one.
             Err(error) => tracing::trace!("packets to {} are lost: {error}", path.remote),
             Ok(()) => {}
         }
-        packets.drain(..count);
         true
     }
 }

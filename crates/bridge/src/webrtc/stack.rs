@@ -1,10 +1,11 @@
 //! Connections on the crates of `rtc`, put together for the one thing that is needed here: a data channel.
 //!
-//! ICE finds a path, a [`Prober`] how long packets may be there, DTLS makes it safe, SCTP carries messages ([`DataChannel`]). The connection that `rtc` itself makes of these can
-//! do media as well, which every packet passes on its way.
+//! ICE finds a path, a [`Prober`] how long packets may be there, DTLS makes it safe, its [`Records`] keep it so, SCTP carries messages ([`DataChannel`]). The connection
+//! that `rtc` itself makes of these can do media as well, which every packet passes on its way.
 
 mod channel;
 mod probe;
+mod records;
 mod repeats;
 
 use core::fmt::{self, Write as _};
@@ -32,6 +33,7 @@ use sansio::Protocol as _;
 
 use self::channel::{DataChannel, News};
 use self::probe::{Prober, SHORTEST};
+use self::records::{ALERT, APPLICATION_DATA, Ciphers, Records, SEAL};
 use self::repeats::Repeats;
 use super::candidate::Candidate;
 use super::connection::{Connection, Failure, Happening, Path, Role, Terms};
@@ -88,17 +90,22 @@ impl Stack {
             Setup::Passive => true,
             Setup::ActPass => !is_offerer,
         };
-        let handshake = Arc::new(self.handshake(begins, &terms.remote.fingerprint)?);
+        let ciphers = Arc::new(Ciphers::new(self.crypto.clone()));
+        let config = Arc::new(self.handshake(begins, &terms.remote.fingerprint, ciphers.clone())?);
         let (client, server) = if begins {
-            (Some(handshake), None)
+            (Some(config), None)
         } else {
-            (None, Some(handshake))
+            (None, Some(config))
         };
         Ok(RtcConnection {
             agent: self.agent(now, terms)?,
             crypto: self.crypto.clone(),
-            dtls: Dtls::new(HERE, TransportProtocol::UDP, server),
-            handshake: client,
+            safety: Safety::Handshake(Box::new(Handshake {
+                dtls: Dtls::new(HERE, TransportProtocol::UDP, server),
+                config: client,
+                ciphers,
+                repeats: Repeats::default(),
+            })),
             begins,
             channel: DataChannel::new(&terms.channel, is_offerer),
             path: None,
@@ -111,7 +118,6 @@ impl Stack {
             happenings: VecDeque::new(),
             packets: VecDeque::new(),
             early: Vec::new(),
-            repeats: Repeats::default(),
             is_dirty: false,
             progress: Progress::Checking(FIRST_CHECKS),
             now,
@@ -160,7 +166,12 @@ impl Stack {
     }
 
     /// How DTLS is begun or answered, with a peer whose certificate has this digest and no other.
-    fn handshake(&self, begins: bool, expected: &str) -> Result<HandshakeConfig, Failure> {
+    fn handshake(
+        &self,
+        begins: bool,
+        expected: &str,
+        ciphers: Arc<Ciphers>,
+    ) -> Result<HandshakeConfig, Failure> {
         let (crypto, expected) = (self.crypto.clone(), expected.to_owned());
         let verify = move |certificates: &[Vec<u8>], _: &[_]| {
             let digest = certificates
@@ -183,9 +194,9 @@ impl Stack {
             ]
         };
         ConfigBuilder::default()
-            .with_crypto_provider(self.crypto.clone())
+            .with_crypto_provider(ciphers)
             .with_certificates(vec![self.certificate.clone()])
-            // What everybody has to have (RFC 8827 section 6.5). Others make packets longer by other lengths.
+            // What everybody has to have (RFC 8827 section 6.5); the records are sealed in no other way.
             .with_cipher_suites(vec![
                 CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
                 CipherSuiteId::Tls_Ecdhe_Rsa_With_Aes_128_Gcm_Sha256,
@@ -216,10 +227,8 @@ fn fingerprint(crypto: &dyn RTCCryptoProvider, der: &[u8]) -> Option<String> {
 pub(super) struct RtcConnection {
     agent: Agent,
     crypto: Arc<dyn RTCCryptoProvider>,
-    dtls: Dtls,
-    /// How this side begins, once a path is found.
-    handshake: Option<Arc<HandshakeConfig>>,
-    /// Whether it is this side that begins.
+    safety: Safety,
+    /// Whether it is this side that begins the handshake.
     begins: bool,
     channel: DataChannel,
     /// What all but the checks travels on.
@@ -240,7 +249,6 @@ pub(super) struct RtcConnection {
     packets: VecDeque<BytesMut>,
     /// Packets of the handshake that came before a path was chosen.
     early: Vec<BytesMut>,
-    repeats: Repeats,
     /// Something was done that may have packets to send.
     is_dirty: bool,
     progress: Progress,
@@ -248,6 +256,22 @@ pub(super) struct RtcConnection {
     now: Instant,
     /// When checks were last due.
     checked: Instant,
+}
+
+/// What keeps a connection safe.
+enum Safety {
+    Handshake(Box<Handshake>),
+    /// The handshake is over for both sides.
+    Records(Records),
+}
+
+/// The beginning of DTLS.
+struct Handshake {
+    dtls: Dtls,
+    /// How this side begins, once a path is found.
+    config: Option<Arc<HandshakeConfig>>,
+    ciphers: Arc<Ciphers>,
+    repeats: Repeats,
 }
 
 /// How far a connection has come.
@@ -304,8 +328,9 @@ impl Connection for RtcConnection {
             self.checked = now;
             self.check();
         }
-        if self.dtls.poll_timeout(&THERE).is_some()
-            && let Err(error) = self.dtls.handle_timeout(THERE, now)
+        if let Safety::Handshake(handshake) = &mut self.safety
+            && handshake.dtls.poll_timeout(&THERE).is_some()
+            && let Err(error) = handshake.dtls.handle_timeout(THERE, now)
         {
             tracing::trace!("a timer of DTLS fails: {error}");
         }
@@ -317,7 +342,11 @@ impl Connection for RtcConnection {
         if self.progress == Progress::Closed {
             return None;
         }
-        let (check, dtls) = (self.check_deadline(), self.dtls.poll_timeout(&THERE));
+        let dtls = match &self.safety {
+            Safety::Handshake(handshake) => handshake.dtls.poll_timeout(&THERE),
+            Safety::Records(_) => None,
+        };
+        let check = self.check_deadline();
         [check, dtls, self.channel.deadline()].into_iter().flatten().min()
     }
 
@@ -365,8 +394,18 @@ impl Connection for RtcConnection {
         self.seal();
         self.channel.close();
         self.seal();
-        if let Err(error) = self.dtls.close(self.now) {
-            tracing::trace!("a connection is closed with an error: {error}");
+        match &mut self.safety {
+            Safety::Handshake(handshake) => {
+                if let Err(error) = handshake.dtls.close(self.now) {
+                    tracing::trace!("a connection is closed with an error: {error}");
+                }
+            }
+            Safety::Records(records) => {
+                let mut record = BytesMut::new();
+                if records.seal(ALERT, &CLOSE_NOTIFY, &mut record).is_some() {
+                    self.packets.push_back(record);
+                }
+            }
         }
         self.is_dirty = true;
     }
@@ -438,15 +477,36 @@ impl RtcConnection {
     }
 
     /// Opens a packet of DTLS.
-    fn read(&mut self, bytes: BytesMut) {
+    fn read(&mut self, mut bytes: BytesMut) {
         self.is_dirty = true;
-        if self.longest.is_none() {
-            self.probe();
-            if self.repeats.contain(&bytes, !self.begins) {
-                return;
+        let Safety::Records(records) = &mut self.safety else {
+            self.shake_hands(bytes);
+            return;
+        };
+        while let Some((kind, content)) = records.open(&mut bytes) {
+            match kind {
+                APPLICATION_DATA => self.channel.handle_packet(self.now, content.freeze()),
+                ALERT if content[..] == CLOSE_NOTIFY || content.first() == Some(&FATAL) => {
+                    self.end("the peer has closed the connection");
+                    return;
+                }
+                _ => {}
             }
         }
-        let events = match self.dtls.read(self.now, THERE, None, bytes) {
+    }
+
+    /// Reads a packet of the handshake, or one that shows that it is over.
+    fn shake_hands(&mut self, bytes: BytesMut) {
+        if self.longest.is_none() {
+            self.probe();
+        }
+        let Safety::Handshake(handshake) = &mut self.safety else {
+            return;
+        };
+        if self.longest.is_none() && handshake.repeats.contain(&bytes, !self.begins) {
+            return;
+        }
+        let events = match handshake.dtls.read(self.now, THERE, None, bytes) {
             Ok(events) => events,
             Err(error) => {
                 tracing::trace!("a packet is of no use: {error}");
@@ -456,10 +516,15 @@ impl RtcConnection {
         for event in events {
             match event {
                 EndpointEvent::ApplicationData(packet) => {
+                    // The peer has what this side has sent last of the handshake.
+                    self.keep_safe();
                     self.channel.handle_packet(self.now, packet.freeze());
                 }
                 EndpointEvent::HandshakeComplete => {
                     self.longest = Some(self.carried);
+                    if self.begins {
+                        self.keep_safe();
+                    }
                     let longest = u32::try_from(self.carried - SEAL).unwrap_or(0);
                     if let Err(failure) = self.channel.begin(self.now, longest, self.begins) {
                         tracing::debug!("an association can't be begun: {failure}");
@@ -472,17 +537,39 @@ impl RtcConnection {
         }
     }
 
-    /// Puts what SCTP sends into DTLS.
+    /// Goes on with records where the handshake has ended.
+    fn keep_safe(&mut self) {
+        let Safety::Handshake(handshake) = &mut self.safety else {
+            return;
+        };
+        while let Some(transmit) = handshake.dtls.poll_transmit() {
+            self.packets.push_back(transmit.message);
+        }
+        match handshake.ciphers.records() {
+            Some(records) => self.safety = Safety::Records(records),
+            None => self.end("the connection can't be made safe"),
+        }
+    }
+
+    /// Seals what SCTP sends.
     fn seal(&mut self) {
         self.is_dirty = false;
-        let (now, dtls) = (self.now, &mut self.dtls);
-        self.channel.transmit(now, |packet| {
-            if let Err(error) = dtls.write(now, THERE, &packet) {
-                tracing::trace!("a packet can't be sent: {error}");
+        match &mut self.safety {
+            Safety::Handshake(handshake) => {
+                while let Some(transmit) = handshake.dtls.poll_transmit() {
+                    self.packets.push_back(transmit.message);
+                }
             }
-        });
-        while let Some(transmit) = dtls.poll_transmit() {
-            self.packets.push_back(transmit.message);
+            Safety::Records(records) => self.channel.transmit(self.now, |packets| {
+                // They lie one behind the other, so that they can be sent as they are in one go.
+                let length = packets.iter().map(|packet| packet.len() + SEAL).sum();
+                let mut sealed = BytesMut::with_capacity(length);
+                for packet in packets {
+                    if records.seal(APPLICATION_DATA, packet, &mut sealed).is_some() {
+                        self.packets.push_back(sealed.split());
+                    }
+                }
+            }),
         }
     }
 
@@ -537,8 +624,9 @@ impl RtcConnection {
             return;
         };
         self.progress = Progress::Reached;
-        if let Some(handshake) = self.handshake.take()
-            && let Err(error) = self.dtls.connect(self.now, THERE, handshake, None)
+        if let Safety::Handshake(handshake) = &mut self.safety
+            && let Some(config) = handshake.config.take()
+            && let Err(error) = handshake.dtls.connect(self.now, THERE, config, None)
         {
             tracing::debug!("DTLS can't be begun: {error}");
             self.end("the connection can't be made safe");
@@ -564,8 +652,9 @@ fn failure(error: impl fmt::Display) -> Failure {
 /// The two ends, as DTLS and SCTP know them: which addresses they have at the moment is for ICE to know.
 const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 const THERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 2);
-/// By how much DTLS makes a packet longer: a header, a nonce and a tag (RFC 5288).
-const SEAL: usize = 13 + 8 + 16;
+/// A warning that nothing more comes (RFC 5246 section 7.2.1), and the level of what ends a connection otherwise.
+const CLOSE_NOTIFY: [u8; 2] = [1, 0];
+const FATAL: u8 = 2;
 /// How often it is asked at the most what a path carries.
 const ROUNDS: u8 = 5;
 /// The largest message that is received, in bytes; descriptions say so. Four blocks with their headers: fewer and larger

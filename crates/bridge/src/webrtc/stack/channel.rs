@@ -163,12 +163,12 @@ impl DataChannel {
         self.news.pop_front()
     }
 
-    /// Hands out the packets that are to be sent now.
-    pub(super) fn transmit(&mut self, now: Instant, mut send: impl FnMut(Bytes)) {
+    /// Hands out the packets that are to be sent now, some or all of them at a time.
+    pub(super) fn transmit(&mut self, now: Instant, mut send: impl FnMut(&[Bytes])) {
         for (_, association) in &mut self.associations {
             while let Some(transmit) = association.poll_transmit(now) {
                 if let Payload::RawEncode(packets) = transmit.message {
-                    packets.into_iter().for_each(&mut send);
+                    send(&packets);
                 }
             }
         }

@@ -168,6 +168,17 @@ fn who_takes_leave_is_gone_at_once_for_the_other_one() {
 }
 
 #[test]
+fn the_last_packet_alone_tells_who_has_taken_leave() {
+    let mut world = World::new(&[Channel::Agreed, Channel::Agreed]);
+    world.run(Duration::from_secs(1), |_, _| true);
+    world.sides[0].close();
+    let last = world.sent(0).pop().expect("there is one");
+    world.deliver(1, vec![last]);
+    world.sent(1);
+    assert_eq!(world.closed[1], Some("the peer has closed the connection"));
+}
+
+#[test]
 fn a_certificate_that_was_not_described_is_refused() {
     let now = Instant::now();
     let addresses = ["192.0.2.1:4000", "198.51.100.1:5000"].map(|text| text.parse().expect("an address"));
