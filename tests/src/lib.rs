@@ -18,6 +18,7 @@ pub mod files;
 pub mod firefox;
 pub mod native;
 pub mod page;
+pub mod pion;
 pub mod processes;
 pub mod program;
 pub mod server;

@@ -9,6 +9,7 @@ use anyhow::{Result, ensure};
 use causeway_tests::classic::{Classic, Client, Links};
 use causeway_tests::files::assert_same;
 use causeway_tests::native::get;
+use causeway_tests::pion::Pion;
 use causeway_tests::server::Server;
 use causeway_tests::stage::{self, Stage};
 use causeway_tests::torrents;
@@ -149,6 +150,29 @@ fn libtorrent_and_the_native_peer_get_files_from_each_other() {
 #[test]
 fn webtorrent_in_node_and_the_native_peer_get_files_from_each_other() {
     with(Client::WebTorrent);
+}
+
+#[test]
+fn a_peer_on_pion_and_the_native_peer_get_files_from_each_other() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let (file, torrent) = theirs(stage, &server)?;
+        let _seed = stage.seed(&file, &server.tracker(), &[]).await?;
+        let got = stage.folder().join("got.txt");
+        let mut receiver = Pion::start(&torrent, &server.tracker(), &got).await?;
+        stage.keep(receiver.log());
+        receiver.complete(TRANSFER).await?;
+        assert_same(&file, &got)
+    });
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let (file, torrent) = theirs(stage, &server)?;
+        let sender = Pion::start(&torrent, &server.tracker(), &file).await?;
+        stage.keep(sender.log());
+        let folder = stage.folder().join("got");
+        get(&torrent.display().to_string(), &folder, &[], TRANSFER).await?;
+        assert_same(&file, &folder.join("notes.txt"))
+    });
 }
 
 #[test]

@@ -348,9 +348,11 @@ impl Task {
         let local = self.local(now, port);
         let relayed = self.relayed().filter(|relayed| self.is_free(*relayed, &remote));
         let credentials = Credentials::generate(random);
+        // Where there is a choice the peer begins: some go on only if media was offered and taken, others know nothing of media, and `rtc-dtls` suits
+        // both of them only as the server.
         let setup = match remote.setup {
-            Setup::Active => Setup::Passive,
-            Setup::ActPass | Setup::Passive => Setup::Active,
+            Setup::ActPass | Setup::Active => Setup::Passive,
+            Setup::Passive => Setup::Active,
         };
         let answer = self.describe(credentials.clone(), setup, &remote.mid, (&local, relayed), port);
         let terms = Terms {

@@ -210,10 +210,10 @@ impl Socket {
             return false;
         };
         let length = run.len();
-        let most = self.state.max_gso_segments().min(MAX_RUN / length.max(1));
+        let most = self.state.max_gso_segments().min(MAX_RUN / length.max(1)) * length;
         // Only the last one may be shorter.
-        while run.len() % length.max(1) == 0
-            && run.len() < most * length
+        while run.len() < most
+            && run.len().is_multiple_of(length)
             && let Some((_, packet)) =
                 packets.pop_front_if(|(other, packet)| *other == path && packet.len() <= length)
         {

@@ -1,9 +1,10 @@
 //! Connections on the crates of `rtc`, put together for the one thing that is needed here: a data channel.
 //!
-//! ICE finds a path, a [`Prober`] how long packets may be there, DTLS makes it safe, its [`Records`] keep it so, SCTP carries messages ([`DataChannel`]). The connection
+//! ICE finds a path, a [`Prober`] how long packets may be there, [`Dtls`] makes it safe, SCTP carries messages ([`DataChannel`]). The connection
 //! that `rtc` itself makes of these can do media as well, which every packet passes on its way.
 
 mod channel;
+mod dtls;
 mod probe;
 mod records;
 mod repeats;
@@ -18,23 +19,18 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use rtc_crypto::{HashAlgorithm, RTCCryptoProvider};
-use rtc_dtls::cipher_suite::CipherSuiteId;
-use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
 use rtc_dtls::crypto::Certificate;
-use rtc_dtls::endpoint::{Endpoint as Dtls, EndpointEvent};
-use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc_ice::candidate::unmarshal_candidate;
 use rtc_ice::mdns::MulticastDnsMode;
 use rtc_ice::state::ConnectionState;
 use rtc_ice::{Agent, AgentConfig, Event};
-use rtc_shared::error::Error;
 use rtc_shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 use sansio::Protocol as _;
 
 use self::channel::{DataChannel, News};
+use self::dtls::Dtls;
 use self::probe::{Prober, SHORTEST};
-use self::records::{ALERT, APPLICATION_DATA, Ciphers, Records, SEAL};
-use self::repeats::Repeats;
+use self::records::SEAL;
 use super::candidate::Candidate;
 use super::connection::{Connection, Failure, Happening, Path, Role, Terms};
 use super::description::Setup;
@@ -85,28 +81,14 @@ impl Stack {
     /// Makes a connection, both sides of which are known, and begins to check how the peer is reached.
     pub(super) fn connect(&self, now: Instant, terms: &Terms) -> Result<RtcConnection, Failure> {
         let is_offerer = terms.role == Role::Offerer;
-        let begins = match terms.remote.setup {
-            Setup::Active => false,
-            Setup::Passive => true,
-            Setup::ActPass => !is_offerer,
-        };
-        let ciphers = Arc::new(Ciphers::new(self.crypto.clone()));
-        let config = Arc::new(self.handshake(begins, &terms.remote.fingerprint, ciphers.clone())?);
-        let (client, server) = if begins {
-            (Some(config), None)
-        } else {
-            (None, Some(config))
-        };
+        // Where the peer leaves it open this side has answered that it waits.
+        let begins = terms.remote.setup == Setup::Passive;
+        let (crypto, certificate) = (self.crypto.clone(), self.certificate.clone());
+        let expected = &terms.remote.fingerprint;
         Ok(RtcConnection {
             agent: self.agent(now, terms)?,
             crypto: self.crypto.clone(),
-            safety: Safety::Handshake(Box::new(Handshake {
-                dtls: Dtls::new(HERE, TransportProtocol::UDP, server),
-                config: client,
-                ciphers,
-                repeats: Repeats::default(),
-            })),
-            begins,
+            dtls: Dtls::new(crypto, certificate, begins, expected)?,
             channel: DataChannel::new(&terms.channel, is_offerer),
             path: None,
             selected: None,
@@ -116,7 +98,6 @@ impl Stack {
             rounds: ROUNDS,
             probes: VecDeque::new(),
             happenings: VecDeque::new(),
-            packets: VecDeque::new(),
             early: Vec::new(),
             is_dirty: false,
             progress: Progress::Checking(FIRST_CHECKS),
@@ -164,52 +145,6 @@ impl Stack {
             .map_err(failure)?;
         Ok(agent)
     }
-
-    /// How DTLS is begun or answered, with a peer whose certificate has this digest and no other.
-    fn handshake(
-        &self,
-        begins: bool,
-        expected: &str,
-        ciphers: Arc<Ciphers>,
-    ) -> Result<HandshakeConfig, Failure> {
-        let (crypto, expected) = (self.crypto.clone(), expected.to_owned());
-        let verify = move |certificates: &[Vec<u8>], _: &[_]| {
-            let digest = certificates
-                .first()
-                .and_then(|der| fingerprint(crypto.as_ref(), der));
-            match digest {
-                Some(digest) if digest.eq_ignore_ascii_case(&expected) => Ok(()),
-                _ => Err(Error::ErrNoMatchingCertificateFingerprint),
-            }
-        };
-        // Browsers offer to send media, always, and a server has to take the offer.
-        let media = if begins {
-            Vec::new()
-        } else {
-            vec![
-                SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
-                SrtpProtectionProfile::Srtp_Aead_Aes_256_Gcm,
-                SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
-                SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_32,
-            ]
-        };
-        ConfigBuilder::default()
-            .with_crypto_provider(ciphers)
-            .with_certificates(vec![self.certificate.clone()])
-            // What everybody has to have (RFC 8827 section 6.5); the records are sealed in no other way.
-            .with_cipher_suites(vec![
-                CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
-                CipherSuiteId::Tls_Ecdhe_Rsa_With_Aes_128_Gcm_Sha256,
-            ])
-            .with_srtp_protection_profiles(media)
-            .with_client_auth(ClientAuthType::RequireAnyClientCert)
-            // Nobody vouches for these certificates but the description, by their digest.
-            .with_insecure_skip_verify(true)
-            .with_verify_peer_certificate(Some(Arc::new(verify)))
-            .with_extended_master_secret(ExtendedMasterSecretType::Require)
-            .build(begins, None)
-            .map_err(failure)
-    }
 }
 
 /// The SHA-256 digest of a certificate, in capitals (RFC 8122): Firefox refuses descriptions that have it otherwise.
@@ -227,9 +162,7 @@ fn fingerprint(crypto: &dyn RTCCryptoProvider, der: &[u8]) -> Option<String> {
 pub(super) struct RtcConnection {
     agent: Agent,
     crypto: Arc<dyn RTCCryptoProvider>,
-    safety: Safety,
-    /// Whether it is this side that begins the handshake.
-    begins: bool,
+    dtls: Dtls,
     channel: DataChannel,
     /// What all but the checks travels on.
     path: Option<Path>,
@@ -245,8 +178,6 @@ pub(super) struct RtcConnection {
     /// Checks that ask it.
     probes: VecDeque<(Path, Vec<u8>)>,
     happenings: VecDeque<Happening>,
-    /// Packets of DTLS that are ready.
-    packets: VecDeque<BytesMut>,
     /// Packets of the handshake that came before a path was chosen.
     early: Vec<BytesMut>,
     /// Something was done that may have packets to send.
@@ -256,22 +187,6 @@ pub(super) struct RtcConnection {
     now: Instant,
     /// When checks were last due.
     checked: Instant,
-}
-
-/// What keeps a connection safe.
-enum Safety {
-    Handshake(Box<Handshake>),
-    /// The handshake is over for both sides.
-    Records(Records),
-}
-
-/// The beginning of DTLS.
-struct Handshake {
-    dtls: Dtls,
-    /// How this side begins, once a path is found.
-    config: Option<Arc<HandshakeConfig>>,
-    ciphers: Arc<Ciphers>,
-    repeats: Repeats,
 }
 
 /// How far a connection has come.
@@ -328,12 +243,7 @@ impl Connection for RtcConnection {
             self.checked = now;
             self.check();
         }
-        if let Safety::Handshake(handshake) = &mut self.safety
-            && handshake.dtls.poll_timeout(&THERE).is_some()
-            && let Err(error) = handshake.dtls.handle_timeout(THERE, now)
-        {
-            tracing::trace!("a timer of DTLS fails: {error}");
-        }
+        self.dtls.handle_timeout(now);
         self.channel.handle_timeout(now);
         self.is_dirty = true;
     }
@@ -342,11 +252,7 @@ impl Connection for RtcConnection {
         if self.progress == Progress::Closed {
             return None;
         }
-        let dtls = match &self.safety {
-            Safety::Handshake(handshake) => handshake.dtls.poll_timeout(&THERE),
-            Safety::Records(_) => None,
-        };
-        let check = self.check_deadline();
+        let (check, dtls) = (self.check_deadline(), self.dtls.deadline());
         [check, dtls, self.channel.deadline()].into_iter().flatten().min()
     }
 
@@ -365,11 +271,11 @@ impl Connection for RtcConnection {
             };
             return Some(Happening::Transmit(path, check.message));
         }
-        if self.packets.is_empty() && self.is_dirty {
+        if self.is_dirty {
             self.seal();
         }
         let path = self.path?;
-        let packet = self.packets.pop_front()?;
+        let packet = self.dtls.poll_transmit()?;
         Some(Happening::Transmit(path, packet))
     }
 
@@ -394,19 +300,7 @@ impl Connection for RtcConnection {
         self.seal();
         self.channel.close();
         self.seal();
-        match &mut self.safety {
-            Safety::Handshake(handshake) => {
-                if let Err(error) = handshake.dtls.close(self.now) {
-                    tracing::trace!("a connection is closed with an error: {error}");
-                }
-            }
-            Safety::Records(records) => {
-                let mut record = BytesMut::new();
-                if records.seal(ALERT, &CLOSE_NOTIFY, &mut record).is_some() {
-                    self.packets.push_back(record);
-                }
-            }
-        }
+        self.dtls.close(self.now);
         self.is_dirty = true;
     }
 }
@@ -477,100 +371,32 @@ impl RtcConnection {
     }
 
     /// Opens a packet of DTLS.
-    fn read(&mut self, mut bytes: BytesMut) {
+    fn read(&mut self, bytes: BytesMut) {
         self.is_dirty = true;
-        let Safety::Records(records) = &mut self.safety else {
-            self.shake_hands(bytes);
-            return;
-        };
-        while let Some((kind, content)) = records.open(&mut bytes) {
-            match kind {
-                APPLICATION_DATA => self.channel.handle_packet(self.now, content.freeze()),
-                ALERT if content[..] == CLOSE_NOTIFY || content.first() == Some(&FATAL) => {
-                    self.end("the peer has closed the connection");
-                    return;
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Reads a packet of the handshake, or one that shows that it is over.
-    fn shake_hands(&mut self, bytes: BytesMut) {
         if self.longest.is_none() {
             self.probe();
         }
-        let Safety::Handshake(handshake) = &mut self.safety else {
-            return;
-        };
-        if self.longest.is_none() && handshake.repeats.contain(&bytes, !self.begins) {
-            return;
-        }
-        let events = match handshake.dtls.read(self.now, THERE, None, bytes) {
-            Ok(events) => events,
-            Err(error) => {
-                tracing::trace!("a packet is of no use: {error}");
-                return;
-            }
-        };
-        for event in events {
-            match event {
-                EndpointEvent::ApplicationData(packet) => {
-                    // The peer has what this side has sent last of the handshake.
-                    self.keep_safe();
-                    self.channel.handle_packet(self.now, packet.freeze());
-                }
-                EndpointEvent::HandshakeComplete => {
+        self.dtls.handle_packet(self.now, bytes);
+        while let Some(news) = self.dtls.poll() {
+            match news {
+                dtls::News::Complete => {
                     self.longest = Some(self.carried);
-                    if self.begins {
-                        self.keep_safe();
-                    }
                     let longest = u32::try_from(self.carried - SEAL).unwrap_or(0);
-                    if let Err(failure) = self.channel.begin(self.now, longest, self.begins) {
+                    if let Err(failure) = self.channel.begin(self.now, longest, self.dtls.begins()) {
                         tracing::debug!("an association can't be begun: {failure}");
                         self.end("the data channel can't be opened");
                     }
                 }
-                EndpointEvent::PeerClosed => self.end("the peer has closed the connection"),
-                _ => {}
+                dtls::News::Packet(packet) => self.channel.handle_packet(self.now, packet),
+                dtls::News::Closed(reason) => self.end(reason),
             }
-        }
-    }
-
-    /// Goes on with records where the handshake has ended.
-    fn keep_safe(&mut self) {
-        let Safety::Handshake(handshake) = &mut self.safety else {
-            return;
-        };
-        while let Some(transmit) = handshake.dtls.poll_transmit() {
-            self.packets.push_back(transmit.message);
-        }
-        match handshake.ciphers.records() {
-            Some(records) => self.safety = Safety::Records(records),
-            None => self.end("the connection can't be made safe"),
         }
     }
 
     /// Seals what SCTP sends.
     fn seal(&mut self) {
         self.is_dirty = false;
-        match &mut self.safety {
-            Safety::Handshake(handshake) => {
-                while let Some(transmit) = handshake.dtls.poll_transmit() {
-                    self.packets.push_back(transmit.message);
-                }
-            }
-            Safety::Records(records) => self.channel.transmit(self.now, |packets| {
-                // They lie one behind the other, so that they can be sent as they are in one go.
-                let length = packets.iter().map(|packet| packet.len() + SEAL).sum();
-                let mut sealed = BytesMut::with_capacity(length);
-                for packet in packets {
-                    if records.seal(APPLICATION_DATA, packet, &mut sealed).is_some() {
-                        self.packets.push_back(sealed.split());
-                    }
-                }
-            }),
-        }
+        self.channel.transmit(self.now, |packets| self.dtls.seal(packets));
     }
 
     /// Takes what the parts report.
@@ -624,10 +450,7 @@ impl RtcConnection {
             return;
         };
         self.progress = Progress::Reached;
-        if let Safety::Handshake(handshake) = &mut self.safety
-            && let Some(config) = handshake.config.take()
-            && let Err(error) = handshake.dtls.connect(self.now, THERE, config, None)
-        {
+        if let Err(error) = self.dtls.begin(self.now) {
             tracing::debug!("DTLS can't be begun: {error}");
             self.end("the connection can't be made safe");
         }
@@ -652,9 +475,6 @@ fn failure(error: impl fmt::Display) -> Failure {
 /// The two ends, as DTLS and SCTP know them: which addresses they have at the moment is for ICE to know.
 const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 const THERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 2);
-/// A warning that nothing more comes (RFC 5246 section 7.2.1), and the level of what ends a connection otherwise.
-const CLOSE_NOTIFY: [u8; 2] = [1, 0];
-const FATAL: u8 = 2;
 /// How often it is asked at the most what a path carries.
 const ROUNDS: u8 = 5;
 /// The largest message that is received, in bytes; descriptions say so. Four blocks with their headers: fewer and larger

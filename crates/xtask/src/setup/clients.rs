@@ -1,13 +1,14 @@
-//! What the end-to-end tests use as the other side beside browsers: classic BitTorrent clients, and a relay for WebRTC.
+//! What the end-to-end tests use as the other side beside browsers: classic BitTorrent clients, a peer on WebRTC in Go, and a relay for WebRTC.
 
 use std::fs;
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
-use super::{doing, done, program_from_debian, tools};
+use super::{debian, doing, done, program_from_debian, tools};
 use crate::{process, workspace};
 
-/// aria2, Transmission's daemon, qBittorrent without its window, rqbit, libtorrent for Python, and coturn.
+/// aria2, Transmission's daemon, qBittorrent without its window, rqbit, libtorrent for Python, a peer on pion, and coturn.
 pub(super) fn all() -> Result<()> {
     for (program, package) in [
         ("aria2c", "aria2"),
@@ -22,7 +23,45 @@ pub(super) fn all() -> Result<()> {
         done(program);
     }
     tools::rqbit()?;
-    libtorrent()
+    libtorrent()?;
+    pion()
+}
+
+/// The peer of `tests/pion`, of Debian's packages: what is in them was released before pion took longer packets.
+fn pion() -> Result<()> {
+    let folder = workspace::root().join("tests");
+    let (source, name) = (folder.join("pion/main.go"), "the peer on pion");
+    let wanted = fs::read(&source)?;
+    let (program, record) = (folder.join(".pion-peer"), folder.join(".pion-peer.go"));
+    if program.is_file() && fs::read(&record).is_ok_and(|built| built == wanted) {
+        done(name);
+        return Ok(());
+    }
+    let packages = [
+        "golang-go",
+        "golang-github-pion-webrtc.v3-dev",
+        "golang-github-gorilla-websocket-dev",
+    ];
+    let libraries = Path::new("/usr/share/gocode");
+    if !libraries.join("src/github.com/pion/webrtc").is_dir() && debian::is_ours() {
+        doing("Go and pion from Debian's packages", "about a minute");
+        debian::install(&packages)?;
+    }
+    doing(name, "half a minute the first time");
+    let mut build = process::program("go", ["build", "-o"]);
+    build
+        .arg(&program)
+        .arg(&source)
+        .env("GO111MODULE", "off")
+        .env("GOPATH", libraries);
+    process::run(&mut build).with_context(|| {
+        format!(
+            "the end-to-end tests need Go and pion, as Debian's packages {} have them",
+            packages.join(", ")
+        )
+    })?;
+    fs::write(record, wanted)?;
+    Ok(())
 }
 
 /// Exactly what `tests/python/requirements.txt` names, in an environment of its own.

@@ -121,7 +121,9 @@ impl DataChannel {
         let Some(endpoint) = &mut self.endpoint else {
             return;
         };
-        self.unread += payload(&packet);
+        if has_data(&packet) {
+            self.unread += packet.len();
+        }
         if self.unread > 2 * RECEIVE_BUFFER as usize {
             // SCTP itself takes the next part of a message whatever its window says, and has no end of it.
             self.end("the peer has sent more than it may");
@@ -363,17 +365,17 @@ fn announcement(label: &str) -> Bytes {
     bytes.into()
 }
 
-/// How many bytes of a packet are in its DATA chunks.
-fn payload(packet: &[u8]) -> usize {
-    let (mut rest, mut total) = (packet.get(HEADER..).unwrap_or_default(), 0);
+/// Whether there is anything in a packet that may have to be kept, and with it the whole packet.
+fn has_data(packet: &[u8]) -> bool {
+    let mut rest = packet.get(HEADER..).unwrap_or_default();
     while let [kind, _, high, low, ..] = rest {
-        let length = usize::from(u16::from_be_bytes([*high, *low])).max(4);
         if *kind == DATA {
-            total += length;
+            return true;
         }
+        let length = usize::from(u16::from_be_bytes([*high, *low])).max(4);
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
-    total
+    false
 }
 
 /// The number of the channel that two of our kind agree on, the page as well. Firefox begins with 256, and this stack can't give it more later.

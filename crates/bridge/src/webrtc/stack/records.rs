@@ -41,7 +41,7 @@ impl Ciphers {
         }
     }
 
-    /// What goes on where the handshake ends, which must not seal or open any more; `None` before its end.
+    /// What goes on where the handshake ends, whose own ciphers must not be used after this; `None` before its end.
     pub(super) fn records(&self) -> Option<Records> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let Kept { seal, open } = std::mem::take(&mut *kept);
@@ -68,7 +68,7 @@ impl RTCCryptoProvider for Ciphers {
     }
 }
 
-/// What a handshake needs; for anything else there is an error.
+/// What a handshake with AES-GCM needs; for anything else there is an error.
 impl RTCCrypto for Ciphers {
     fn supports(&self, algorithm: CryptoAlgorithm) -> bool {
         self.base.crypto().supports(algorithm)
@@ -265,6 +265,18 @@ impl Records {
     }
 }
 
+/// Whether a packet has a change of ciphers that belongs to no handshake. It is in plain, so that anybody can have made it, and yet `rtc-dtls` would believe it.
+pub(super) fn has_stray_change(mut packet: &[u8]) -> bool {
+    while let Some((header, rest)) = packet.split_first_chunk::<HEADER>() {
+        if header[0] == CHANGE_CIPHER_SPEC && header[3..5] != [0, 0] {
+            return true;
+        }
+        let length = u16::from_be_bytes([header[11], header[12]]);
+        packet = rest.get(length.into()..).unwrap_or_default();
+    }
+    false
+}
+
 /// Takes the first record out of a packet, if it is there as a whole.
 fn split_record(packet: &mut BytesMut) -> Option<BytesMut> {
     let length = HEADER + usize::from(u16::from_be_bytes(*packet.get(HEADER - 2..)?.first_chunk()?));
@@ -290,6 +302,7 @@ fn authenticated(number: [u8; 8], kind: u8, length: usize) -> Option<[u8; 13]> {
 }
 
 /// Kinds of records.
+const CHANGE_CIPHER_SPEC: u8 = 20;
 pub(super) const ALERT: u8 = 21;
 pub(super) const APPLICATION_DATA: u8 = 23;
 /// By how much a record is longer than what it carries.
@@ -317,12 +330,12 @@ mod tests {
             let (number, salt) = (FIRST.to_be_bytes(), [[3, 4, 5, 6], [7, 8, 9, 10]]);
             let (aad, random) = (authenticated(number, 22, 4).expect("it is short"), [11; NONCE]);
             let (mut content, mut tag) = (*b"done", [0; TAG]);
-            let aead = |ciphers: &Ciphers| ciphers.new_aead(AeadAlgorithm::Aes128Gcm, &keys[side]);
+            let cipher_of = |ciphers: &Ciphers| ciphers.new_aead(AeadAlgorithm::Aes128Gcm, &keys[side]);
             let nonce = nonce(salt[side], random);
-            aead(&ciphers[side])
+            cipher_of(&ciphers[side])
                 .and_then(|mut cipher| cipher.seal_in_place(&nonce, &aad, &mut content, &mut tag))
                 .expect("it can be sealed");
-            aead(&ciphers[1 - side])
+            cipher_of(&ciphers[1 - side])
                 .and_then(|mut cipher| cipher.open_in_place(&nonce, &aad, &mut content, &tag))
                 .expect("it can be opened");
         }
@@ -397,7 +410,7 @@ mod tests {
     fn records_of_another_epoch_are_left_out() {
         for epoch in [0, 2, u64::from(u16::MAX)] {
             let [mut one, mut other] = pair();
-            one.seal.latest = epoch << 48 | 100;
+            one.seal.latest = (epoch << 48) + 100;
             let stray = seal(&mut one, APPLICATION_DATA, b"stray");
             assert_eq!(opened(&mut other, &stray), [], "epoch {epoch}");
         }

@@ -1,5 +1,6 @@
 //! Two connections, and a network that does with their packets what a test wants, in virtual time.
 
+use super::records::APPLICATION_DATA;
 use super::*;
 use crate::webrtc::connection::Channel;
 use crate::webrtc::description::{Credentials, Description};
@@ -22,7 +23,7 @@ fn with_channels(
         let remote = Description {
             credentials: credentials[that].clone(),
             fingerprint: stacks[that].fingerprint().to_owned(),
-            setup: [Setup::ActPass, Setup::Active][that],
+            setup: [Setup::ActPass, Setup::Passive][that],
             mid: "0".to_owned(),
             sctp_port: 5000,
             max_message_size: Some(MAX_RECEIVED_MESSAGE as usize),
@@ -148,6 +149,20 @@ fn every_packet_of_the_beginning_may_be_lost() {
             "packet {lost} was lost"
         );
     }
+}
+
+#[test]
+fn a_forged_change_of_ciphers_changes_nothing() {
+    let mut world = World::new(&[Channel::Agreed, Channel::Agreed]);
+    // The server has said its last word, and waits for the client's first one.
+    world.run(Duration::from_secs(1), |side, packet| {
+        side == 1 || packet.first() != Some(&APPLICATION_DATA)
+    });
+    let [local, remote] = world.addresses;
+    let forged = BytesMut::from(&[20, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 1, 1][..]);
+    world.deliver(1, vec![(Path { local, remote }, forged)]);
+    world.run(Duration::from_secs(5), |_, _| true);
+    assert_eq!((world.opened, world.closed), ([true; 2], [None; 2]));
 }
 
 #[test]
