@@ -122,8 +122,10 @@ fn a_tracker_that_is_down_is_said_and_used_again_when_it_returns() {
             stage.page("sender", server.origin()),
             stage.page("receiver", server.origin())
         )?;
-        for page in [&sender, &receiver] {
+        for (page, name) in [(&sender, "one.bin"), (&receiver, "another.bin")] {
             page.tab().browser().watch().expect_error("WebSocket");
+            // Its worker has come from the server, too, once there is a link.
+            page.share(&[&stage.file(name, 1000)?]).await?;
         }
         let (stopped, _) = server.stop().await?;
         let file = stage.file("patient.bin", 1_000_000)?;

@@ -52,7 +52,7 @@ fn pion() -> Result<()> {
     build
         .arg(&program)
         .arg(&source)
-        .env("GO111MODULE", "off")
+        .envs([("GO111MODULE", "off"), ("CGO_ENABLED", "0")])
         .env("GOPATH", libraries);
     process::run(&mut build).with_context(|| {
         format!(
