@@ -43,7 +43,10 @@ fn pion() -> Result<()> {
         "golang-github-gorilla-websocket-dev",
     ];
     let libraries = Path::new("/usr/share/gocode");
-    if !libraries.join("src/github.com/pion/webrtc").is_dir() && debian::is_ours() {
+    let has_library = |name| libraries.join("src/github.com").join(name).is_dir();
+    let is_there =
+        process::find(&["go"]).is_some() && ["pion/webrtc", "gorilla/websocket"].into_iter().all(has_library);
+    if !is_there && debian::is_ours() {
         doing("Go and pion from Debian's packages", "about a minute");
         debian::install(&packages)?;
     }

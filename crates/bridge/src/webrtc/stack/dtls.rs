@@ -63,8 +63,8 @@ impl Dtls {
         begins: bool,
         expected: &str,
     ) -> Result<Self, Failure> {
-        let ciphers = Arc::new(Ciphers::new(crypto.clone()));
-        let config = config(crypto, ciphers.clone(), certificate, begins, expected.to_owned())?;
+        let ciphers = Arc::new(Ciphers::new(crypto));
+        let config = config(ciphers.clone(), certificate, begins, expected.to_owned())?;
         let (client, server) = if begins {
             (Some(Arc::new(config)), None)
         } else {
@@ -92,16 +92,13 @@ impl Dtls {
 
     /// Begins, where that is for this side to do; packets can be sent from now on.
     pub(super) fn begin(&mut self, now: Instant) -> Result<(), Failure> {
-        match &mut self.state {
-            State::Handshake(handshake) => match handshake.config.take() {
-                Some(config) => handshake
-                    .endpoint
-                    .connect(now, THERE, config, None)
-                    .map_err(failure),
-                None => Ok(()),
-            },
-            State::Safe(_) => Ok(()),
+        if let State::Handshake(handshake) = &mut self.state
+            && let Some(config) = handshake.config.take()
+        {
+            let begun = handshake.endpoint.connect(now, THERE, config, None);
+            begun.map_err(failure)?;
         }
+        Ok(())
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -202,10 +199,7 @@ impl Dtls {
 
     /// The next packet to send.
     pub(super) fn poll_transmit(&mut self) -> Option<BytesMut> {
-        if let State::Handshake(handshake) = &mut self.state {
-            let transmits = core::iter::from_fn(|| handshake.endpoint.poll_transmit());
-            self.packets.extend(transmits.map(|transmit| transmit.message));
-        }
+        self.collect();
         self.packets.pop_front()
     }
 
@@ -226,13 +220,21 @@ impl Dtls {
         }
     }
 
+    /// Takes what the handshake sends.
+    fn collect(&mut self) {
+        if let State::Handshake(handshake) = &mut self.state {
+            while let Some(transmit) = handshake.endpoint.poll_transmit() {
+                self.packets.push_back(transmit.message);
+            }
+        }
+    }
+
     /// Goes on with records where the handshake has ended.
     fn go_on(&mut self) {
-        let State::Handshake(handshake) = &mut self.state else {
+        self.collect();
+        let State::Handshake(handshake) = &self.state else {
             return;
         };
-        let transmits = core::iter::from_fn(|| handshake.endpoint.poll_transmit());
-        self.packets.extend(transmits.map(|transmit| transmit.message));
         match handshake.ciphers.records() {
             Some(records) => self.state = State::Safe(records),
             None => self
@@ -244,12 +246,12 @@ impl Dtls {
 
 /// How a handshake is begun or answered.
 fn config(
-    crypto: Arc<dyn RTCCryptoProvider>,
     ciphers: Arc<Ciphers>,
     certificate: Certificate,
     begins: bool,
     expected: String,
 ) -> Result<HandshakeConfig, Failure> {
+    let crypto = ciphers.clone();
     let verify = move |certificates: &[Vec<u8>], _: &[_]| {
         let digest = certificates
             .first()

@@ -247,9 +247,11 @@ fn a_message_without_end_ends_the_connection() {
     let mut unread = 0;
     let peak = 3 * 1024 * 1024;
     let mut beginning = vec![0; 12];
-    // A DATA chunk that neither begins nor ends a message.
-    beginning.extend([0, 0, 0x04, 0x10]);
-    beginning.resize(12 + 0x410, 0);
+    // A DATA chunk that neither begins nor ends a message, and one of another kind behind it: what is kept of one keeps both.
+    beginning.extend([0, 0, 0, 0x14]);
+    beginning.resize(12 + 0x14, 0);
+    beginning.extend([9, 0, 0x04, 0x10]);
+    beginning.resize(12 + 0x14 + 0x410, 0);
     while world.closed[1].is_none() && unread < peak {
         world.sides[1]
             .channel
@@ -258,4 +260,21 @@ fn a_message_without_end_ends_the_connection() {
         world.sent(1);
     }
     assert!(unread < peak, "{unread} bytes are kept");
+}
+
+#[test]
+fn a_short_record_does_not_keep_a_long_packet() {
+    let mut world = World::new(&[Channel::Agreed, Channel::Agreed]);
+    world.run(Duration::from_secs(1), |_, _| true);
+    world.say(0, b"short");
+    let (_, mut packet) = world.sent(0).pop().expect("it is sent");
+    // Whoever is on the way can put something behind it.
+    packet.resize(50_000, 0);
+    let all = packet.as_ptr_range();
+    let dtls = &mut world.sides[1].dtls;
+    dtls.handle_packet(world.now, packet);
+    let Some(dtls::News::Packet(kept)) = dtls.poll() else {
+        panic!("the record is still good");
+    };
+    assert!(!all.contains(&kept.as_ptr()), "all of the packet is kept");
 }
