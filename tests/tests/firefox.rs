@@ -61,3 +61,25 @@ fn firefox_gets_a_file_from_chromium_and_gives_it_to_another() {
         assert_same(&file, &torrent.save("notes.txt").await?)
     });
 }
+
+#[test]
+fn firefox_with_a_coarse_clock_comes_back_to_a_tracker_and_gets_a_file() {
+    stage::run(async |stage| {
+        let server = stage.server(&[]).await?;
+        let file = stage.file("letter.txt", 300_001)?;
+        let magnet = stage.seed(&file, &server.tracker(), &[]).await?.magnet;
+        let address = format!("{}/#{magnet}", server.origin());
+        let mut firefox = Firefox::open_with_coarse_clock(&address).await?;
+        stage.keep(firefox.log());
+        let torrent = "[data-testid=torrent]";
+        firefox
+            .wait(torrent, "d.state === 'connecting'", TRANSFER)
+            .await?;
+        // From here on nothing happens to the page but that its alarms ring, until it has connected to the tracker again.
+        let (stopped, _) = server.stop().await?;
+        let server = stopped.start().await?;
+        let _seed = stage.seed(&file, &server.tracker(), &[]).await?;
+        firefox.complete(TRANSFER).await?;
+        firefox.assert_stored(&fs::read(&file)?).await
+    });
+}

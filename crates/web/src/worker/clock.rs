@@ -38,6 +38,11 @@ impl Alarm {
         }
     }
 
+    /// It has rung, perhaps before the moment it was set to: a browser's clock is coarse, and not always right.
+    pub(super) fn rang(&mut self) {
+        self.set = None;
+    }
+
     /// Rings at `at` if not before; where there is none it need not ring.
     ///
     /// One that is set to ring earlier stays: deadlines move away all the time, and to be set again when it has

@@ -158,6 +158,7 @@ impl Driver {
     }
 
     fn handle_alarm(&mut self, now: Time) {
+        self.alarm.rang();
         for (id, session) in &mut self.sessions {
             if let Some(running) = session.running()
                 && running.deadline.is_some_and(|deadline| deadline <= now)
