@@ -72,12 +72,13 @@ impl Drop for Buffer {
     }
 }
 
-/// The length of a buffer in bytes.
-const LENGTH: usize = 256 * 1024;
-/// From so many bytes on a buffer is kept for them.
-const WORTHWHILE: usize = LENGTH / 8;
+/// The length of a buffer in bytes. Of a longer one that waits for the disk more lies idle, and has left the processor's cache when
+/// it is written.
+const LENGTH: usize = 64 * 1024;
+/// From so many bytes on a buffer is kept for them: what waits takes at most twice its length.
+const WORTHWHILE: usize = LENGTH / 2;
 /// Buffers that wait.
-const MOST_IDLE: usize = 32;
+const MOST_IDLE: usize = 128;
 
 #[cfg(test)]
 mod tests {

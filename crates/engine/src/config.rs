@@ -41,7 +41,7 @@ impl Config {
             peer_exchange: None,
             listen_port: None,
             relay: false,
-            max_unwritten: 16 * 1024 * 1024,
+            max_unwritten: 8 * 1024 * 1024,
         }
     }
 }

@@ -35,5 +35,3 @@ pub(super) const ALL: Limits = Limits {
 /// Of one peer at once: 8 MiB. A browser keeps in memory what has arrived until the worker comes to it, however long it is
 /// busy. That is 40 MB/s over a way of 200 ms, far more than a data channel reaches there.
 pub(super) const MAX_OUTSTANDING_REQUESTS: u32 = 512;
-/// Bytes that wait for storage before no more are asked for.
-pub(super) const MAX_UNWRITTEN: u64 = 8 * 1024 * 1024;

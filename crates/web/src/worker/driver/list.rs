@@ -10,7 +10,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::File;
 
 use super::Driver;
-use super::limits::{EACH, MAX_OUTSTANDING_REQUESTS, MAX_UNWRITTEN};
+use super::limits::{EACH, MAX_OUTSTANDING_REQUESTS};
 use super::peers::log_closed;
 use crate::opening::parse_link;
 use crate::protocol::{Notice, Request, TorrentId};
@@ -333,7 +333,6 @@ impl Driver {
         let mut config = Config::new(self.peer_id);
         config.limits = EACH;
         config.max_outstanding_requests = MAX_OUTSTANDING_REQUESTS;
-        config.max_unwritten = MAX_UNWRITTEN;
         config
     }
 
