@@ -85,6 +85,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn few_bytes_keep_no_buffer() {
+        let buffers = Arc::new(Buffers::default());
+        let few = buffers.take().filled(LENGTH / 2 - 1);
+        assert_eq!(buffers.0.lock().expect("unpoisoned").len(), 1);
+        let many = buffers.take().filled(LENGTH / 2);
+        assert_eq!(buffers.0.lock().expect("unpoisoned").len(), 0);
+        drop((few, many));
+    }
+
+    #[test]
     fn a_buffer_comes_back_when_the_last_view_of_it_is_gone() {
         let buffers = Arc::new(Buffers::default());
         let mut buffer = buffers.take();

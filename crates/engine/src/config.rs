@@ -24,8 +24,6 @@ pub struct Config {
     pub listen_port: Option<u16>,
     /// Whether the torrent is carried over to browsers and not downloaded: see [`Output::PieceDemanded`](crate::Output::PieceDemanded).
     pub relay: bool,
-    /// No block is asked for while so many bytes wait for [`Input::BlockWritten`](crate::Input::BlockWritten).
-    pub max_unwritten: u64,
 }
 
 impl Config {
@@ -41,7 +39,6 @@ impl Config {
             peer_exchange: None,
             listen_port: None,
             relay: false,
-            max_unwritten: 8 * 1024 * 1024,
         }
     }
 }

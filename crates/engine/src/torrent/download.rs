@@ -38,7 +38,7 @@ impl Torrent {
             return 0;
         };
         let may_ask = !peer.them.chokes || !peer.allowed_fast.is_empty();
-        let is_behind = self.unwritten >= self.config.max_unwritten || content.is_hashing_behind();
+        let is_behind = self.is_storage_behind() || content.is_hashing_behind();
         if !may_ask || !peer.us.is_interested || is_behind || self.comes_over_http(peer) {
             return 0;
         }

@@ -19,7 +19,7 @@ impl Torrent {
     /// Asks every web seed that has nothing to do for the next range.
     pub(super) fn fetch_from_web_seeds(&mut self) {
         let may_ask = matches!(self.run, Run::Running)
-            && self.unwritten < self.config.max_unwritten
+            && !self.is_storage_behind()
             && self.content().is_some_and(|content| !content.is_hashing_behind());
         if !may_ask {
             return;

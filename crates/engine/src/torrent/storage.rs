@@ -6,10 +6,15 @@ use crate::{Event, StorageError};
 use causeway_core::{Block, PieceIndex, Sha1Hash};
 
 impl Torrent {
+    /// Whether so much waits to be written that no more is asked for.
+    pub(super) const fn is_storage_behind(&self) -> bool {
+        self.unwritten >= MAX_UNWRITTEN
+    }
+
     pub(super) fn block_written(&mut self, block: Block, result: Result<(), StorageError>) {
-        let was_behind = self.unwritten >= self.config.max_unwritten;
+        let was_behind = self.is_storage_behind();
         self.unwritten = self.unwritten.saturating_sub(block.length().into());
-        if was_behind && self.unwritten < self.config.max_unwritten {
+        if was_behind && !self.is_storage_behind() {
             self.touch_all();
         }
         let Metadata::Known(content) = &mut self.metadata else {
@@ -102,3 +107,7 @@ impl Torrent {
         }
     }
 }
+
+/// Bytes that storage was given and has not answered for before no more are asked for: 8 MiB. What is soon written is still in the
+/// processor's cache.
+const MAX_UNWRITTEN: u64 = 8 * 1024 * 1024;
